@@ -1,0 +1,246 @@
+//! The contract between Larder and what keeps its entries.
+//!
+//! A backend holds *entries*, grouped in *caches*, and beside them one ordered, bounded *log of changes*. A
+//! write changes the entries and appends one record to the log in a single atomic step. Every answer brings the
+//! changes since the position the caller last saw, so a caller that keeps decoded values in memory (the near
+//! cache) learns in the same round trip which of them are no longer current.
+//!
+//! What every backend must do, checked by one conformance suite (`larder-testkit`); rule numbers are those of
+//! `docs/protocol.md`:
+//!
+//! 1. **Position before data.** The log is read before the entries; an answer's entries are at least as new as
+//!    its [`Delta::position`] (R3).
+//! 2. **Exact gaps.** If the record at `since` (incarnation, id and nonce) is no longer in the log, or more than
+//!    [`MAX_CHANGES`] followed it, the answer says `reset` and lists no changes. It never guesses (R1, R2).
+//! 3. **One identity.** A backend serves only while it is sure that it lost nothing it acknowledged; when it
+//!    is not sure (restart, failover, restored copy) it empties the logged caches under a new incarnation before
+//!    it answers (R5).
+//! 4. **Guards.** A [`Op::Set`] with a guard takes effect only if its key and cache did not change since that
+//!    position; otherwise it is [`Outcome::Dropped`] and nothing is written for it (R6).
+//! 5. **No zombies.** When a write returned an error, it will not take effect after that return (R7). It may
+//!    have taken effect before.
+//! 6. **All or nothing.** The operations of one `apply` take effect together, in order, or not at all.
+//! 7. **Unlogged caches** are outside of all this: no records, no incarnation. They survive a change of
+//!    identity, and nobody may keep their entries in memory.
+
+use std::sync::Arc;
+
+use crate::clock::Millis;
+use crate::error::{Error, Result};
+
+/// The most changes that an answer lists; when more happened, it says `reset`.
+pub const MAX_CHANGES: usize = 1000;
+
+/// The longest cache name, in bytes.
+pub const MAX_CACHE_NAME: usize = 200;
+
+/// The name of a cache and whether its changes are logged.
+///
+/// Two caches with the same name, one logged and one not, are different caches.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct CacheId {
+    name: Arc<str>,
+    logged: bool,
+}
+
+impl CacheId {
+    /// Names a cache. Changes of a *logged* cache reach every near cache; an unlogged one is for entries that
+    /// nobody keeps in memory.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Value`](crate::ErrorKind::Value) if the name is empty, longer than [`MAX_CACHE_NAME`] bytes
+    /// or contains a control character.
+    pub fn new(name: &str, logged: bool) -> Result<Self> {
+        if name.is_empty() || name.len() > MAX_CACHE_NAME {
+            return Err(Error::value(format!("a cache name must have 1 to {MAX_CACHE_NAME} bytes")));
+        }
+        if name.chars().any(char::is_control) {
+            return Err(Error::value("a cache name must not contain control characters"));
+        }
+        Ok(Self { name: name.into(), logged })
+    }
+
+    /// The name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether changes are logged.
+    pub fn logged(&self) -> bool {
+        self.logged
+    }
+}
+
+/// A place in one history of a log. Only equality has a meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Position {
+    /// Which history: random, drawn anew whenever the backend was emptied.
+    pub incarnation: u128,
+    /// Where in the history.
+    pub id: u128,
+    /// The random mark of the record there, so that another history's record with the same id is not taken for
+    /// it (R1).
+    pub nonce: u128,
+}
+
+/// One entry to read.
+#[derive(Clone, Copy, Debug)]
+pub struct Read<'a> {
+    /// The cache.
+    pub cache: &'a CacheId,
+    /// The key: any bytes, at most 64 KiB.
+    pub key: &'a [u8],
+}
+
+/// One change to make.
+#[derive(Clone, Copy, Debug)]
+pub enum Op<'a> {
+    /// Stores an entry, replacing the one before.
+    Set {
+        /// The cache.
+        cache: &'a CacheId,
+        /// The key.
+        key: &'a [u8],
+        /// The encoded entry (opaque here).
+        entry: &'a [u8],
+        /// When the entry may be reclaimed, on the backend's clock. Readers enforce expiry themselves.
+        expires: Option<Millis>,
+        /// Store only if key and cache did not change since this position. Ignored for unlogged caches.
+        guard: Option<Position>,
+    },
+    /// Removes an entry. Logged even if there was none: others may hold in memory what the backend evicted.
+    Delete {
+        /// The cache.
+        cache: &'a CacheId,
+        /// The key.
+        key: &'a [u8],
+    },
+    /// Removes all entries of a cache.
+    Purge {
+        /// The cache.
+        cache: &'a CacheId,
+    },
+}
+
+/// One change that happened to a logged cache.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Change {
+    /// The entry was stored or removed.
+    Key {
+        /// Name of the cache.
+        cache: Box<str>,
+        /// The key.
+        key: Box<[u8]>,
+    },
+    /// The cache was emptied.
+    Cache {
+        /// Name of the cache.
+        cache: Box<str>,
+    },
+}
+
+/// What happened since the position that the caller gave.
+#[derive(Clone, Debug)]
+pub struct Delta {
+    /// What the caller knew is void: its position is not in the log any more, or it gave none.
+    pub reset: bool,
+    /// The changes, oldest first; empty with `reset`. May contain the caller's own earlier writes, never those
+    /// of the `apply` that this answers.
+    pub changes: Vec<Change>,
+    /// The position after those changes and, in an answer to `apply`, after its own record.
+    pub position: Position,
+}
+
+/// The answer to [`Backend::fetch`].
+#[derive(Clone, Debug)]
+pub struct Fetched {
+    /// The changes since.
+    pub delta: Delta,
+    /// The entries, in the order asked for; `None` where there is none.
+    pub entries: Vec<Option<Vec<u8>>>,
+}
+
+/// The answer to [`Backend::apply`].
+#[derive(Clone, Debug)]
+pub struct Applied {
+    /// The changes since, by others.
+    pub delta: Delta,
+    /// What became of each operation, in order.
+    pub outcomes: Vec<Outcome>,
+}
+
+/// What became of an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The entry was stored.
+    Stored,
+    /// The guard failed: something changed since the miss, the newer state stands.
+    Dropped,
+    /// The entry is gone; `existed` says whether there was one.
+    Deleted {
+        /// Whether there was an entry.
+        existed: bool,
+    },
+    /// The cache is empty.
+    Purged,
+}
+
+/// How much a cache holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CacheUsage {
+    /// The cache.
+    pub cache: CacheId,
+    /// Its entries, expired ones that were not reclaimed yet included.
+    pub entries: u64,
+}
+
+/// Keeps entries and the log of their changes. See the [module](self) for the contract.
+///
+/// Calls block for a bounded time (the configured time-outs). All errors are of kind
+/// [`Unavailable`](crate::ErrorKind::Unavailable), [`Refused`](crate::ErrorKind::Refused) or
+/// [`Foreign`](crate::ErrorKind::Foreign).
+pub trait Backend: Send + Sync {
+    /// The changes since `since`, then the entries asked for. One round trip; after a gap, two more at the most.
+    ///
+    /// # Errors
+    /// If the backend cannot be reached or refuses.
+    fn fetch(&self, since: Option<Position>, reads: &[Read<'_>]) -> Result<Fetched>;
+
+    /// Makes all changes of `ops` and logs them, atomically. One round trip.
+    ///
+    /// # Errors
+    /// If the backend cannot be reached or refuses. The operations may have taken effect; they will not do so
+    /// after the return.
+    fn apply(&self, since: Option<Position>, ops: &[Op<'_>]) -> Result<Applied>;
+
+    /// Calls `visit` with each key of `cache` that starts with `prefix`, in no particular order. Keys stored or
+    /// removed meanwhile may be seen or not, all others are seen once or more. Bounded batches.
+    ///
+    /// # Errors
+    /// If the backend cannot be reached or refuses.
+    fn list(&self, cache: &CacheId, prefix: &[u8], visit: &mut dyn FnMut(&[u8])) -> Result<()>;
+
+    /// The caches that hold entries.
+    ///
+    /// # Errors
+    /// If the backend cannot be reached or refuses.
+    fn usage(&self) -> Result<Vec<CacheUsage>>;
+
+    /// Empties everything, unlogged caches included, under a new incarnation.
+    ///
+    /// # Errors
+    /// If the backend cannot be reached or refuses.
+    fn reset(&self) -> Result<()>;
+
+    /// The time on the backend's clock, as far as known without asking it.
+    fn now(&self) -> Millis;
+
+    /// Round trips (Redis) or transactions (local) made by this handle so far.
+    fn round_trips(&self) -> u64;
+
+    /// Facts about the backend for people: names and values in the order to print, no secrets.
+    ///
+    /// # Errors
+    /// If the backend cannot be reached or refuses.
+    fn describe(&self) -> Result<Vec<(String, String)>>;
+}

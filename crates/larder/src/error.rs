@@ -1,0 +1,95 @@
+//! The one error type of the crate.
+
+use std::fmt;
+
+/// A result whose error is Larder's.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What went wrong, as far as a caller can act on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The configuration is wrong; the message names the option.
+    Config,
+    /// A key, cache name or value cannot be stored; the message names it.
+    Value,
+    /// The backend cannot be reached or did not answer in time. Reads may be treated as misses. A write may or
+    /// may not have taken effect, but will not take effect later.
+    Unavailable,
+    /// The backend answered and refused: no permission, read-only, out of memory, out of space.
+    Refused,
+    /// The backend holds something that Larder did not write or does not understand.
+    Foreign,
+}
+
+/// An error of Larder. Messages never contain passwords, keys of seals or values.
+pub struct Error {
+    repr: Box<Repr>,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Repr {
+    #[error("{0}")]
+    Config(String),
+    #[error("{0}")]
+    Value(String),
+    #[error("{backend} is unavailable: {reason}")]
+    Unavailable { backend: &'static str, reason: String },
+    #[error("{backend} refused: {reason}")]
+    Refused { backend: &'static str, reason: String },
+    #[error("{backend} holds something foreign: {reason}")]
+    Foreign { backend: &'static str, reason: String },
+}
+
+impl Error {
+    /// The kind of this error.
+    pub fn kind(&self) -> ErrorKind {
+        match *self.repr {
+            Repr::Config(_) => ErrorKind::Config,
+            Repr::Value(_) => ErrorKind::Value,
+            Repr::Unavailable { .. } => ErrorKind::Unavailable,
+            Repr::Refused { .. } => ErrorKind::Refused,
+            Repr::Foreign { .. } => ErrorKind::Foreign,
+        }
+    }
+
+    pub(crate) fn config(message: impl Into<String>) -> Self {
+        Repr::Config(message.into()).into()
+    }
+
+    pub(crate) fn value(message: impl Into<String>) -> Self {
+        Repr::Value(message.into()).into()
+    }
+
+    pub(crate) fn unavailable(backend: &'static str, reason: impl fmt::Display) -> Self {
+        Repr::Unavailable { backend, reason: reason.to_string() }.into()
+    }
+
+    pub(crate) fn refused(backend: &'static str, reason: impl fmt::Display) -> Self {
+        Repr::Refused { backend, reason: reason.to_string() }.into()
+    }
+
+    pub(crate) fn foreign(backend: &'static str, reason: impl fmt::Display) -> Self {
+        Repr::Foreign { backend, reason: reason.to_string() }.into()
+    }
+}
+
+impl From<Repr> for Error {
+    fn from(repr: Repr) -> Self {
+        Self { repr: Box::new(repr) }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.repr, f)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.repr, f)
+    }
+}
+
+impl std::error::Error for Error {}
