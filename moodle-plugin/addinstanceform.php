@@ -1,0 +1,118 @@
+<?php
+// This file is part of Moodle - http://moodle.org/
+//
+// Moodle is free software: you can redistribute it and/or modify
+// it under the terms of the GNU General Public License as published by
+// the Free Software Foundation, either version 3 of the License, or
+// (at your option) any later version.
+//
+// Moodle is distributed in the hope that it will be useful,
+// but WITHOUT ANY WARRANTY; without even the implied warranty of
+// MERCHANTABILITY or FITNESS FOR A PARTICULAR PURPOSE.  See the
+// GNU General Public License for more details.
+//
+// You should have received a copy of the GNU General Public License
+// along with Moodle.  If not, see <http://www.gnu.org/licenses/>.
+
+/**
+ * Form for adding and editing an instance of the Larder cache store.
+ *
+ * @package   cachestore_larder
+ * @copyright 2026 Larder contributors
+ * @license   http://www.gnu.org/copyleft/gpl.html GNU GPL v3 or later
+ */
+
+defined('MOODLE_INTERNAL') || die();
+
+use cachestore_larder\configuration;
+
+/**
+ * Form for adding and editing an instance of the Larder cache store.
+ *
+ * Editing rebuilds the configuration from the form alone, so every setting has a field. An empty field means the
+ * extension's default.
+ *
+ * @copyright 2026 Larder contributors
+ * @license   http://www.gnu.org/copyleft/gpl.html GNU GPL v3 or later
+ */
+class cachestore_larder_addinstance_form extends \core_cache\form\cachestore_addinstance_form {
+    /**
+     * Adds the fields.
+     */
+    protected function configuration_definition() {
+        $this->add_field('server', 60);
+        $this->_form->addRule('server', get_string('required'), 'required', null, 'client');
+        $this->add_field('username');
+        $this->add_field('password', 30, 'passwordunmask');
+        $this->add_field('ca_file', 60);
+        $this->add_field('namespace');
+        $this->add_field('fallback', 60);
+        $this->add_field('seal_key', 30, 'passwordunmask');
+        if (!empty($this->_customdata['store'])) {
+            $this->_form->addElement('advcheckbox', 'forgetsecrets', get_string('forgetsecrets', 'cachestore_larder'));
+            $this->_form->addHelpButton('forgetsecrets', 'forgetsecrets', 'cachestore_larder');
+        }
+        foreach (array_merge(configuration::INTEGERS, configuration::SECONDS) as $name) {
+            $this->add_field($name, 12);
+            $this->_form->addRule($name, null, 'numeric', null, 'client');
+        }
+        $this->_form->setDefault('lock_wait', configuration::LOCK_WAIT);
+    }
+
+    /**
+     * Lets the extension judge the configuration. Does not connect: an instance may be set up while its server is away.
+     *
+     * @param array $data
+     * @param array $files
+     * @param array $errors Errors found before.
+     * @return string[] Messages by field.
+     */
+    public function configuration_validation($data, $files, array $errors) {
+        foreach (['server', 'fallback'] as $name) {
+            $directory = configuration::doomed_directory(trim($data[$name] ?? ''));
+            if ($directory !== null) {
+                $errors[$name] = get_string('doomeddirectory', 'cachestore_larder', s($directory));
+            }
+        }
+        if ($errors || !cachestore_larder::are_requirements_met()) {
+            return $errors;
+        }
+        try {
+            $config = configuration::from_form((object)$data);
+            unset($config['generation']);
+            \Larder\Store::open(configuration::for_extension($config));
+        } catch (\Exception $e) {
+            $errors[$this->field_of($e->getMessage())] = s($e->getMessage());
+        }
+        return $errors;
+    }
+
+    /**
+     * Adds a text field with its help.
+     *
+     * @param string $name
+     * @param int $size Width in characters.
+     * @param string $type Type of the form element.
+     */
+    private function add_field(string $name, int $size = 30, string $type = 'text'): void {
+        $this->_form->addElement($type, $name, get_string($name, 'cachestore_larder'), ['size' => $size]);
+        $this->_form->setType($name, PARAM_RAW);
+        $this->_form->addHelpButton($name, $name, 'cachestore_larder');
+    }
+
+    /**
+     * The field that a message of the extension is about.
+     *
+     * @param string $message
+     * @return string The first setting that it names, or the server.
+     */
+    private function field_of(string $message): string {
+        $names = array_merge(
+            configuration::TEXTS,
+            configuration::SECRETS,
+            configuration::INTEGERS,
+            configuration::SECONDS,
+        );
+        return preg_match('~\b(' . implode('|', $names) . ')\b~', $message, $matches) ? $matches[1] : 'server';
+    }
+}

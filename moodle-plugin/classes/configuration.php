@@ -1,0 +1,196 @@
+<?php
+// This file is part of Moodle - http://moodle.org/
+//
+// Moodle is free software: you can redistribute it and/or modify
+// it under the terms of the GNU General Public License as published by
+// the Free Software Foundation, either version 3 of the License, or
+// (at your option) any later version.
+//
+// Moodle is distributed in the hope that it will be useful,
+// but WITHOUT ANY WARRANTY; without even the implied warranty of
+// MERCHANTABILITY or FITNESS FOR A PARTICULAR PURPOSE.  See the
+// GNU General Public License for more details.
+//
+// You should have received a copy of the GNU General Public License
+// along with Moodle.  If not, see <http://www.gnu.org/licenses/>.
+
+namespace cachestore_larder;
+
+/**
+ * The configuration of an instance: as the form sends it, as Moodle keeps it, as the extension takes it.
+ *
+ * The extension names, checks and documents the settings. What stands here is what only Moodle knows: the site's
+ * default namespace, the directories that Moodle deletes, and the rules of its form.
+ *
+ * @package   cachestore_larder
+ * @copyright 2026 Larder contributors
+ * @license   http://www.gnu.org/copyleft/gpl.html GNU GPL v3 or later
+ */
+final class configuration {
+    /** @var string[] Settings that the form takes as they are. */
+    const TEXTS = ['server', 'username', 'ca_file', 'namespace', 'fallback'];
+
+    /** @var string[] Settings that the form never shows: left empty, they stay as they were. */
+    const SECRETS = ['password', 'seal_key'];
+
+    /** @var string[] Whole numbers. */
+    const INTEGERS = ['near_bytes', 'compress_from'];
+
+    /** @var string[] Seconds, fractions allowed. */
+    const SECONDS = ['max_staleness', 'connect_timeout', 'read_timeout', 'lock_lease', 'lock_wait'];
+
+    /** @var int Seconds to wait for a lock, as in Moodle's own stores. */
+    const LOCK_WAIT = 60;
+
+    /**
+     * The configuration for the extension. Runs in every request, before the database is there.
+     *
+     * @param array $stored As kept by Moodle or written by hand for a forced configuration.
+     * @return array
+     * @throws \InvalidArgumentException For a directory that Moodle deletes.
+     */
+    public static function for_extension(array $stored): array {
+        // Moodle adds these to the configuration of any store, and "lockwait" is how its Redis store spells the setting.
+        $lockwait = $stored['lockwait'] ?? self::LOCK_WAIT;
+        unset($stored['lockwait'], $stored['lock'], $stored['mappingsonly']);
+
+        $config = array_filter($stored, fn($value) => $value !== null && $value !== '');
+        $config += ['namespace' => self::site_hash('dbhost', 'dbname', 'prefix'), 'lock_wait' => $lockwait];
+        if ((defined('PHPUNIT_TEST') && PHPUNIT_TEST) || defined('BEHAT_SITE_RUNNING')) {
+            // Tests purge everything. Whatever the configuration says, that must never be the real site's data.
+            $config['namespace'] .= '_test_' . self::site_hash('dataroot', 'prefix');
+        }
+        foreach (['server', 'fallback'] as $name) {
+            $directory = self::doomed_directory((string)($config[$name] ?? ''));
+            if ($directory !== null) {
+                throw new \InvalidArgumentException("{$name}: Moodle deletes the content of {$directory}");
+            }
+        }
+        return $config;
+    }
+
+    /**
+     * The configuration to keep for what was entered in the form.
+     *
+     * Each save stamps a new generation, that is, an empty namespace: Moodle does not purge what it may find when an
+     * instance returns to a server that it used before.
+     *
+     * @param \stdClass $data
+     * @return array
+     */
+    public static function from_form(\stdClass $data): array {
+        $old = self::instances()[$data->name]['configuration'] ?? [];
+        $config = [];
+        foreach (self::TEXTS as $name) {
+            $config[$name] = trim($data->$name ?? '');
+        }
+        foreach (self::SECRETS as $name) {
+            $config[$name] = (string)($data->$name ?? '');
+            if ($config[$name] === '' && empty($data->forgetsecrets)) {
+                $config[$name] = $old[$name] ?? '';
+            }
+        }
+        foreach (self::INTEGERS as $name) {
+            $config[$name] = is_numeric($data->$name ?? '') ? (int)$data->$name : '';
+        }
+        foreach (self::SECONDS as $name) {
+            $config[$name] = is_numeric($data->$name ?? '') ? (float)$data->$name : '';
+        }
+        return array_filter($config, fn($value) => $value !== '') + ['generation' => time()];
+    }
+
+    /**
+     * The values that the form shows for a configuration: all but the secrets.
+     *
+     * @param array $stored
+     * @return array
+     */
+    public static function for_form(array $stored): array {
+        return array_diff_key($stored, array_flip(self::SECRETS));
+    }
+
+    /**
+     * The instances of this plugin that are configured.
+     *
+     * @return array[] Moodle's description of each, by its name.
+     */
+    public static function instances(): array {
+        $stores = \core_cache\config::instance()->get_all_stores();
+        return array_filter($stores, fn($store) => $store['plugin'] === 'larder');
+    }
+
+    /**
+     * The directory of Moodle's that a server's path lies in, if Moodle deletes what is there.
+     *
+     * Purging caches deletes cachedir and localcachedir beneath running processes, and cron tidies tempdir.
+     *
+     * @param string $url Value of the setting "server" or "fallback".
+     * @return string|null Null when the path is safe, or the URL names no directory.
+     */
+    public static function doomed_directory(string $url): ?string {
+        global $CFG;
+        if (!preg_match('~^(?:dir|local):([^?#]*)~i', $url, $matches)) {
+            return null;
+        }
+        $paths = [self::normalise($matches[1]), self::resolve($matches[1])];
+        foreach (['cachedir', 'localcachedir', 'tempdir'] as $name) {
+            if (empty($CFG->$name)) {
+                continue;
+            }
+            foreach ([self::normalise($CFG->$name), self::resolve($CFG->$name)] as $directory) {
+                foreach ($paths as $path) {
+                    if (str_starts_with("{$path}/", "{$directory}/")) {
+                        return $CFG->$name;
+                    }
+                }
+            }
+        }
+        return null;
+    }
+
+    /**
+     * A path without ".", ".." and repeated slashes. Does not look at the disk.
+     *
+     * @param string $path
+     * @return string
+     */
+    private static function normalise(string $path): string {
+        $parts = [];
+        foreach (explode('/', str_replace('\\', '/', $path)) as $part) {
+            if ($part === '..') {
+                array_pop($parts);
+            } else if ($part !== '' && $part !== '.') {
+                $parts[] = $part;
+            }
+        }
+        return '/' . implode('/', $parts);
+    }
+
+    /**
+     * A path with the links in that part of it which exists followed.
+     *
+     * @param string $path
+     * @return string
+     */
+    private static function resolve(string $path): string {
+        $rest = '';
+        $path = '/' . ltrim($path, '/');
+        while (($real = realpath($path)) === false && $path !== '/') {
+            $rest = '/' . basename($path) . $rest;
+            $path = dirname($path);
+        }
+        return self::normalise($real . $rest);
+    }
+
+    /**
+     * A short name made from settings in config.php. A copy of the site on another database gets another one, although
+     * it has the same site identifier and the same cache configuration.
+     *
+     * @param string ...$names Names of the settings.
+     * @return string
+     */
+    private static function site_hash(string ...$names): string {
+        global $CFG;
+        return substr(hash('sha256', json_encode(array_map(fn($name) => (string)($CFG->$name ?? ''), $names))), 0, 16);
+    }
+}

@@ -1,0 +1,62 @@
+<?php
+/**
+ * The checks in Moodle's status report.
+ *
+ * @license MIT OR Apache-2.0
+ */
+
+use core\check\result;
+use core_cache\config;
+
+final class check_test extends plugin_testcase {
+    public function test_nothing_configured(): void {
+        $this->assertSame([result::OK, result::NA], $this->statuses());
+    }
+
+    public function test_all_is_well(): void {
+        config::$stores = ['mine' => ['plugin' => 'larder', 'configuration' => $this->configuration()]];
+        $this->assertSame([result::OK, result::OK], $this->statuses());
+    }
+
+    public function test_a_bad_configuration_is_critical(): void {
+        config::$stores = ['mine' => ['plugin' => 'larder', 'configuration' => ['server' => 'gopher://h']]];
+        $this->error_log_of(function () {
+            $this->assertSame([result::CRITICAL, result::NA], $this->statuses());
+            $this->assertStringContainsString('server', cachestore_larder_status_checks()[0]->get_result()->details);
+        });
+    }
+
+    public function test_a_server_that_does_not_answer_is_an_error(): void {
+        if (!extension_loaded('larder')) {
+            $this->markTestSkipped('Needs the extension.');
+        }
+        $configuration = ['server' => 'redis://127.0.0.1:1', 'password' => 'hidden-secret', 'seal_key' => 'hidden-seal'];
+        config::$stores = ['mine' => ['plugin' => 'larder', 'configuration' => $this->configuration($configuration)]];
+        $this->assertSame([result::OK, result::ERROR], $this->statuses());
+        $this->assertStringNotContainsString('hidden', cachestore_larder_status_checks()[1]->get_result()->details);
+    }
+
+    /** Runs in a PHP without the extension and without its stand-in. */
+    public function test_a_missing_extension_is_critical_where_it_is_needed(): void {
+        $script = sprintf(
+            'require %s; $show = fn() => print(implode(" ", array_map(fn($c) => $c->get_result()->status,'
+                . ' cachestore_larder_status_checks())) . "\n"); $show();'
+                . ' core_cache\config::$stores = ["mine" => ["plugin" => "larder", "configuration" => []]]; $show();'
+                . ' $store = new cachestore_larder("mine", ["server" => "redis://h"]);'
+                . ' var_dump($store->is_ready(), $store->get_warnings() === [], $store->get("key"));',
+            var_export(dirname(__DIR__) . '/standin/moodle.php', true)
+        );
+        exec(escapeshellarg(PHP_BINARY) . ' -n -r ' . escapeshellarg($script) . ' 2>&1', $output, $status);
+        $this->assertSame(0, $status, implode("\n", $output));
+        $logged = preg_grep('~: store "mine" cannot be used: .*"larder" is not loaded$~', $output);
+        $this->assertCount(2, $logged);
+        $this->assertSame(
+            ['warning na', 'critical na', 'bool(false)', 'bool(false)', 'bool(false)'],
+            array_values(array_diff($output, $logged))
+        );
+    }
+
+    private function statuses(): array {
+        return array_map(fn($check) => $check->get_result()->status, cachestore_larder_status_checks());
+    }
+}

@@ -1,0 +1,159 @@
+<?php
+/**
+ * The configuration on its way from the form to the extension.
+ *
+ * @license MIT OR Apache-2.0
+ */
+
+use cachestore_larder\configuration;
+use core_cache\config;
+
+final class configuration_test extends plugin_testcase {
+    public function test_every_setting_has_a_field_and_help(): void {
+        $settings = [
+            'server', 'username', 'password', 'ca_file', 'namespace', 'fallback', 'near_bytes', 'max_staleness',
+            'connect_timeout', 'read_timeout', 'lock_lease', 'lock_wait', 'compress_from', 'seal_key',
+        ];
+        $fields = (new cachestore_larder_addinstance_form())->fields();
+        $this->assertEqualsCanonicalizing($settings, array_keys($fields));
+        $this->assertSame('passwordunmask', $fields['password']);
+        $this->assertSame('passwordunmask', $fields['seal_key']);
+        $this->assertArrayHasKey('forgetsecrets', (new cachestore_larder_addinstance_form('mine'))->fields());
+    }
+
+    public function test_the_form_gives_back_what_it_was_filled_with(): void {
+        $config = [
+            'server' => 'redis://127.0.0.1:6379', 'username' => 'u', 'password' => ' p ', 'ca_file' => '/ca.pem',
+            'namespace' => 'n', 'fallback' => 'local:/var/lib/larder', 'seal_key' => 'k', 'near_bytes' => 1048576,
+            'compress_from' => 4096, 'max_staleness' => 0.5, 'connect_timeout' => 0.25, 'read_timeout' => 1.0,
+            'lock_lease' => 10.0, 'lock_wait' => 60.0, 'generation' => 1,
+        ];
+        config::$stores = ['mine' => ['plugin' => 'larder', 'configuration' => $config]];
+        $form = new moodleform();
+        cachestore_larder::config_set_edit_form_data($form, $config);
+        $this->assertArrayNotHasKey('password', $form->data);
+        $this->assertArrayNotHasKey('seal_key', $form->data);
+
+        $sent = array_map('strval', $form->data) + ['name' => 'mine', 'password' => '', 'seal_key' => '', 'lock' => ''];
+        $kept = cachestore_larder::config_get_configuration_array((object)$sent);
+        $this->assertGreaterThan(1, $kept['generation']);
+        unset($kept['generation'], $config['generation']);
+        ksort($kept);
+        ksort($config);
+        $this->assertSame($config, $kept);
+    }
+
+    public function test_secrets_are_replaced_or_removed_on_demand(): void {
+        $old = ['server' => 'redis://h', 'password' => 'old', 'seal_key' => 'key'];
+        config::$stores = ['mine' => ['plugin' => 'larder', 'configuration' => $old]];
+        $sent = ['name' => 'mine', 'server' => 'redis://h', 'password' => 'new', 'seal_key' => '', 'forgetsecrets' => '0'];
+        $this->assertSame('new', configuration::from_form((object)$sent)['password']);
+        $this->assertSame('key', configuration::from_form((object)$sent)['seal_key']);
+        $kept = configuration::from_form((object)(['forgetsecrets' => '1', 'password' => ''] + $sent));
+        $this->assertArrayNotHasKey('password', $kept);
+        $this->assertArrayNotHasKey('seal_key', $kept);
+    }
+
+    public function test_empty_fields_are_left_to_the_extension(): void {
+        $kept = configuration::from_form((object)['name' => 'new', 'server' => ' redis://h ', 'near_bytes' => '', 'lock_wait' => '']);
+        $this->assertSame(['server', 'generation'], array_keys($kept));
+        $this->assertSame('redis://h', $kept['server']);
+        $this->assertSame(0, configuration::from_form((object)['name' => 'new', 'compress_from' => '0'])['compress_from']);
+    }
+
+    public function test_what_moodle_adds_does_not_reach_the_extension(): void {
+        $stored = ['server' => 'redis://h', 'lock' => 'x', 'mappingsonly' => false, 'lockwait' => 5, 'username' => '', 'typo' => 1];
+        $config = configuration::for_extension($stored);
+        $this->assertEqualsCanonicalizing(['server', 'namespace', 'lock_wait', 'typo'], array_keys($config));
+        $this->assertSame(5, $config['lock_wait']);
+        $this->assertSame(60, configuration::for_extension(['server' => 'redis://h'])['lock_wait']);
+        $this->assertSame(7, configuration::for_extension(['lock_wait' => 7, 'lockwait' => 5])['lock_wait']);
+    }
+
+    public function test_a_copy_of_the_site_has_another_namespace(): void {
+        global $CFG;
+        $before = clone $CFG;
+        $namespaces = [];
+        try {
+            foreach (['' => '', 'dbhost' => 'other', 'dbname' => 'copy', 'prefix' => 'm2_'] as $name => $value) {
+                if ($name !== '') {
+                    $CFG->$name = $value;
+                }
+                $namespaces[] = configuration::for_extension([])['namespace'];
+                $namespaces[] = configuration::for_extension([])['namespace'];
+            }
+        } finally {
+            $CFG = $before;
+        }
+        $this->assertCount(4, array_unique($namespaces));
+        $this->assertSame('mine', configuration::for_extension(['namespace' => 'mine'])['namespace']);
+    }
+
+    /** @runInSeparateProcess */
+    public function test_moodles_own_tests_never_see_the_sites_data(): void {
+        global $CFG;
+        define('PHPUNIT_TEST', true);
+        $namespace = configuration::for_extension(['namespace' => 'production'])['namespace'];
+        $this->assertStringStartsWith('production_test_', $namespace);
+        $CFG->dataroot .= '2';
+        $this->assertNotSame($namespace, configuration::for_extension(['namespace' => 'production'])['namespace']);
+    }
+
+    public static function paths(): array {
+        return [
+            ['redis://h/cachedir', null],
+            ['redis+unix://{cachedir}/sock', null],
+            ['dir:{dataroot}/larder', null],
+            ['local:{cachedir}', 'cachedir'],
+            ['local:{cachedir}/larder', 'cachedir'],
+            ['local://{cachedir}/larder?size=1', 'cachedir'],
+            ['dir:{localcachedir}/larder', 'localcachedir'],
+            ['DIR:{tempdir}/larder', 'tempdir'],
+            ['dir:{dataroot}/x/../cache/./larder', 'cachedir'],
+            ['dir:{cachedir}-not/larder', null],
+            ['dir:{dataroot}/link/larder', 'cachedir'],
+            ['dir:{dataroot}/link/not/there/yet', 'cachedir'],
+        ];
+    }
+
+    /** @dataProvider paths */
+    public function test_directories_that_moodle_deletes_are_refused(string $url, ?string $doomed): void {
+        global $CFG;
+        $before = clone $CFG;
+        try {
+            foreach (['dataroot' => '', 'cachedir' => '/cache', 'localcachedir' => '/localcache', 'tempdir' => '/temp'] as $name => $path) {
+                $CFG->$name = $this->directory . $path;
+                $url = str_replace("{{$name}}", $CFG->$name, $url);
+            }
+            mkdir($CFG->cachedir);
+            symlink($CFG->cachedir, "{$CFG->dataroot}/link");
+            $expected = $doomed === null ? null : $CFG->$doomed;
+            $this->assertSame($expected, configuration::doomed_directory($url));
+
+            $errors = (new cachestore_larder_addinstance_form())->configuration_validation(
+                ['name' => 'x', 'server' => 'redis://h', 'fallback' => $url],
+                [],
+                []
+            );
+            $this->assertSame($doomed !== null, isset($errors['fallback']) && str_contains($errors['fallback'], $CFG->$doomed));
+
+            if ($doomed !== null) {
+                $log = $this->error_log_of(function () use ($url) {
+                    $this->assertFalse((new cachestore_larder('x', ['server' => $url]))->is_ready());
+                    $this->assertFalse((new cachestore_larder('x', ['server' => 'redis://h', 'fallback' => $url]))->is_ready());
+                });
+                $this->assertStringContainsString('fallback: Moodle deletes', $log);
+            }
+        } finally {
+            $CFG = $before;
+        }
+    }
+
+    public function test_the_extension_judges_what_was_entered(): void {
+        $form = new cachestore_larder_addinstance_form();
+        $data = ['name' => 'x'] + $this->configuration();
+        $this->assertSame([], $form->configuration_validation($data, [], []));
+        $this->assertSame(['server'], array_keys($form->configuration_validation(['server' => 'x<y://h'] + $data, [], [])));
+        $this->assertSame(['name' => 'e'], $form->configuration_validation($data, [], ['name' => 'e']));
+    }
+}
