@@ -1,11 +1,29 @@
-//! Larder: a locking, coherent application cache over Redis, a shared directory or local disk.
+//! Larder: a coherent application cache over Redis or local disk, with decoded values in memory.
+//!
+//! [`Store`] and [`Cache`] are what a Rust program uses; [`Engine`] is for bindings to other languages, which keep
+//! their own kind of decoded values in memory; [`Backend`] is the contract of what keeps the entries.
+//! `docs/design.md` says what is promised and why it is built so, `docs/protocol.md` has the rules.
 
 mod backend;
+mod breaker;
 mod clock;
+mod coherence;
+mod config;
+mod engine;
+mod entry;
 mod error;
+mod near;
+mod payload;
+mod stats;
+mod store;
 
 pub use backend::{
-    Applied, Backend, CacheId, CacheUsage, Change, Delta, Fetched, Op, Outcome, Position, Read,
+    Applied, Backend, CacheId, CacheUsage, Change, Delta, Fetched, MAX_CACHE_NAME, MAX_CHANGES, Op, Outcome,
+    Position, Read,
 };
 pub use clock::Millis;
+pub use config::{Config, NAMES as CONFIG_NAMES, RedisAddress, Secret, Server};
+pub use engine::{Decode, Engine, Handle, Item, MAX_KEY};
 pub use error::{Error, ErrorKind, Result};
+pub use stats::Stats;
+pub use store::{Cache, CacheOptions, Store};

@@ -26,6 +26,7 @@
 use std::sync::Arc;
 
 use crate::clock::Millis;
+use crate::config::Config;
 use crate::error::{Error, Result};
 
 /// The most changes that an answer lists; when more happened, it says `reset`.
@@ -243,4 +244,11 @@ pub trait Backend: Send + Sync {
     /// # Errors
     /// If the backend cannot be reached or refuses.
     fn describe(&self) -> Result<Vec<(String, String)>>;
+}
+
+/// The backend that a configuration names. Does not touch it yet.
+pub(crate) fn open(config: &Config) -> Result<Arc<dyn Backend>> {
+    match config.server() {
+        _ => Err(Error::config("none")),
+    }
 }

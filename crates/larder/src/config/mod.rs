@@ -1,0 +1,283 @@
+//! Configuration: one set of named options, the same in PHP, Rust, the command line and Moodle's form.
+
+mod parse;
+mod secret;
+mod server;
+
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+pub use secret::Secret;
+pub use server::{RedisAddress, Server};
+
+/// How to reach a store and how to use it.
+///
+/// | option | meaning | default |
+/// |---|---|---|
+/// | `server` | URL of the backend, see [`Server`] | required |
+/// | `username`, `password` | credentials, if they are not in the URL | none |
+/// | `ca_file` | PEM file with the authorities to trust for `rediss://` | the system's |
+/// | `namespace` | what separates one site's entries from another's: 1 to 100 bytes | `larder` |
+/// | `generation` | a suffix of the namespace: a new one starts empty | none |
+/// | `near_bytes` | the most memory that a process may hold decoded values in | `32M` |
+/// | `max_staleness` | seconds a process may go on without asking the backend for changes | `1` |
+/// | `connect_timeout` | seconds to wait for a connection | `0.25` |
+/// | `read_timeout` | seconds to wait for an answer | `0.5` |
+/// | `lock_lease` | seconds after which a dead holder's lock is free | `10` |
+/// | `lock_wait` | seconds to wait for a lock when the caller does not say | `60` |
+/// | `fallback` | reserved: refused until a second backend can take over | none |
+/// | `compress_from` | payloads of so many bytes or more are compressed when it pays; `0` = never | `16K` |
+/// | `seal_key` | secret of 16 bytes or more: entries not sealed with it are misses | none |
+///
+/// Sizes take the suffixes `K`, `M` and `G`. An empty value means the default.
+///
+/// ```
+/// let config = larder::Config::from_options([("server", "local:/var/cache/larder"), ("near_bytes", "8M")])?;
+/// assert_eq!(config.near_bytes(), 8 << 20);
+/// # Ok::<(), larder::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Config {
+    server: Server,
+    ca_file: Option<String>,
+    namespace: String,
+    generation: String,
+    near_bytes: u64,
+    max_staleness: Duration,
+    connect_timeout: Duration,
+    read_timeout: Duration,
+    lock_lease: Duration,
+    lock_wait: Duration,
+    compress_from: Option<usize>,
+    seal_key: Option<Secret>,
+}
+
+/// The longest `namespace` and `generation`, in bytes.
+const MAX_NAMESPACE: usize = 100;
+/// The shortest secret that is worth the name, in bytes.
+const MIN_SEAL_KEY: usize = 16;
+
+impl Config {
+    /// The defaults for the server at `url`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if the URL is not one of a [`Server`].
+    pub fn from_url(url: &str) -> Result<Self> {
+        Self::from_options([("server", url)])
+    }
+
+    /// Reads named options; see the table above.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config), naming the option, if one is unknown, given twice, or has
+    /// a value that it cannot have.
+    pub fn from_options<'a>(options: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self> {
+        let mut config = Self {
+            server: Server::Local { path: "/".into(), max_bytes: 0 },
+            ca_file: None,
+            namespace: "larder".into(),
+            generation: String::new(),
+            near_bytes: 32 << 20,
+            max_staleness: Duration::from_secs(1),
+            connect_timeout: Duration::from_millis(250),
+            read_timeout: Duration::from_millis(500),
+            lock_lease: Duration::from_secs(10),
+            lock_wait: Duration::from_mins(1),
+            compress_from: Some(16 << 10),
+            seal_key: None,
+        };
+        let (mut server, mut username, mut password) = (None, None, None);
+        let mut seen = Vec::new();
+        for (name, value) in options {
+            if seen.contains(&name) {
+                return Err(Error::config(format!("option '{name}' is given twice")));
+            }
+            seen.push(name);
+            if value.is_empty() && NAMES.contains(&name) {
+                continue;
+            }
+            match name {
+                "server" => server = Some(value),
+                "username" => username = Some(value),
+                "password" => password = Some(value),
+                "ca_file" => config.ca_file = Some(parse::absolute(name, value)?),
+                "namespace" => config.namespace = parse::label(name, value, MAX_NAMESPACE)?,
+                "generation" => config.generation = parse::label(name, value, MAX_NAMESPACE)?,
+                "near_bytes" => config.near_bytes = parse::bytes(name, value)?,
+                "max_staleness" => config.max_staleness = parse::seconds(name, value, 0.0, 3600.0)?,
+                "connect_timeout" => config.connect_timeout = parse::seconds(name, value, 0.001, 60.0)?,
+                "read_timeout" => config.read_timeout = parse::seconds(name, value, 0.001, 60.0)?,
+                "lock_lease" => config.lock_lease = parse::seconds(name, value, 1.0, 3600.0)?,
+                "lock_wait" => config.lock_wait = parse::seconds(name, value, 0.0, 3600.0)?,
+                "fallback" => {
+                    return Err(Error::config("option 'fallback' is not supported by this version"));
+                }
+                "compress_from" => {
+                    let bytes = usize::try_from(parse::bytes(name, value)?).unwrap_or(usize::MAX);
+                    config.compress_from = (bytes > 0).then_some(bytes);
+                }
+                "seal_key" if value.len() < MIN_SEAL_KEY => {
+                    return Err(Error::config(format!(
+                        "option 'seal_key' must have {MIN_SEAL_KEY} bytes or more"
+                    )));
+                }
+                "seal_key" => config.seal_key = Some(Secret::new(value)),
+                unknown => {
+                    return Err(Error::config(format!(
+                        "there is no option '{}'; the options are {}",
+                        unknown.escape_debug(),
+                        NAMES.join(", ")
+                    )));
+                }
+            }
+        }
+        let server = server.ok_or_else(|| Error::config("option 'server' is missing"))?;
+        config.server = Server::parse(server, username, password)?;
+        if config.ca_file.is_some() && !config.server.uses_tls() {
+            return Err(Error::config("option 'ca_file' is only for a rediss:// server"));
+        }
+        Ok(config)
+    }
+
+    /// The backend.
+    pub fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// Authorities to trust for TLS, if not the system's.
+    pub fn ca_file(&self) -> Option<&str> {
+        self.ca_file.as_deref()
+    }
+
+    /// The namespace with the generation in it.
+    pub fn namespace(&self) -> String {
+        if self.generation.is_empty() {
+            self.namespace.clone()
+        } else {
+            format!("{}+{}", self.namespace, self.generation)
+        }
+    }
+
+    /// Memory for decoded values in a process, in bytes.
+    pub fn near_bytes(&self) -> u64 {
+        self.near_bytes
+    }
+
+    /// How long reads may go on without asking the backend for changes; zero = never.
+    pub fn max_staleness(&self) -> Duration {
+        self.max_staleness
+    }
+
+    /// How long to wait for a connection.
+    pub fn connect_timeout(&self) -> Duration {
+        self.connect_timeout
+    }
+
+    /// How long to wait for an answer.
+    pub fn read_timeout(&self) -> Duration {
+        self.read_timeout
+    }
+
+    /// How long a lock outlives its holder.
+    pub fn lock_lease(&self) -> Duration {
+        self.lock_lease
+    }
+
+    /// How long to wait for a lock when the caller does not say.
+    pub fn lock_wait(&self) -> Duration {
+        self.lock_wait
+    }
+
+    /// From how many bytes on payloads are compressed.
+    pub fn compress_from(&self) -> Option<usize> {
+        self.compress_from
+    }
+
+    /// The secret that seals entries.
+    pub fn seal_key(&self) -> Option<&Secret> {
+        self.seal_key.as_ref()
+    }
+}
+
+/// Every option's name.
+pub const NAMES: [&str; 15] = [
+    "server",
+    "username",
+    "password",
+    "ca_file",
+    "namespace",
+    "generation",
+    "near_bytes",
+    "max_staleness",
+    "connect_timeout",
+    "read_timeout",
+    "lock_lease",
+    "lock_wait",
+    "fallback",
+    "compress_from",
+    "seal_key",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(options: &[(&str, &str)]) -> String {
+        Config::from_options(options.iter().copied()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn unknown_and_bad_options_are_refused_by_name() {
+        let server = ("server", "local:/x");
+        for (option, named) in [
+            (("nearbytes", "1"), "nearbytes"),
+            (("near_bytes", "lots"), "near_bytes"),
+            (("near_bytes", "-1"), "near_bytes"),
+            (("near_bytes", "99999999999999999999G"), "near_bytes"),
+            (("max_staleness", "NaN"), "max_staleness"),
+            (("max_staleness", "inf"), "max_staleness"),
+            (("read_timeout", "0"), "read_timeout"),
+            (("connect_timeout", "1e9"), "connect_timeout"),
+            (("namespace", "a\0b"), "namespace"),
+            (("namespace", "a{b}"), "namespace"),
+            (("generation", "a/b"), "generation"),
+            (("seal_key", "short"), "seal_key"),
+            (("fallback", "dir:/x"), "fallback"),
+            (("lock_lease", "0"), "lock_lease"),
+            (("ca_file", "relative.pem"), "ca_file"),
+            (("server", "local:/y"), "server"),
+        ] {
+            assert!(refusal(&[server, option]).contains(named), "{option:?}");
+        }
+        assert!(refusal(&[]).contains("server"));
+    }
+
+    #[test]
+    fn an_empty_value_means_the_default() {
+        let config =
+            Config::from_options([("server", "local:/x"), ("near_bytes", ""), ("password", "")]).unwrap();
+        assert_eq!(config, Config::from_url("local:/x").unwrap());
+        assert!(refusal(&[("server", "local:/x"), ("typo", "")]).contains("typo"));
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let config = Config::from_options([
+            ("server", "redis://bob:hunter2222@host"),
+            ("seal_key", "0123456789abcdefSECRET"),
+        ])
+        .unwrap();
+        let shown = format!("{config:?} {config:#?}");
+        assert!(!shown.contains("hunter2222") && !shown.contains("SECRET"), "{shown}");
+        for url in ["redis://:hunter2222@/", "redis://u:hunter2222@h:99999", "redis://u:hunter2222@h/x?y=1"] {
+            assert!(!Config::from_url(url).unwrap_err().to_string().contains("hunter2222"), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_generation_is_part_of_the_namespace() {
+        let config =
+            Config::from_options([("server", "local:/x"), ("namespace", "site"), ("generation", "7")]);
+        assert_eq!(config.unwrap().namespace(), "site+7");
+    }
+}

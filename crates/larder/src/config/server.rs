@@ -1,0 +1,207 @@
+//! The `server` option: which backend, and where.
+
+use std::path::PathBuf;
+
+use percent_encoding::percent_decode_str;
+use url::Url;
+
+use super::{parse, secret::Secret};
+use crate::error::{Error, Result};
+
+/// The bound of a `local:` directory when its URL names none, in bytes.
+const LOCAL_MAX_BYTES: u64 = 1 << 30;
+/// The smallest bound that leaves room to work, in bytes.
+const LOCAL_MIN_BYTES: u64 = 4 << 20;
+
+/// Where entries are kept.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Server {
+    /// `redis://[user[:password]@]host[:port][/database]`, `rediss://…` (TLS),
+    /// `redis+unix:///path/to/socket[?db=database]`.
+    Redis {
+        /// Where it listens.
+        address: RedisAddress,
+        /// Number of the database.
+        database: i64,
+        /// ACL user.
+        username: Option<String>,
+        /// Its password.
+        password: Option<Secret>,
+    },
+    /// `local:/path[?size=1G]`: a directory on this node's own disk, bounded in size.
+    Local {
+        /// The directory.
+        path: PathBuf,
+        /// The most that it may take on disk.
+        max_bytes: u64,
+    },
+}
+
+/// Where a Redis server listens.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum RedisAddress {
+    /// A host and port, perhaps with TLS.
+    Tcp {
+        /// Name or address.
+        host: String,
+        /// Port.
+        port: u16,
+        /// Whether to speak TLS.
+        tls: bool,
+    },
+    /// A socket of this node.
+    Unix(PathBuf),
+}
+
+impl Server {
+    pub(super) fn parse(url: &str, username: Option<&str>, password: Option<&str>) -> Result<Self> {
+        let scheme = url.split(':').next().unwrap_or_default();
+        let server = match scheme {
+            "local" => Self::local(url)?,
+            "redis" | "rediss" | "redis+unix" => Self::redis(url, username, password)?,
+            _ => {
+                return Err(Error::config(
+                    "option 'server' must be a URL with one of redis://, rediss://, redis+unix:// or local:",
+                ));
+            }
+        };
+        if matches!(server, Self::Local { .. }) && (username.is_some() || password.is_some()) {
+            return Err(Error::config("options 'username' and 'password' are only for a Redis server"));
+        }
+        Ok(server)
+    }
+
+    pub(super) fn uses_tls(&self) -> bool {
+        matches!(self, Self::Redis { address: RedisAddress::Tcp { tls: true, .. }, .. })
+    }
+
+    fn local(url: &str) -> Result<Self> {
+        let rest = url.strip_prefix("local:").unwrap_or_default();
+        let rest = rest.strip_prefix("//").unwrap_or(rest);
+        let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let path = parse::absolute("server", path)?;
+        let max_bytes = match query.split_once('=') {
+            None if query.is_empty() => LOCAL_MAX_BYTES,
+            Some(("size", size)) => parse::bytes("server", size)?,
+            _ => {
+                return Err(Error::config(
+                    "option 'server': local: takes no parameter but size, as in ?size=1G",
+                ));
+            }
+        };
+        if !(LOCAL_MIN_BYTES..=1 << 40).contains(&max_bytes) {
+            return Err(Error::config("option 'server': the size of local: must be 4M to 1024G"));
+        }
+        Ok(Self::Local { path: path.into(), max_bytes })
+    }
+
+    fn redis(url: &str, username: Option<&str>, password: Option<&str>) -> Result<Self> {
+        // The parser's own messages may quote the URL, and the URL may hold a password.
+        let bad = |what: &str| Error::config(format!("option 'server': {what}"));
+        let parsed = Url::parse(url).map_err(|_| bad("the URL cannot be read"))?;
+        if parsed.fragment().is_some() {
+            return Err(bad("the URL has a part behind '#'; write that character as %23 in a password"));
+        }
+        let decode = |text: &str| {
+            percent_decode_str(text).decode_utf8().map(String::from).map_err(|_| bad("the URL is not UTF-8"))
+        };
+        let (address, database) = if parsed.scheme() == "redis+unix" {
+            if parsed.has_host() && parsed.host_str() != Some("") {
+                return Err(bad(
+                    "a socket is written with three slashes, as in redis+unix:///run/redis.sock",
+                ));
+            }
+            let path = parse::absolute("server", &decode(parsed.path())?)?;
+            let database = match parsed.query().and_then(|query| query.split_once('=')) {
+                None if parsed.query().is_none() => "",
+                Some(("db", database)) => database,
+                _ => return Err(bad("a socket takes no parameter but db, as in ?db=1")),
+            };
+            (RedisAddress::Unix(path.into()), database)
+        } else {
+            let host = parsed
+                .host_str()
+                .filter(|host| !host.is_empty())
+                .ok_or_else(|| bad("the host is missing"))?;
+            if parsed.query().is_some() {
+                return Err(bad("the URL takes no parameters"));
+            }
+            let address = RedisAddress::Tcp {
+                host: host.trim_matches(['[', ']']).to_owned(),
+                port: parsed.port().unwrap_or(6379),
+                tls: parsed.scheme() == "rediss",
+            };
+            (address, parsed.path().trim_start_matches('/'))
+        };
+        let database = match database {
+            "" => 0,
+            number => number.parse::<u32>().map_err(|_| bad("the database must be a number"))?.into(),
+        };
+        let in_url = Some(parsed.username()).filter(|name| !name.is_empty()).map(decode).transpose()?;
+        let password_in_url = parsed.password().map(decode).transpose()?;
+        Ok(Self::Redis {
+            address,
+            database,
+            username: username.map(str::to_owned).or(in_url),
+            password: password.map(str::to_owned).or(password_in_url).map(|text| Secret::new(&text)),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(url: &str) -> Result<Server> {
+        Server::parse(url, None, None)
+    }
+
+    #[test]
+    fn urls_name_their_parts() {
+        let Server::Redis { address, database, username, password } =
+            parse("rediss://bob:p%40ss@cache.example:7000/3").unwrap()
+        else {
+            panic!("not Redis")
+        };
+        assert_eq!(address, RedisAddress::Tcp { host: "cache.example".into(), port: 7000, tls: true });
+        assert_eq!((database, username.as_deref()), (3, Some("bob")));
+        assert_eq!(password.unwrap().reveal(), "p@ss");
+
+        let Server::Redis { address, database, .. } = parse("redis+unix:///run/r.sock?db=2").unwrap() else {
+            panic!("not Redis")
+        };
+        assert_eq!((address, database), (RedisAddress::Unix("/run/r.sock".into()), 2));
+        assert_eq!(
+            parse("local:/a/b?size=64M").unwrap(),
+            Server::Local { path: "/a/b".into(), max_bytes: 64 << 20 }
+        );
+        let ipv6 = parse("redis://[::1]:1").unwrap();
+        assert!(
+            matches!(ipv6, Server::Redis { address: RedisAddress::Tcp { host, .. }, .. } if host == "::1")
+        );
+    }
+
+    #[test]
+    fn bad_urls_are_refused() {
+        for url in [
+            "",
+            "redis",
+            "http://x",
+            "redis://",
+            "redis://h/x",
+            "redis://h?x=1",
+            "redis+unix://host/x",
+            "local:x",
+            "local:",
+            "local:/x?size=1",
+            "local:/x?color=red",
+            "redis://h:99999",
+            "redis+unix:///x?db=-1",
+            "redis://u:p#x@h",
+        ] {
+            assert_eq!(parse(url).unwrap_err().kind(), crate::ErrorKind::Config, "{url}");
+        }
+        assert!(Server::parse("local:/x", None, Some("p")).is_err());
+    }
+}

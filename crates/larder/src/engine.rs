@@ -1,0 +1,413 @@
+//! Reads and writes through the near cache: what [`Store`](crate::Store) and the PHP extension share.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::backend::{Applied, Backend, CacheId, Delta, Fetched, Op, Outcome, Read};
+use crate::breaker::Breaker;
+use crate::clock::{Millis, boottime};
+use crate::coherence::{Coherence, Keep, Ticket};
+use crate::config::Config;
+use crate::entry::EntryCodec;
+use crate::error::{Error, ErrorKind, Result};
+use crate::near::CacheNumber;
+use crate::stats::{Counters, Stats};
+
+/// The longest key, in bytes.
+pub const MAX_KEY: usize = 64 << 10;
+
+/// A look at memory is repeated if the answer changed what was found; after so many times all is read anew.
+const MAX_LOOKS: usize = 3;
+
+/// Turns payloads into the values that the near cache keeps.
+pub trait Decode {
+    /// A decoded value; cloning it is cheap.
+    type Value: Clone;
+
+    /// The value of a payload, and the bytes of memory that it holds; `None` if the payload is broken.
+    ///
+    /// Runs while the engine waits for it without a lock; it must not call the engine.
+    fn decode(&self, payload: &[u8]) -> Option<(Self::Value, usize)>;
+}
+
+/// One cache of an engine. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    id: CacheId,
+    number: CacheNumber,
+    ttl: Option<i64>,
+}
+
+impl Handle {
+    /// The cache.
+    pub fn id(&self) -> &CacheId {
+        &self.id
+    }
+}
+
+/// An entry to store.
+#[derive(Clone, Copy, Debug)]
+pub struct Item<'a> {
+    /// The key: any bytes, at most [`MAX_KEY`].
+    pub key: &'a [u8],
+    /// The encoded value.
+    pub payload: &'a [u8],
+    /// Seconds to live, if not the cache's; zero or less = expired at once.
+    pub ttl: Option<i64>,
+}
+
+/// What the backend said, and the ticket to keep it with, if it may be kept.
+struct Answer {
+    fetched: Fetched,
+    ticket: Option<Ticket>,
+}
+
+/// A backend with a near cache of decoded values before it.
+///
+/// Coherent as `docs/design.md` promises: a read sees everything that was acknowledged before its sync point. Sync
+/// points are the first operation after [`begin_request`](Self::begin_request), every round trip, and any read more
+/// than `max_staleness` after the last.
+pub struct Engine<D: Decode> {
+    backend: Arc<dyn Backend>,
+    breaker: Breaker,
+    entries: EntryCodec,
+    decode: D,
+    max_staleness: Duration,
+    state: Mutex<Coherence<D::Value>>,
+    counters: Counters,
+}
+
+impl<D: Decode> Engine<D> {
+    /// An engine for `config`. Does not touch the backend yet.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] if the configuration names files that cannot be read.
+    pub fn open(config: &Config, decode: D) -> Result<Self> {
+        Ok(Self::with_backend(crate::backend::open(config)?, config, decode))
+    }
+
+    /// An engine on a given backend.
+    pub fn with_backend(backend: Arc<dyn Backend>, config: &Config, decode: D) -> Self {
+        Self {
+            backend,
+            breaker: Breaker::new(),
+            entries: EntryCodec::new(config),
+            decode,
+            max_staleness: config.max_staleness(),
+            state: Mutex::new(Coherence::new(config.near_bytes())),
+            counters: Counters::default(),
+        }
+    }
+
+    /// A cache by name. With `near` its values are kept in memory and its changes logged; without, entries are
+    /// fetched each time, and survive a change of the server's identity. `ttl` is in seconds.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Value`] for a bad name.
+    pub fn cache(&self, name: &str, near: bool, ttl: Option<i64>) -> Result<Handle> {
+        let id = CacheId::new(name, near)?;
+        let number = self.state().number(name);
+        Ok(Handle { id, number, ttl })
+    }
+
+    /// Marks the next operation as the first of a request. No round trip.
+    pub fn begin_request(&self) {
+        self.state().begin_request();
+    }
+
+    /// Asks the backend for changes now. One round trip.
+    ///
+    /// # Errors
+    /// If the backend is unavailable; values in memory are then not served until it answers.
+    pub fn sync(&self) -> Result<()> {
+        self.fetch(&[]).map(drop)
+    }
+
+    /// The value of a key. No round trip for a value in memory when no sync is due, else one or two.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Value`] for a bad key; others if the backend is unavailable or refuses.
+    pub fn get(&self, cache: &Handle, key: &[u8]) -> Result<Option<D::Value>> {
+        if cache.id.logged() {
+            let state = self.state();
+            if state.is_fresh(boottime(), self.max_staleness)
+                && let Some(value) = state.look(cache.number, key, || self.backend.now())
+            {
+                self.counters.near_hits.fetch_add(1, Ordering::Relaxed);
+                return Ok(Some(value));
+            }
+        }
+        Ok(self.get_many(cache, &[key])?.pop().flatten())
+    }
+
+    /// The values of many keys, in order. One round trip for all that memory does not hold.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn get_many(&self, cache: &Handle, keys: &[&[u8]]) -> Result<Vec<Option<D::Value>>> {
+        keys.iter().try_for_each(|key| check_key(key))?;
+        let mut looks = 0;
+        loop {
+            looks += 1;
+            let (found, fresh) = self.look_all(cache, keys, looks < MAX_LOOKS);
+            let missing: Vec<usize> =
+                (0..).zip(&found).filter(|(_, v)| v.is_none()).map(|(at, _)| at).collect();
+            if fresh && missing.is_empty() {
+                self.counters.near_hits.fetch_add(keys.len() as u64, Ordering::Relaxed);
+                return Ok(found);
+            }
+            let reads: Vec<Read<'_>> = missing
+                .iter()
+                .filter_map(|&at| keys.get(at))
+                .map(|key| Read { cache: &cache.id, key })
+                .collect();
+            let answer = self.fetch(&reads)?;
+            // What memory held may be changed by the answer (R3): look again, then add what was read.
+            let mut found = if missing.len() == keys.len() {
+                found
+            } else if answer.ticket.is_some() {
+                self.look_all(cache, keys, true).0
+            } else {
+                continue;
+            };
+            let near_hits = found.iter().flatten().count() as u64;
+            for (at, value) in missing.iter().zip(self.take_in(cache, &reads, &answer)) {
+                if let Some(slot) = found.get_mut(*at) {
+                    *slot = value;
+                }
+            }
+            let lost =
+                |(at, value): (usize, &Option<_>)| value.is_none() && missing.binary_search(&at).is_err();
+            if !(0..).zip(&found).any(lost) {
+                self.counters.near_hits.fetch_add(near_hits, Ordering::Relaxed);
+                return Ok(found);
+            }
+        }
+    }
+
+    /// Stores entries in one round trip, all or nothing. For each item whether it stands acknowledged: false if
+    /// the backend refused it. A fill that lost against a newer change counts as stored before it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Value`] for a bad key; others if the backend is unavailable or refuses. Then nothing is
+    /// acknowledged, and values before may stand or be gone.
+    pub fn set_many(&self, cache: &Handle, items: &[Item<'_>]) -> Result<()> {
+        items.iter().try_for_each(|item| check_key(item.key))?;
+        let now = self.backend.now();
+        let entries: Vec<(Option<Vec<u8>>, Option<Millis>)> = items
+            .iter()
+            .map(|item| match expiry(item.ttl.or(cache.ttl), now) {
+                Err(Expired) => (None, None),
+                Ok(expires) => {
+                    (Some(self.entries.encode(&cache.id, item.key, item.payload, expires)), expires)
+                }
+            })
+            .collect();
+        let ops: Vec<(CacheNumber, Op<'_>)> = {
+            let state = self.state();
+            items
+                .iter()
+                .zip(&entries)
+                .map(|(item, (entry, expires))| {
+                    let op = match entry {
+                        None => Op::Delete { cache: &cache.id, key: item.key },
+                        Some(entry) => Op::Set {
+                            cache: &cache.id,
+                            key: item.key,
+                            entry,
+                            expires: *expires,
+                            guard: cache.id.logged().then(|| state.guard(cache.number, item.key)).flatten(),
+                        },
+                    };
+                    (cache.number, op)
+                })
+                .collect()
+        };
+        let (applied, ticket) = match self.apply(&ops) {
+            Err(error) if error.kind() == ErrorKind::Refused => {
+                // What was refused must not leave the value before it in place.
+                let keys: Vec<&[u8]> = items.iter().map(|item| item.key).collect();
+                let _ = self.delete_many(cache, &keys);
+                return Err(error);
+            }
+            answer => answer?,
+        };
+        self.counters.sets.fetch_add(items.len() as u64, Ordering::Relaxed);
+        if !cache.id.logged() {
+            return Ok(());
+        }
+        for ((item, (entry, expires)), outcome) in items.iter().zip(&entries).zip(&applied.outcomes) {
+            if *outcome == Outcome::Dropped {
+                self.counters.dropped_fills.fetch_add(1, Ordering::Relaxed);
+            } else if let (Some(ticket), Some(_)) = (ticket, entry)
+                && let Some((value, weight)) = self.decode.decode(item.payload)
+            {
+                self.state().keep(ticket, cache.number, item.key, Keep { value, weight, expires: *expires });
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes entries in one round trip; for each key whether there was an entry. Once this returns no one can
+    /// read the old values after a later sync point.
+    ///
+    /// # Errors
+    /// As [`set_many`](Self::set_many).
+    pub fn delete_many(&self, cache: &Handle, keys: &[&[u8]]) -> Result<Vec<bool>> {
+        keys.iter().try_for_each(|key| check_key(key))?;
+        let ops: Vec<_> =
+            keys.iter().map(|key| (cache.number, Op::Delete { cache: &cache.id, key })).collect();
+        let (answer, _) = self.apply(&ops)?;
+        self.counters.deletes.fetch_add(keys.len() as u64, Ordering::Relaxed);
+        Ok(answer.outcomes.iter().map(|outcome| *outcome == Outcome::Deleted { existed: true }).collect())
+    }
+
+    /// Empties a cache. One round trip, however much it holds.
+    ///
+    /// # Errors
+    /// If the backend is unavailable or refuses.
+    pub fn purge(&self, cache: &Handle) -> Result<()> {
+        self.apply(&[(cache.number, Op::Purge { cache: &cache.id })])?;
+        self.counters.purges.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// The keys of a cache that start with `prefix`, each once, in no order; expired ones may be among them. One
+    /// round trip for some hundred keys.
+    ///
+    /// # Errors
+    /// If the backend is unavailable or refuses.
+    pub fn keys(&self, cache: &Handle, prefix: &[u8]) -> Result<Vec<Vec<u8>>> {
+        let mut keys = std::collections::HashSet::new();
+        self.breaker.call(|| {
+            self.backend.list(&cache.id, prefix, &mut |key| {
+                keys.insert(key.to_vec());
+            })
+        })?;
+        Ok(keys.into_iter().collect())
+    }
+
+    /// What this engine did and holds. No round trip.
+    pub fn stats(&self) -> Stats {
+        let state = self.state();
+        Stats {
+            near_entries: state.near().entries() as u64,
+            near_bytes: state.near().bytes(),
+            round_trips: self.backend.round_trips(),
+            available: !self.breaker.is_open(),
+            ..self.counters.stats()
+        }
+    }
+
+    /// The backend.
+    pub fn backend(&self) -> &dyn Backend {
+        &*self.backend
+    }
+
+    /// What memory holds of `keys`, if it may be served, and whether it may be served without a sync.
+    fn look_all(&self, cache: &Handle, keys: &[&[u8]], use_near: bool) -> (Vec<Option<D::Value>>, bool) {
+        if !cache.id.logged() || !use_near {
+            return (vec![None; keys.len()], false);
+        }
+        let state = self.state();
+        let found = keys.iter().map(|key| state.look(cache.number, key, || self.backend.now())).collect();
+        (found, state.is_fresh(boottime(), self.max_staleness))
+    }
+
+    /// Decodes what was read and keeps it or remembers the miss.
+    fn take_in(&self, cache: &Handle, reads: &[Read<'_>], answer: &Answer) -> Vec<Option<D::Value>> {
+        let now = self.backend.now();
+        let mut values = Vec::with_capacity(reads.len());
+        for (read, entry) in reads.iter().zip(&answer.fetched.entries) {
+            let opened = entry.as_ref().and_then(|entry| {
+                let opened = self.entries.decode(read.cache, read.key, entry);
+                if opened.is_none() {
+                    self.counters.broken.fetch_add(1, Ordering::Relaxed);
+                }
+                opened.filter(|opened| opened.expires.is_none_or(|expires| now < expires))
+            });
+            let value = opened.and_then(|opened| {
+                let decoded = self.decode.decode(&opened.payload);
+                if decoded.is_none() {
+                    self.counters.broken.fetch_add(1, Ordering::Relaxed);
+                }
+                let (value, weight) = decoded?;
+                if let Some(ticket) = answer.ticket.filter(|_| cache.id.logged()) {
+                    let keep = Keep { value: value.clone(), weight, expires: opened.expires };
+                    self.state().keep(ticket, cache.number, read.key, keep);
+                }
+                Some(value)
+            });
+            let counter = if value.is_some() { &self.counters.hits } else { &self.counters.misses };
+            counter.fetch_add(1, Ordering::Relaxed);
+            if value.is_none() && cache.id.logged() {
+                self.state().missed(answer.fetched.delta.position, cache.number, read.key);
+            }
+            values.push(value);
+        }
+        values
+    }
+
+    fn fetch(&self, reads: &[Read<'_>]) -> Result<Answer> {
+        let ticket = self.state().ticket();
+        let fetched = self.call(|| self.backend.fetch(ticket.position(), reads))?;
+        let ticket = self.absorb(ticket, &fetched.delta);
+        Ok(Answer { fetched, ticket })
+    }
+
+    fn apply(&self, ops: &[(CacheNumber, Op<'_>)]) -> Result<(Applied, Option<Ticket>)> {
+        let ticket = {
+            let mut state = self.state();
+            state.before_write(ops);
+            state.ticket()
+        };
+        let plain: Vec<Op<'_>> = ops.iter().map(|(_, op)| *op).collect();
+        let applied = self.call(|| self.backend.apply(ticket.position(), &plain))?;
+        let current = self.absorb(ticket, &applied.delta).is_some();
+        let ticket = self.state().after_write(applied.delta.position, ops, &applied.outcomes);
+        Ok((applied, current.then_some(ticket)))
+    }
+
+    fn absorb(&self, ticket: Ticket, delta: &Delta) -> Option<Ticket> {
+        if delta.reset && ticket.position().is_some() {
+            self.counters.resets.fetch_add(1, Ordering::Relaxed);
+        }
+        self.state().absorb(ticket, delta)
+    }
+
+    /// Calls the backend. When it fails, what is in memory may be old by the time it answers again: the next read
+    /// has to ask.
+    fn call<T>(&self, call: impl FnOnce() -> Result<T>) -> Result<T> {
+        self.breaker.call(call).inspect_err(|_| {
+            self.counters.errors.fetch_add(1, Ordering::Relaxed);
+            self.state().require_sync();
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, Coherence<D::Value>> {
+        // A panic cannot leave the state in a way that serves old values: all it can do is drop too little memory.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The item's time to live is over before it begins.
+struct Expired;
+
+fn expiry(ttl: Option<i64>, now: Millis) -> Result<Option<Millis>, Expired> {
+    let Some(seconds) = ttl else { return Ok(None) };
+    match u64::try_from(seconds) {
+        Ok(seconds) if seconds > 0 => Ok(Some(now.saturating_add(seconds.saturating_mul(1000)))),
+        _ => Err(Expired),
+    }
+}
+
+fn check_key(key: &[u8]) -> Result<()> {
+    if key.len() > MAX_KEY {
+        return Err(Error::value(format!(
+            "a key must have at most {MAX_KEY} bytes; this one has {}",
+            key.len()
+        )));
+    }
+    Ok(())
+}

@@ -1,0 +1,229 @@
+//! The near cache: decoded values in the memory of this process.
+//!
+//! It knows nothing of coherence; `coherence` decides what may enter and what must leave. Eviction is
+//! `quick_cache`'s (CLOCK-Pro, after S3-FIFO): a scan over many keys does not push out the ones in use.
+
+use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
+
+use quick_cache::unsync::Cache;
+use quick_cache::{Equivalent, Weighter};
+
+use crate::backend::Change;
+use crate::clock::Millis;
+
+/// A value heavier than this share of the budget is not kept: it would push out all others.
+const LARGEST_SHARE: u64 = 8;
+/// What an entry costs beside its key and value: slots in the table and the queue, the boxed key's allocation.
+const ENTRY_OVERHEAD: u64 = 96;
+/// Assumed size of an entry, to size the table.
+const TYPICAL_BYTES: u64 = 2048;
+
+/// A short name for a cache, valid in one [`Near`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct CacheNumber(u32);
+
+struct Key {
+    cache: CacheNumber,
+    key: Box<[u8]>,
+}
+
+#[derive(Clone, Copy)]
+struct KeyRef<'a> {
+    cache: CacheNumber,
+    key: &'a [u8],
+}
+
+impl Key {
+    fn as_ref(&self) -> KeyRef<'_> {
+        KeyRef { cache: self.cache, key: &self.key }
+    }
+}
+
+impl Hash for KeyRef<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u32(self.cache.0);
+        state.write(self.key);
+    }
+}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_ref().hash(state);
+    }
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.cache == other.cache && self.key == other.key
+    }
+}
+
+impl Eq for Key {}
+
+impl Equivalent<Key> for KeyRef<'_> {
+    fn equivalent(&self, key: &Key) -> bool {
+        self.cache == key.cache && *self.key == *key.key
+    }
+}
+
+struct Held<V> {
+    value: V,
+    weight: u64,
+    expires: Option<Millis>,
+}
+
+#[derive(Clone)]
+struct ByWeight;
+
+impl<V> Weighter<Key, Held<V>> for ByWeight {
+    fn weight(&self, key: &Key, held: &Held<V>) -> u64 {
+        held.weight + key.key.len() as u64 + ENTRY_OVERHEAD
+    }
+}
+
+/// Decoded values by cache and key, bounded in bytes.
+pub(crate) struct Near<V> {
+    held: Cache<Key, Held<V>, ByWeight>,
+    numbers: HashMap<Box<str>, CacheNumber>,
+    budget: u64,
+}
+
+impl<V: Clone> Near<V> {
+    pub(crate) fn new(budget: u64) -> Self {
+        let items = usize::try_from(budget / TYPICAL_BYTES).unwrap_or(usize::MAX).clamp(16, 1 << 16);
+        Self { held: Cache::with_weighter(items, budget, ByWeight), numbers: HashMap::new(), budget }
+    }
+
+    /// The number for a cache of this name.
+    pub(crate) fn number(&mut self, cache: &str) -> CacheNumber {
+        if let Some(&number) = self.numbers.get(cache) {
+            return number;
+        }
+        let number = CacheNumber(u32::try_from(self.numbers.len()).unwrap_or(u32::MAX));
+        self.numbers.insert(cache.into(), number);
+        number
+    }
+
+    pub(crate) fn get(&self, cache: CacheNumber, key: &[u8], now: impl FnOnce() -> Millis) -> Option<V> {
+        let held = self.held.get(&KeyRef { cache, key })?;
+        match held.expires {
+            Some(expires) if expires <= now() => None,
+            _ => Some(held.value.clone()),
+        }
+    }
+
+    /// Keeps a value that weighs `weight` bytes, unless it is too large to share the budget with others.
+    pub(crate) fn insert(
+        &mut self,
+        cache: CacheNumber,
+        key: &[u8],
+        value: V,
+        weight: usize,
+        expires: Option<Millis>,
+    ) {
+        let weight = weight as u64;
+        if weight + key.len() as u64 + ENTRY_OVERHEAD <= self.budget / LARGEST_SHARE {
+            self.held.insert(Key { cache, key: key.into() }, Held { value, weight, expires });
+        } else {
+            self.remove(cache, key);
+        }
+    }
+
+    pub(crate) fn remove(&mut self, cache: CacheNumber, key: &[u8]) {
+        self.held.remove(&KeyRef { cache, key });
+    }
+
+    pub(crate) fn remove_cache(&mut self, cache: CacheNumber) {
+        self.held.retain(|key, _| key.cache != cache);
+    }
+
+    pub(crate) fn apply(&mut self, change: &Change) {
+        let (Change::Key { cache, .. } | Change::Cache { cache }) = change;
+        let Some(&number) = self.numbers.get(cache) else { return };
+        match change {
+            Change::Key { key, .. } => self.remove(number, key),
+            Change::Cache { .. } => self.remove_cache(number),
+        }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.held.clear();
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.held.weight()
+    }
+
+    pub(crate) fn entries(&self) -> usize {
+        self.held.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn holds_no_more_than_its_budget() {
+        let mut near = Near::new(64 << 10);
+        let cache = near.number("c");
+        for i in 0..10_000_u32 {
+            near.insert(cache, &i.to_le_bytes(), i, 200, None);
+            assert!(near.bytes() <= 64 << 10);
+        }
+        assert!(near.entries() > 100);
+    }
+
+    #[test]
+    fn a_scan_does_not_push_out_what_is_in_use() {
+        let mut near = Near::new(1 << 20);
+        let cache = near.number("c");
+        for i in 0..500_u32 {
+            near.insert(cache, &i.to_le_bytes(), i, 500, None);
+        }
+        for round in 1..40_u32 {
+            for i in 0..500_u32 {
+                near.get(cache, &i.to_le_bytes(), || 0);
+            }
+            for i in 0..1000 {
+                near.insert(cache, &(round * 1000 + i).to_le_bytes(), i, 500, None);
+            }
+        }
+        let kept = (0..500_u32).filter(|i| near.get(cache, &i.to_le_bytes(), || 0).is_some()).count();
+        assert!(kept > 450, "{kept} of 500 kept");
+    }
+
+    #[test]
+    fn a_large_value_is_not_kept_and_replaces_nothing_silently() {
+        let mut near = Near::new(1 << 20);
+        let cache = near.number("c");
+        near.insert(cache, b"k", 1, 100, None);
+        near.insert(cache, b"k", 2, 1 << 19, None);
+        assert_eq!(near.get(cache, b"k", || 0), None);
+    }
+
+    #[test]
+    fn an_expired_value_is_not_returned() {
+        let mut near = Near::new(1 << 20);
+        let cache = near.number("c");
+        near.insert(cache, b"k", 1, 1, Some(100));
+        assert_eq!(near.get(cache, b"k", || 99), Some(1));
+        assert_eq!(near.get(cache, b"k", || 100), None);
+    }
+
+    #[test]
+    fn changes_reach_their_cache_only() {
+        let mut near = Near::new(1 << 20);
+        let (a, b) = (near.number("a"), near.number("b"));
+        for cache in [a, b] {
+            near.insert(cache, b"k", 1, 1, None);
+            near.insert(cache, b"k\0", 2, 1, None);
+        }
+        near.apply(&Change::Key { cache: "a".into(), key: b"k"[..].into() });
+        assert_eq!((near.get(a, b"k", || 0), near.get(a, b"k\0", || 0)), (None, Some(2)));
+        near.apply(&Change::Cache { cache: "a".into() });
+        assert_eq!((near.get(a, b"k\0", || 0), near.get(b, b"k\0", || 0)), (None, Some(2)));
+        near.apply(&Change::Cache { cache: "unknown".into() });
+    }
+}

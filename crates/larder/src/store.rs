@@ -1,0 +1,212 @@
+//! The Rust face: a store and its caches, typed through serde.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::backend::{Backend, CacheUsage};
+use crate::config::Config;
+use crate::engine::{Decode, Engine, Handle, Item};
+use crate::error::Result;
+use crate::payload;
+use crate::stats::Stats;
+
+/// How a cache treats its entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CacheOptions {
+    /// Seconds after which an entry is a miss; `None` = never, zero or less = at once.
+    pub ttl: Option<i64>,
+    /// Keep values in memory and log changes. Without, each read goes to the backend, and entries survive a change
+    /// of the server's identity. A cache with and one without are two caches, even under the same name.
+    pub near: bool,
+}
+
+impl Default for CacheOptions {
+    fn default() -> Self {
+        Self { ttl: None, near: true }
+    }
+}
+
+/// Keeps payloads as they came: each typed read decodes its own copy.
+struct Payloads;
+
+impl Decode for Payloads {
+    type Value = Arc<[u8]>;
+
+    fn decode(&self, payload: &[u8]) -> Option<(Self::Value, usize)> {
+        Some((payload.into(), payload.len()))
+    }
+}
+
+/// A coherent store of named caches. Cheap to clone; clones share the connection and the memory.
+///
+/// ```
+/// # let dir = std::env::temp_dir().join(format!("larder-doc-{}", std::process::id()));
+/// # let url = format!("local:{}", dir.display());
+/// use larder::{Config, Store};
+///
+/// let store = Store::open(&Config::from_url(&url)?)?;
+/// let courses = store.cache("courses")?;
+/// courses.set("42", &("Rust for cooks", 6))?;
+/// assert_eq!(courses.get("42")?, Some(("Rust for cooks".to_owned(), 6)));
+/// courses.purge()?;
+/// assert_eq!(courses.get::<(String, u32)>("42")?, None);
+/// # std::fs::remove_dir_all(dir).ok();
+/// # Ok::<(), larder::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Store {
+    engine: Arc<Engine<Payloads>>,
+}
+
+impl Store {
+    /// A store for `config`. Does not connect yet.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if a file that the configuration names cannot be read.
+    pub fn open(config: &Config) -> Result<Self> {
+        Ok(Self { engine: Arc::new(Engine::open(config, Payloads)?) })
+    }
+
+    /// The cache of this name with the default options. No round trip.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Value`](crate::ErrorKind::Value) for a bad name.
+    pub fn cache(&self, name: &str) -> Result<Cache> {
+        self.cache_with(name, CacheOptions::default())
+    }
+
+    /// The cache of this name. No round trip.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Value`](crate::ErrorKind::Value) for a bad name.
+    pub fn cache_with(&self, name: &str, options: CacheOptions) -> Result<Cache> {
+        let handle = self.engine.cache(name, options.near, options.ttl)?;
+        Ok(Cache { engine: Arc::clone(&self.engine), handle })
+    }
+
+    /// A sync point now: later reads see everything acknowledged before this call. One round trip.
+    ///
+    /// # Errors
+    /// If the backend is unavailable.
+    pub fn sync(&self) -> Result<()> {
+        self.engine.sync()
+    }
+
+    /// What this store did and holds. No round trip.
+    pub fn stats(&self) -> Stats {
+        self.engine.stats()
+    }
+
+    /// The caches that hold entries. Some round trips, more with more caches.
+    ///
+    /// # Errors
+    /// If the backend is unavailable or refuses.
+    pub fn usage(&self) -> Result<Vec<CacheUsage>> {
+        self.engine.backend().usage()
+    }
+
+    /// Empties every cache of the namespace.
+    ///
+    /// # Errors
+    /// If the backend is unavailable or refuses.
+    pub fn reset(&self) -> Result<()> {
+        self.engine.backend().reset()?;
+        self.engine.sync()
+    }
+
+    /// The backend.
+    pub fn backend(&self) -> &dyn Backend {
+        self.engine.backend()
+    }
+}
+
+/// One cache of a [`Store`]. Keys are any bytes, at most 64 KiB.
+#[derive(Clone)]
+pub struct Cache {
+    engine: Arc<Engine<Payloads>>,
+    handle: Handle,
+}
+
+impl Cache {
+    /// The value of a key; `None` if there is none. No round trip while memory holds it and no sync is due.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Value`](crate::ErrorKind::Value) if the value is not a `T`; others if the backend is unavailable
+    /// or refuses.
+    pub fn get<T: DeserializeOwned>(&self, key: impl AsRef<[u8]>) -> Result<Option<T>> {
+        self.payload(key)?.map(|payload| payload::from_payload(&payload)).transpose()
+    }
+
+    /// The encoded value of a key (`docs/format.md`), for tools that do not know its type.
+    ///
+    /// # Errors
+    /// If the backend is unavailable or refuses.
+    pub fn payload(&self, key: impl AsRef<[u8]>) -> Result<Option<Arc<[u8]>>> {
+        self.engine.get(&self.handle, key.as_ref())
+    }
+
+    /// The values of many keys, in order. One round trip for all that memory does not hold.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn get_many<T: DeserializeOwned>(&self, keys: &[impl AsRef<[u8]>]) -> Result<Vec<Option<T>>> {
+        let keys: Vec<&[u8]> = keys.iter().map(AsRef::as_ref).collect();
+        let payloads = self.engine.get_many(&self.handle, &keys)?;
+        payloads
+            .iter()
+            .map(|found| found.as_ref().map(|payload| payload::from_payload(payload)).transpose())
+            .collect()
+    }
+
+    /// Stores a value. One round trip. If the key was found missing before and has changed since, the newer state
+    /// stands: the value may have been computed from what is no longer true.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Value`](crate::ErrorKind::Value) if the value cannot be encoded; others if the backend is
+    /// unavailable or refuses.
+    pub fn set<T: Serialize + ?Sized>(&self, key: impl AsRef<[u8]>, value: &T) -> Result<()> {
+        let payload = payload::to_payload(value)?;
+        self.engine.set_many(&self.handle, &[Item { key: key.as_ref(), payload: &payload, ttl: None }])
+    }
+
+    /// Stores many values in one round trip, all or none.
+    ///
+    /// # Errors
+    /// As [`set`](Self::set).
+    pub fn set_many<T: Serialize>(&self, items: &[(impl AsRef<[u8]>, T)]) -> Result<()> {
+        let payloads =
+            items.iter().map(|(_, value)| payload::to_payload(value)).collect::<Result<Vec<_>>>()?;
+        let items: Vec<Item<'_>> = items
+            .iter()
+            .zip(&payloads)
+            .map(|((key, _), payload)| Item { key: key.as_ref(), payload, ttl: None })
+            .collect();
+        self.engine.set_many(&self.handle, &items)
+    }
+
+    /// Removes a value; whether there was one. One round trip.
+    ///
+    /// # Errors
+    /// If the backend is unavailable or refuses; the value may then still be there.
+    pub fn delete(&self, key: impl AsRef<[u8]>) -> Result<bool> {
+        Ok(self.engine.delete_many(&self.handle, &[key.as_ref()])?.first() == Some(&true))
+    }
+
+    /// Removes all values of this cache. One round trip, however many there are.
+    ///
+    /// # Errors
+    /// If the backend is unavailable or refuses.
+    pub fn purge(&self) -> Result<()> {
+        self.engine.purge(&self.handle)
+    }
+
+    /// The keys that start with `prefix`, in no order. One round trip for some hundred keys.
+    ///
+    /// # Errors
+    /// If the backend is unavailable or refuses.
+    pub fn keys(&self, prefix: impl AsRef<[u8]>) -> Result<Vec<Vec<u8>>> {
+        self.engine.keys(&self.handle, prefix.as_ref())
+    }
+}
