@@ -61,15 +61,18 @@ impl Error {
         Repr::Value(message.into()).into()
     }
 
-    pub(crate) fn unavailable(backend: &'static str, reason: impl fmt::Display) -> Self {
+    /// `backend` cannot be reached or did not answer in time. For implementers of [`Backend`](crate::Backend).
+    pub fn unavailable(backend: &'static str, reason: impl fmt::Display) -> Self {
         Repr::Unavailable { backend, reason: reason.to_string() }.into()
     }
 
-    pub(crate) fn refused(backend: &'static str, reason: impl fmt::Display) -> Self {
+    /// `backend` answered and refused. For implementers of [`Backend`](crate::Backend).
+    pub fn refused(backend: &'static str, reason: impl fmt::Display) -> Self {
         Repr::Refused { backend, reason: reason.to_string() }.into()
     }
 
-    pub(crate) fn foreign(backend: &'static str, reason: impl fmt::Display) -> Self {
+    /// `backend` holds what Larder did not write. For implementers of [`Backend`](crate::Backend).
+    pub fn foreign(backend: &'static str, reason: impl fmt::Display) -> Self {
         Repr::Foreign { backend, reason: reason.to_string() }.into()
     }
 }

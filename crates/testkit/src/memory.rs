@@ -1,0 +1,228 @@
+//! A backend in memory with hooks, to place one step exactly between two others.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use larder::{
+    Applied, Backend, CacheId, CacheUsage, Change, Delta, Error, Fetched, MAX_CHANGES, Millis, Op, Outcome,
+    Position, Read, Result,
+};
+
+type Hook = Box<dyn FnOnce() + Send>;
+
+#[derive(Default)]
+struct Shared {
+    entries: HashMap<(CacheId, Vec<u8>), Vec<u8>>,
+    log: VecDeque<(u128, Vec<Change>)>,
+    incarnation: u128,
+    last: u128,
+    now: Millis,
+}
+
+/// A handle on entries and a log in memory; clones of [`Memory::peer`] share them as two processes share a server.
+pub struct Memory {
+    shared: Arc<Mutex<Shared>>,
+    round_trips: AtomicU64,
+    after_read: Mutex<Option<Hook>>,
+    failure: Mutex<Option<fn() -> Error>>,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        let shared = Shared { incarnation: 1, now: 1_000_000, ..Shared::default() };
+        Self::on(Arc::new(Mutex::new(shared)))
+    }
+}
+
+impl Memory {
+    fn on(shared: Arc<Mutex<Shared>>) -> Self {
+        Self {
+            shared,
+            round_trips: AtomicU64::new(0),
+            after_read: Mutex::new(None),
+            failure: Mutex::new(None),
+        }
+    }
+
+    /// Another handle on the same entries.
+    pub fn peer(&self) -> Self {
+        Self::on(Arc::clone(&self.shared))
+    }
+
+    /// Runs `hook` once, after the next `fetch` has read and before it answers.
+    pub fn after_next_read(&self, hook: impl FnOnce() + Send + 'static) {
+        *lock(&self.after_read) = Some(Box::new(hook));
+    }
+
+    /// Makes every call fail, or none.
+    pub fn fail_with(&self, failure: Option<fn() -> Error>) {
+        *lock(&self.failure) = failure;
+    }
+
+    /// Forgets all but the newest `keep` records of the log.
+    pub fn trim(&self, keep: usize) {
+        let log = &mut lock(&self.shared).log;
+        log.drain(..log.len().saturating_sub(keep));
+    }
+
+    /// Sets the server's clock forward.
+    pub fn advance(&self, millis: Millis) {
+        lock(&self.shared).now += millis;
+    }
+
+    /// Puts raw bytes where an entry should be, unlogged: what a fault or a stranger may leave.
+    pub fn plant(&self, cache: &CacheId, key: &[u8], entry: &[u8]) {
+        lock(&self.shared).entries.insert((cache.clone(), key.to_vec()), entry.to_vec());
+    }
+
+    /// The raw bytes of an entry.
+    pub fn raw(&self, cache: &CacheId, key: &[u8]) -> Option<Vec<u8>> {
+        lock(&self.shared).entries.get(&(cache.clone(), key.to_vec())).cloned()
+    }
+
+    fn begin(&self) -> Result<()> {
+        self.round_trips.fetch_add(1, Ordering::Relaxed);
+        lock(&self.failure).map_or(Ok(()), |failure| Err(failure()))
+    }
+}
+
+impl Shared {
+    fn position(&self) -> Position {
+        Position { incarnation: self.incarnation, id: self.last, nonce: self.last ^ self.incarnation }
+    }
+
+    /// The changes after `since`; `None` at a gap.
+    fn changes(&self, since: Position) -> Option<Vec<Change>> {
+        if since.incarnation != self.incarnation {
+            return None;
+        }
+        let known = since.id == self.last || self.log.front().is_some_and(|(id, _)| *id <= since.id + 1);
+        let changes: Vec<Change> = self
+            .log
+            .iter()
+            .filter(|(id, _)| *id > since.id)
+            .flat_map(|(_, changes)| changes.clone())
+            .collect();
+        (known && changes.len() <= MAX_CHANGES).then_some(changes)
+    }
+
+    fn delta(&self, since: Option<Position>) -> Delta {
+        let changes = since.and_then(|since| self.changes(since));
+        Delta { reset: changes.is_none(), changes: changes.unwrap_or_default(), position: self.position() }
+    }
+
+    fn is_fresh(&self, guard: Option<Position>, cache: &CacheId, key: &[u8]) -> bool {
+        let Some(guard) = guard.filter(|_| cache.logged()) else { return true };
+        self.changes(guard).is_some_and(|changes| {
+            !changes.iter().any(|change| match change {
+                Change::Key { cache: c, key: k } => **c == *cache.name() && **k == *key,
+                Change::Cache { cache: c } => **c == *cache.name(),
+            })
+        })
+    }
+}
+
+impl Backend for Memory {
+    fn fetch(&self, since: Option<Position>, reads: &[Read<'_>]) -> Result<Fetched> {
+        self.begin()?;
+        let answer = {
+            let shared = lock(&self.shared);
+            let entries = reads
+                .iter()
+                .map(|r| shared.entries.get(&(r.cache.clone(), r.key.to_vec())).cloned())
+                .collect();
+            Fetched { delta: shared.delta(since), entries }
+        };
+        let hook = lock(&self.after_read).take();
+        if let Some(hook) = hook {
+            hook();
+        }
+        Ok(answer)
+    }
+
+    fn apply(&self, since: Option<Position>, ops: &[Op<'_>]) -> Result<Applied> {
+        self.begin()?;
+        let mut shared = lock(&self.shared);
+        let mut delta = shared.delta(since);
+        let (mut record, mut outcomes) = (Vec::new(), Vec::new());
+        for op in ops {
+            let (cache, change) = match *op {
+                Op::Set { cache, key, .. } | Op::Delete { cache, key } => {
+                    (cache, Change::Key { cache: cache.name().into(), key: key.into() })
+                }
+                Op::Purge { cache } => (cache, Change::Cache { cache: cache.name().into() }),
+            };
+            outcomes.push(match *op {
+                Op::Set { key, guard, .. } if !shared.is_fresh(guard, cache, key) => Outcome::Dropped,
+                Op::Set { key, entry, .. } => {
+                    shared.entries.insert((cache.clone(), key.to_vec()), entry.to_vec());
+                    Outcome::Stored
+                }
+                Op::Delete { key, .. } => Outcome::Deleted {
+                    existed: shared.entries.remove(&(cache.clone(), key.to_vec())).is_some(),
+                },
+                Op::Purge { .. } => {
+                    shared.entries.retain(|(held, _), _| held != cache);
+                    Outcome::Purged
+                }
+            });
+            if cache.logged() && outcomes.last() != Some(&Outcome::Dropped) {
+                record.push(change);
+            }
+        }
+        if !record.is_empty() {
+            shared.last += 1;
+            let id = shared.last;
+            shared.log.push_back((id, record));
+        }
+        delta.position = shared.position();
+        Ok(Applied { delta, outcomes })
+    }
+
+    fn list(&self, cache: &CacheId, prefix: &[u8], visit: &mut dyn FnMut(&[u8])) -> Result<()> {
+        self.begin()?;
+        let shared = lock(&self.shared);
+        shared
+            .entries
+            .keys()
+            .filter(|(held, key)| held == cache && key.starts_with(prefix))
+            .for_each(|(_, key)| visit(key));
+        Ok(())
+    }
+
+    fn usage(&self) -> Result<Vec<CacheUsage>> {
+        self.begin()?;
+        let mut counts: HashMap<CacheId, u64> = HashMap::new();
+        lock(&self.shared)
+            .entries
+            .keys()
+            .for_each(|(cache, _)| *counts.entry(cache.clone()).or_default() += 1);
+        Ok(counts.into_iter().map(|(cache, entries)| CacheUsage { cache, entries }).collect())
+    }
+
+    fn reset(&self) -> Result<()> {
+        self.begin()?;
+        let mut shared = lock(&self.shared);
+        shared.entries.clear();
+        shared.log.clear();
+        shared.incarnation += 1;
+        Ok(())
+    }
+
+    fn now(&self) -> Millis {
+        lock(&self.shared).now
+    }
+
+    fn round_trips(&self) -> u64 {
+        self.round_trips.load(Ordering::Relaxed)
+    }
+
+    fn describe(&self) -> Result<Vec<(String, String)>> {
+        self.begin().map(|()| Vec::new())
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

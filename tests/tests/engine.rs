@@ -1,0 +1,367 @@
+//! The reader's side of the protocol, each step placed exactly where it hurts.
+
+use std::sync::Arc;
+
+use larder::{Backend as _, CacheId, Config, Decode, Engine, Error, ErrorKind, Handle, Item};
+use larder_testkit::Memory;
+
+/// Values are their payloads; `!` is broken.
+struct Text;
+
+impl Decode for Text {
+    type Value = String;
+
+    fn decode(&self, payload: &[u8]) -> Option<(String, usize)> {
+        let text = String::from_utf8(payload.to_vec()).ok().filter(|text| text != "!")?;
+        let weight = text.len();
+        Some((text, weight))
+    }
+}
+
+struct Node {
+    memory: Arc<Memory>,
+    engine: Arc<Engine<Text>>,
+    cache: Handle,
+}
+
+impl Node {
+    fn new(memory: Memory, options: &[(&str, &str)]) -> Self {
+        let server = [("server", "local:/unused")];
+        let config = Config::from_options(server.iter().chain(options).copied()).unwrap();
+        let memory = Arc::new(memory);
+        let engine = Arc::new(Engine::with_backend(memory.clone(), &config, Text));
+        let cache = engine.cache("c", true, None).unwrap();
+        Self { memory, engine, cache }
+    }
+
+    /// Two processes on one backend; syncs happen only where a test asks for them.
+    fn two() -> (Self, Self) {
+        let options = &[("max_staleness", "3600")];
+        let a = Self::new(Memory::default(), options);
+        let b = Self::new(a.memory.peer(), options);
+        (a, b)
+    }
+
+    fn get(&self, key: &str) -> Option<String> {
+        self.engine.get(&self.cache, key.as_bytes()).unwrap()
+    }
+
+    fn set(&self, key: &str, value: &str) {
+        self.set_for(key, value, None);
+    }
+
+    fn set_for(&self, key: &str, value: &str, ttl: Option<i64>) {
+        let item = Item { key: key.as_bytes(), payload: value.as_bytes(), ttl };
+        self.engine.set_many(&self.cache, &[item]).unwrap();
+    }
+
+    fn delete(&self, key: &str) -> bool {
+        self.engine.delete_many(&self.cache, &[key.as_bytes()]).unwrap() == [true]
+    }
+
+    fn trips(&self, act: impl FnOnce()) -> u64 {
+        let before = self.memory.round_trips();
+        act();
+        self.memory.round_trips() - before
+    }
+}
+
+fn some(text: &str) -> Option<String> {
+    Some(text.to_owned())
+}
+
+#[test]
+fn hits_after_a_sync_cost_no_round_trip() {
+    let (a, b) = Node::two();
+    for i in 0..200 {
+        a.set(&format!("k{i}"), "v");
+    }
+    let page = |node: &Node| {
+        node.engine.begin_request();
+        (0..200).for_each(|i| assert_eq!(node.get(&format!("k{i}")), some("v")));
+    };
+    assert_eq!(b.trips(|| page(&b)), 200, "cold");
+    assert_eq!(b.trips(|| page(&b)), 1, "warm");
+    a.set("k7", "v");
+    assert_eq!(b.trips(|| page(&b)), 2, "one value changed");
+}
+
+#[test]
+fn writes_cost_one_round_trip_each() {
+    let (a, _) = Node::two();
+    assert_eq!(a.trips(|| a.set("k", "v")), 1);
+    assert_eq!(a.trips(|| assert_eq!(a.get("k"), some("v"))), 0, "own write");
+    assert_eq!(a.trips(|| assert!(a.delete("k"))), 1);
+    assert_eq!(a.trips(|| a.engine.purge(&a.cache).unwrap()), 1);
+}
+
+#[test]
+fn a_batch_costs_one_round_trip() {
+    let (a, b) = Node::two();
+    let keys: Vec<String> = (0..100).map(|i| i.to_string()).collect();
+    let refs: Vec<&[u8]> = keys.iter().map(String::as_bytes).collect();
+    let items: Vec<Item<'_>> = refs.iter().map(|key| Item { key, payload: key, ttl: None }).collect();
+    assert_eq!(a.trips(|| a.engine.set_many(&a.cache, &items).unwrap()), 1);
+    assert_eq!(b.trips(|| assert_eq!(b.engine.get_many(&b.cache, &refs).unwrap().len(), 100)), 1);
+    assert_eq!(
+        b.trips(|| assert!(b.engine.get_many(&b.cache, &refs).unwrap().iter().all(Option::is_some))),
+        0
+    );
+}
+
+#[test]
+fn a_request_sees_what_was_acknowledged_before_it_began() {
+    let (a, b) = Node::two();
+    a.set("k", "old");
+    assert_eq!(b.get("k"), some("old"));
+    a.set("k", "new");
+    assert_eq!(b.get("k"), some("old"), "the same request, no sync point yet");
+    b.engine.begin_request();
+    assert_eq!(b.get("k"), some("new"));
+    a.delete("k");
+    b.engine.sync().unwrap();
+    assert_eq!(b.get("k"), None);
+    a.set("k", "again");
+    a.engine.purge(&a.cache).unwrap();
+    b.engine.begin_request();
+    assert_eq!(b.get("k"), None);
+}
+
+#[test]
+fn zero_staleness_asks_at_every_read() {
+    let a = Node::new(Memory::default(), &[("max_staleness", "0")]);
+    let b = Node::new(a.memory.peer(), &[("max_staleness", "0")]);
+    for i in 0..10 {
+        a.set("k", &i.to_string());
+        assert_eq!(b.trips(|| assert_eq!(b.get("k"), Some(i.to_string()))), if i == 0 { 1 } else { 2 });
+        assert_eq!(b.trips(|| assert_eq!(b.get("k"), Some(i.to_string()))), 1);
+    }
+}
+
+/// R1, R2: a position that left the log says nothing about what is in memory.
+#[test]
+fn a_gap_in_the_log_empties_memory() {
+    let (a, b) = Node::two();
+    a.set("k", "old");
+    b.get("k");
+    a.set("k", "new");
+    a.set("other", "x");
+    a.memory.trim(1);
+    b.engine.begin_request();
+    assert_eq!(b.get("k"), some("new"));
+    assert_eq!(b.engine.stats().resets, 1);
+
+    a.memory.reset().unwrap();
+    b.engine.begin_request();
+    assert_eq!(b.get("k"), None);
+    assert_eq!(b.engine.stats().resets, 2);
+}
+
+/// R3: a value read before a sync that saw it change must not be kept after that sync.
+#[test]
+fn a_value_read_before_a_newer_sync_is_not_kept() {
+    let (a, b) = Node::two();
+    a.set("k", "v1");
+    b.engine.sync().unwrap();
+    let (peer, other_thread) = (a.memory.clone(), Arc::clone(&b.engine));
+    let entry = a.memory.raw(&CacheId::new("c", true).unwrap(), b"k").unwrap();
+    b.memory.after_next_read(move || {
+        let cache = CacheId::new("c", true).unwrap();
+        let op = larder::Op::Set { cache: &cache, key: b"k", entry: &entry[..0], expires: None, guard: None };
+        peer.apply(None, &[op]).unwrap();
+        other_thread.sync().unwrap();
+    });
+    assert_eq!(b.get("k"), some("v1"), "the read began before the change");
+    assert_eq!(b.get("k"), None, "and was not kept");
+}
+
+/// R3: a batch looks at memory after the answer's changes.
+#[test]
+fn a_batch_does_not_mix_old_memory_with_new_entries() {
+    let (a, b) = Node::two();
+    a.set("k1", "old");
+    a.set("k2", "old");
+    b.get("k1");
+    a.engine
+        .set_many(
+            &a.cache,
+            &[
+                Item { key: b"k1", payload: b"new", ttl: None },
+                Item { key: b"k2", payload: b"new", ttl: None },
+            ],
+        )
+        .unwrap();
+    let read = b.engine.get_many(&b.cache, &[b"k1", b"k2"]).unwrap();
+    assert_eq!(read, [some("new"), some("new")]);
+}
+
+/// R4: what a process writes it reads, whatever was in memory or under way.
+#[test]
+fn own_writes_are_read() {
+    let (a, b) = Node::two();
+    for value in ["1", "2"] {
+        a.set("k", value);
+        assert_eq!(a.get("k"), some(value));
+    }
+    b.set("k", "3");
+    a.set("other", "x");
+    assert_eq!(a.get("k"), some("3"), "a write is a sync point");
+    a.delete("k");
+    assert_eq!(a.get("k"), None);
+}
+
+/// R4 with threads: a read that was under way while another thread wrote must not come back into memory.
+#[test]
+fn a_read_under_way_does_not_hide_an_own_write() {
+    let (a, b) = Node::two();
+    a.set("k", "old");
+    b.engine.sync().unwrap();
+    let (engine, cache) = (Arc::clone(&b.engine), b.cache.clone());
+    b.memory.after_next_read(move || {
+        engine.set_many(&cache, &[Item { key: b"k", payload: b"new", ttl: None }]).unwrap();
+    });
+    b.get("k");
+    assert_eq!(b.get("k"), some("new"));
+}
+
+/// R6: a value computed before an invalidation does not come back after it.
+#[test]
+fn a_fill_that_lost_against_a_change_is_dropped() {
+    let (a, b) = Node::two();
+    for invalidate in [
+        (|b: &Node| assert!(!b.delete("k"))) as fn(&Node),
+        |b| b.engine.purge(&b.cache).unwrap(),
+        |b| b.memory.reset().unwrap(),
+    ] {
+        a.engine.begin_request();
+        assert_eq!(a.get("k"), None);
+        invalidate(&b);
+        a.set("k", "computed from what is no longer true");
+        assert_eq!(a.get("k"), None);
+        b.engine.begin_request();
+        assert_eq!(b.get("k"), None);
+        a.set("k", "true");
+        a.delete("k");
+    }
+    assert_eq!(a.engine.stats().dropped_fills, 3);
+}
+
+#[test]
+fn a_fill_is_kept_when_something_else_changed() {
+    let (a, b) = Node::two();
+    assert_eq!(a.get("k"), None);
+    b.set("other", "x");
+    a.set("k", "v");
+    assert_eq!(a.get("k"), some("v"));
+    b.engine.begin_request();
+    assert_eq!(b.get("k"), some("v"));
+}
+
+#[test]
+fn a_set_after_a_hit_or_an_own_write_is_not_guarded() {
+    let (a, b) = Node::two();
+    a.get("k");
+    a.set("k", "1");
+    b.set("k", "2");
+    a.set("k", "3");
+    assert_eq!(a.get("k"), some("3"));
+    a.get("gone");
+    a.delete("gone");
+    a.set("gone", "4");
+    assert_eq!(a.get("gone"), some("4"));
+}
+
+#[test]
+fn misses_are_forgotten_when_a_request_begins() {
+    let (a, b) = Node::two();
+    a.get("k");
+    b.set("k", "1");
+    a.engine.begin_request();
+    a.set("k", "2");
+    assert_eq!(a.get("k"), some("2"));
+}
+
+#[test]
+fn while_the_backend_is_away_nothing_is_served_and_nothing_is_acknowledged() {
+    let (a, _) = Node::two();
+    a.set("k", "v");
+    a.memory.fail_with(Some(away));
+    a.engine.begin_request();
+    for _ in 0..50 {
+        assert_eq!(a.engine.get(&a.cache, b"k").unwrap_err().kind(), ErrorKind::Unavailable);
+        assert!(a.engine.delete_many(&a.cache, &[b"k"]).is_err());
+    }
+    assert_eq!(a.trips(|| drop(a.engine.purge(&a.cache))), 0, "asked once, then left alone");
+    assert!(!a.engine.stats().available);
+}
+
+fn away() -> Error {
+    Error::unavailable("the test", "it is away")
+}
+
+#[test]
+fn a_broken_entry_is_a_miss() {
+    let (a, _) = Node::two();
+    let cache = CacheId::new("c", true).unwrap();
+    a.set("k", "v");
+    a.set("broken", "!");
+    let good = a.memory.raw(&cache, b"k").unwrap();
+    let newer: Vec<u8> = std::iter::once(2).chain(good[1..].iter().copied()).collect();
+    for bytes in [&b""[..], b"x", &good[..good.len() - 1], &newer] {
+        a.memory.plant(&cache, b"k", bytes);
+        a.engine.begin_request();
+        let b = Node::new(a.memory.peer(), &[]);
+        assert_eq!(b.get("k"), None, "{bytes:?}");
+        assert_eq!(b.engine.stats().broken, 1);
+    }
+    assert_eq!(a.get("broken"), None);
+}
+
+#[test]
+fn an_entry_expires_in_memory_and_in_the_backend() {
+    let (a, b) = Node::two();
+    a.set_for("k", "v", Some(10));
+    assert_eq!((a.get("k"), b.get("k")), (some("v"), some("v")));
+    a.memory.advance(9_999);
+    assert_eq!((a.get("k"), b.get("k")), (some("v"), some("v")));
+    a.memory.advance(1);
+    assert_eq!((a.get("k"), b.get("k")), (None, None));
+    for ttl in [0, -5, i64::MIN] {
+        a.set("k", "v");
+        a.set_for("k", "v", Some(ttl));
+        assert_eq!(a.get("k"), None, "expired at once");
+    }
+    a.set_for("k", "v", Some(i64::MAX));
+    assert_eq!(a.get("k"), some("v"));
+}
+
+#[test]
+fn unlogged_caches_are_not_kept_in_memory() {
+    let (a, b) = Node::two();
+    let sessions = |node: &Node| node.engine.cache("c", false, None).unwrap();
+    a.engine.set_many(&sessions(&a), &[Item { key: b"k", payload: b"1", ttl: None }]).unwrap();
+    assert_eq!(b.engine.get(&sessions(&b), b"k").unwrap(), some("1"));
+    a.engine.set_many(&sessions(&a), &[Item { key: b"k", payload: b"2", ttl: None }]).unwrap();
+    assert_eq!(b.engine.get(&sessions(&b), b"k").unwrap(), some("2"), "in the same request");
+    assert_eq!(b.get("k"), None, "another cache than the logged one of this name");
+    assert_eq!(b.engine.stats().near_entries, 0);
+}
+
+#[test]
+fn a_key_that_is_too_long_is_refused_by_name() {
+    let (a, _) = Node::two();
+    let long = vec![b'x'; larder::MAX_KEY + 1];
+    for error in [
+        a.engine.get(&a.cache, &long).unwrap_err(),
+        a.engine.delete_many(&a.cache, &[&long]).unwrap_err(),
+        a.engine.set_many(&a.cache, &[Item { key: &long, payload: b"", ttl: None }]).unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::Value);
+        assert!(error.to_string().contains("key"), "{error}");
+    }
+    let longest = "x".repeat(larder::MAX_KEY);
+    a.set(&longest, "v");
+    assert_eq!(a.get(&longest), some("v"));
+    a.set("", "empty");
+    assert_eq!(a.get(""), some("empty"));
+}
