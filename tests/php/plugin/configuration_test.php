@@ -154,6 +154,8 @@ final class configuration_test extends plugin_testcase {
         $data = ['name' => 'x'] + $this->configuration();
         $this->assertSame([], $form->configuration_validation($data, [], []));
         $this->assertSame(['server'], array_keys($form->configuration_validation(['server' => 'x<y://h'] + $data, [], [])));
-        $this->assertSame(['name' => 'e'], $form->configuration_validation($data, [], ['name' => 'e']));
+        $bad = ['server' => 'x<y://h'] + $data;
+        $this->assertSame(['name' => 'e'], $form->configuration_validation($bad, [], ['name' => 'e']));
+        $this->assertStringNotContainsString('<', $form->configuration_validation($bad, [], [])['server']);
     }
 }

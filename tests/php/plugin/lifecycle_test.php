@@ -112,24 +112,28 @@ final class lifecycle_test extends plugin_testcase {
         $this->assertFalse($session->get('key'));
     }
 
-    public function test_emptying_gives_up_at_the_first_failure(): void {
+    public function test_emptying_skips_what_is_never_here_and_gives_up_at_the_first_failure(): void {
         $this->define_two();
         $store = new cachestore_larder('new', $this->configuration());
         $probe = new class {
-            public int $purges = 0;
+            public array $purged = [];
+            public bool $answer = true;
 
-            public function cache(): object {
+            public function cache(string $name): object {
+                $this->purged[] = strtok($name, '@');
                 return $this;
             }
 
             public function purge(): bool {
-                $this->purges++;
-                return false;
+                return $this->answer;
             }
         };
         $this->inject($store, 'store', $probe);
         $store->instance_created();
-        $this->assertSame(1, $probe->purges);
+        $this->assertSame(['core/one', 'core/two'], $probe->purged);
+        $probe->answer = false;
+        $store->instance_created();
+        $this->assertSame(['core/one', 'core/two', 'core/one'], $probe->purged);
     }
 
     public function test_a_deleted_instance_is_emptied(): void {
@@ -147,12 +151,14 @@ final class lifecycle_test extends plugin_testcase {
             'default_application' => ['plugin' => 'file', 'configuration' => []],
             'mine' => ['plugin' => 'larder', 'configuration' => $this->configuration()],
         ];
-        $real = $this->bound('core/one');
+        $adhoc = definition::load_adhoc(store::MODE_APPLICATION, 'cache', 'applicationtest');
+        $real = new cachestore_larder('mine', $this->configuration());
+        $real->initialise($adhoc);
         $real->set('key', 'real');
-        $instance = cachestore_larder::initialise_test_instance(definition::load('core/one', config::$definitions['core/one']));
+        $instance = cachestore_larder::initialise_test_instance($adhoc);
         $this->assertFalse($instance->get('key'));
         $instance->set('key', 'test');
-        $other = cachestore_larder::initialise_test_instance(definition::load('core/one', config::$definitions['core/one']));
+        $other = cachestore_larder::initialise_test_instance($adhoc);
         $this->assertFalse($other->get('key'));
         $instance->instance_deleted();
         $this->assertFalse($instance->get('key'));

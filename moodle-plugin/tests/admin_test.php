@@ -1,0 +1,122 @@
+<?php
+// This file is part of Moodle - http://moodle.org/
+//
+// Moodle is free software: you can redistribute it and/or modify
+// it under the terms of the GNU General Public License as published by
+// the Free Software Foundation, either version 3 of the License, or
+// (at your option) any later version.
+//
+// Moodle is distributed in the hope that it will be useful,
+// but WITHOUT ANY WARRANTY; without even the implied warranty of
+// MERCHANTABILITY or FITNESS FOR A PARTICULAR PURPOSE.  See the
+// GNU General Public License for more details.
+//
+// You should have received a copy of the GNU General Public License
+// along with Moodle.  If not, see <http://www.gnu.org/licenses/>.
+
+namespace cachestore_larder;
+
+use cachestore_larder;
+use core_cache\administration_helper;
+use core_cache\factory;
+
+defined('MOODLE_INTERNAL') || die();
+
+global $CFG;
+require_once($CFG->dirroot . '/cache/stores/larder/lib.php');
+
+/**
+ * The plugin in Moodle's administration pages: form, status report, plugin list.
+ *
+ * @package   cachestore_larder
+ * @covers    \cachestore_larder\configuration
+ * @covers    \cachestore_larder_addinstance_form
+ * @copyright 2026 Larder contributors
+ * @license   http://www.gnu.org/copyleft/gpl.html GNU GPL v3 or later
+ */
+final class admin_test extends \advanced_testcase {
+    /**
+     * Makes this test the administrator on an administration page.
+     */
+    public function setUp(): void {
+        global $PAGE;
+        if (!cachestore_larder::ready_to_be_used_for_testing()) {
+            $this->markTestSkipped('Needs the PHP extension "larder" and TEST_CACHESTORE_LARDER_TESTSERVERS.');
+        }
+        parent::setUp();
+        $this->resetAfterTest();
+        $this->setAdminUser();
+        $PAGE->set_url('/cache/admin.php');
+    }
+
+    /**
+     * Adds an instance to Moodle's configuration as the administration page does.
+     *
+     * @param array $data What was entered.
+     */
+    private function add_instance(array $data): void {
+        $data = (object)($data + ['name' => 'mine', 'plugin' => 'larder', 'lock' => 'cachelock_file_default']);
+        $config = factory::get_administration_display_helper()->get_store_configuration_from_data($data);
+        \core_cache\config_writer::instance()->add_store_instance($data->name, $data->plugin, $config);
+    }
+
+    /**
+     * The forms for a new and for an existing instance have the settings, and secrets are not in the page.
+     */
+    public function test_forms(): void {
+        $helper = factory::get_administration_display_helper();
+        $html = $helper->get_add_store_form('larder')->render();
+        $this->assertStringContainsString('name="server"', $html);
+        $this->assertStringContainsString('name="lock_wait"', $html);
+        $this->assertStringNotContainsString('forgetsecrets', $html);
+
+        $this->add_instance(['password' => 'hush', 'seal_key' => 'hush'] + cachestore_larder::unit_test_configuration());
+        $html = $helper->get_edit_store_form('larder', 'mine')->render();
+        $this->assertStringContainsString(s(TEST_CACHESTORE_LARDER_TESTSERVERS), $html);
+        $this->assertStringContainsString('forgetsecrets', $html);
+        $this->assertStringNotContainsString('hush', $html);
+    }
+
+    /**
+     * Directories that Moodle deletes are refused when the form is sent.
+     */
+    public function test_validation(): void {
+        global $CFG;
+        $form = factory::get_administration_display_helper()->get_add_store_form('larder');
+        $data = ['name' => 'mine', 'plugin' => 'larder'];
+        $this->assertSame([], $form->validation($data + cachestore_larder::unit_test_configuration(), []));
+        $errors = $form->validation($data + ['server' => "local:{$CFG->localcachedir}/larder"], []);
+        $this->assertSame(['server'], array_keys($errors));
+    }
+
+    /**
+     * What Moodle keeps and shows of an instance.
+     */
+    public function test_instance(): void {
+        $this->add_instance(cachestore_larder::unit_test_configuration() + ['near_bytes' => '1048576', 'lock_wait' => '60']);
+        $kept = configuration::instances()['mine']['configuration'];
+        $this->assertSame(1048576, $kept['near_bytes']);
+        $this->assertArrayHasKey('generation', $kept);
+        $summary = administration_helper::get_store_instance_summaries()['mine'];
+        $this->assertEquals(1, $summary['isready']);
+        $this->assertSame([], $summary['warnings']);
+        $this->assertTrue(administration_helper::get_store_plugin_summaries()['larder']['requirementsmet']);
+    }
+
+    /**
+     * The status report has both checks, and they can be shown.
+     */
+    public function test_status_checks(): void {
+        global $PAGE;
+        $this->add_instance(cachestore_larder::unit_test_configuration());
+        $found = [];
+        foreach (\core\check\manager::get_status_checks() as $check) {
+            if ($check->get_component() === 'cachestore_larder') {
+                $this->assertNotEmpty($check->get_name());
+                $PAGE->get_renderer('core')->check_result($check->get_result());
+                $found[$check->get_id()] = $check->get_result()->get_status();
+            }
+        }
+        $this->assertSame(['requirements' => 'ok', 'backend' => 'ok'], $found);
+    }
+}
