@@ -1,0 +1,42 @@
+# Shared by run and site: a scratch copy of a Moodle tree, with the store plugin in it and the extension loaded.
+# Expects MOODLE_DIR, here (this script's directory's parent) and root; sets store, work, tree and public.
+
+store=${STORE:-larder}
+
+fail() { echo "test-moodle: $*" >&2; exit 2; }
+
+# make_tree: copies MOODLE_DIR to $tree and puts the plugin that is to be tested, counting its calls, in it.
+make_tree() {
+    work=$(mktemp -d "${TMPDIR:-/tmp}/larder-moodle.XXXXXX")
+    tree=$work/tree
+    trap finish EXIT
+    trap 'exit 130' INT TERM
+
+    # PHP processes started by others (isolated tests, workers) need the same settings: they go by the environment.
+    mkdir "$work/ini"
+    export PHP_INI_SCAN_DIR=":$work/ini" LARDER_TEST_CALLS="$work/calls"
+    printf 'max_input_vars = 5000\nmemory_limit = 1G\n' >"$work/ini/99-larder-test.ini"
+    if [ "$store" = larder ]; then
+        local extension=${EXTENSION:-$root/target/release/liblarder_php.so}
+        [ -f "$extension" ] || fail "$extension is missing: run make first."
+        echo "extension = $extension" >>"$work/ini/99-larder-test.ini"
+        php -r 'exit(extension_loaded("larder") ? 0 : 1);' || fail "PHP does not load $extension."
+    fi
+
+    # Hard links cost nothing; every file that is written below is replaced first.
+    cp -al "$MOODLE_DIR/." "$tree" 2>/dev/null || { rm -rf "$tree"; cp -a "$MOODLE_DIR/." "$tree"; }
+    public=$tree
+    [ ! -d "$tree/public" ] || public=$tree/public   # The layout of Moodle 5.1.
+    local plugin=$public/cache/stores/$store
+    if [ "$store" = larder ]; then
+        rm -rf "$plugin"
+        cp -r "$root/moodle-plugin" "$plugin"
+    fi
+    php "$here/lib/count_calls.php" "$store" "$plugin/lib.php"
+}
+
+# change_config CODE: adds PHP code to the copy's config.php, just before Moodle is loaded.
+change_config() {
+    php "$here/lib/change_config.php" "$MOODLE_DIR/config.php" "$1" >"$work/config.php"
+    mv -f "$work/config.php" "$tree/config.php"
+}

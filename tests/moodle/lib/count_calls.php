@@ -1,0 +1,52 @@
+<?php
+// Makes a store class count the calls it gets: php count_calls.php STORE LIB_PHP.
+//
+// The class cachestore_STORE is renamed and a subclass takes its name, whose operations count and pass on.
+// Each process adds its counts as one line to the file that LARDER_TEST_CALLS names.
+
+[, $store, $file] = $argv;
+$operations = ['get', 'get_many', 'set', 'set_many', 'delete', 'delete_many', 'has', 'has_any', 'has_all', 'purge',
+    'find_all', 'find_by_prefix', 'acquire_lock', 'release_lock', 'check_lock_state'];
+
+$code = file_get_contents($file);
+$class = "cachestore_$store";
+$code = preg_replace("/^(?:final )?class $class\\b/m", "class {$class}_uncounted", $code, 1, $renamed);
+if ($renamed !== 1) {
+    fwrite(STDERR, "$file does not declare the class $class.\n");
+    exit(1);
+}
+
+$methods = '';
+foreach ($operations as $name) {
+    if (preg_match("/public function $name\\(([^)]*)\\)\\s*(:[^{]*)?\\{/", $code, $match)) {
+        $returntype = trim($match[2] ?? '');
+        $methods .= "    public function $name($match[1])$returntype {\n"
+            . "        larder_test_calls::count('$name');\n"
+            . "        return parent::$name(...func_get_args());\n    }\n";
+    }
+}
+
+$code .= <<<PHP
+
+
+class $class extends {$class}_uncounted {
+$methods}
+
+class larder_test_calls {
+    private static array \$counts = [];
+
+    public static function count(string \$operation): void {
+        if (!self::\$counts) {
+            register_shutdown_function(static function (): void {
+                file_put_contents(getenv('LARDER_TEST_CALLS'), json_encode(self::\$counts) . "\\n", FILE_APPEND | LOCK_EX);
+            });
+        }
+        self::\$counts[\$operation] = (self::\$counts[\$operation] ?? 0) + 1;
+    }
+}
+
+PHP;
+
+// A new file, because the old one may be a hard link to the original.
+unlink($file);
+file_put_contents($file, $code);
