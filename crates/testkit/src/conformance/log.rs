@@ -1,0 +1,235 @@
+//! Positions, changes and gaps.
+
+use larder::{MAX_CHANGES, Outcome, Position, Read};
+
+use super::{Fixture, Sure, cache_change, delete, key_change, logged, purge, set, unlogged};
+
+/// How many records no log keeps: every backend has trimmed by then.
+pub(super) const BEYOND_EVERY_LOG: usize = 12_000;
+
+/// Who knows nothing is told to forget everything.
+pub fn sync_without_a_position_resets(fixture: &dyn Fixture) {
+    let backend = fixture.open();
+    let delta = backend.sync(None);
+    assert!(delta.reset);
+    assert!(delta.changes.is_empty());
+}
+
+/// Nothing happened: no changes, the same position.
+pub fn empty_sync_says_nothing(fixture: &dyn Fixture) {
+    let backend = fixture.open();
+    let here = backend.here();
+    for delta in [backend.sync(Some(here)), fixture.open().sync(Some(here))] {
+        assert!(!delta.reset);
+        assert!(delta.changes.is_empty());
+        assert_eq!(delta.position, here);
+    }
+    let applied = backend.sure_apply(Some(here), &[]);
+    assert!(!applied.delta.reset);
+    assert_eq!(applied.delta.position, here, "nothing applied, nothing logged");
+}
+
+/// The answer to `apply` does not list what it did itself, and its position is after it.
+pub fn own_writes_are_not_listed(fixture: &dyn Fixture) {
+    let (backend, cache) = (fixture.open(), logged("c"));
+    let mut here = backend.here();
+    for op in [set(&cache, b"k", b"v"), delete(&cache, b"k"), purge(&cache)] {
+        let delta = backend.sure_apply(Some(here), &[op]).delta;
+        assert!(!delta.reset);
+        assert!(delta.changes.is_empty(), "{op:?} listed {:?}", delta.changes);
+        assert_ne!(delta.position, here);
+        here = delta.position;
+        assert!(backend.sync(Some(here)).changes.is_empty());
+    }
+}
+
+/// Everybody else sees each change, oldest first, in the order of the operations of a batch.
+pub fn changes_of_others_are_listed_in_order(fixture: &dyn Fixture) {
+    let (writer, reader, cache, other) = (fixture.open(), fixture.open(), logged("c"), logged("other"));
+    let here = reader.here();
+    writer.put(&cache, b"a", b"1");
+    writer.sure_apply(None, &[set(&other, b"b", b"2"), delete(&cache, b"gone"), set(&cache, b"c", b"3")]);
+    writer.one(purge(&other));
+    let expected = vec![
+        key_change(&cache, b"a"),
+        key_change(&other, b"b"),
+        key_change(&cache, b"gone"),
+        key_change(&cache, b"c"),
+        cache_change(&other),
+    ];
+    let delta = reader.sync(Some(here));
+    assert!(!delta.reset);
+    assert_eq!(delta.changes, expected);
+    assert!(reader.sync(Some(delta.position)).changes.is_empty(), "listed once");
+    // The same in the answer to a write, which brings the changes before its own.
+    let applied = reader.sure_apply(Some(here), &[set(&cache, b"mine", b"4")]);
+    assert_eq!(applied.delta.changes, expected);
+}
+
+/// A position from before own writes is continued; whether they are listed is free.
+pub fn earlier_own_writes_do_no_harm(fixture: &dyn Fixture) {
+    let (backend, other, cache) = (fixture.open(), fixture.open(), logged("c"));
+    let here = backend.here();
+    backend.put(&cache, b"mine", b"1");
+    other.put(&cache, b"theirs", b"2");
+    let delta = backend.sync(Some(here));
+    assert!(!delta.reset);
+    assert!(delta.changes.contains(&key_change(&cache, b"theirs")));
+}
+
+/// No two writes end at the same position.
+pub fn position_moves_with_each_write(fixture: &dyn Fixture) {
+    let (backend, cache) = (fixture.open(), logged("c"));
+    let mut seen = vec![backend.here()];
+    for _ in 0..20 {
+        let delta = backend.sure_apply(seen.last().copied(), &[set(&cache, b"k", b"same")]).delta;
+        assert!(!delta.reset);
+        assert!(!seen.contains(&delta.position));
+        seen.push(delta.position);
+    }
+    let nonces: std::collections::HashSet<_> = seen.iter().map(|position| position.nonce).collect();
+    assert_eq!(nonces.len(), seen.len(), "each record has its own nonce");
+}
+
+/// As many as an answer may list are listed, each of them.
+pub fn a_thousand_changes_are_listed(fixture: &dyn Fixture) {
+    let (writer, reader, cache) = (fixture.open(), fixture.open(), logged("c"));
+    let here = reader.here();
+    let keys: Vec<_> = (0..MAX_CHANGES).map(|i| format!("k{i}")).collect();
+    for key in &keys {
+        writer.put(&cache, key.as_bytes(), b"v");
+    }
+    let delta = reader.sync(Some(here));
+    assert!(!delta.reset);
+    assert!(delta.changes.into_iter().eq(keys.iter().map(|key| key_change(&cache, key.as_bytes()))));
+}
+
+/// One more, and the reader must forget everything; what it then reads is right and can be continued.
+pub fn more_changes_reset(fixture: &dyn Fixture) {
+    let (writer, reader, cache) = (fixture.open(), fixture.open(), logged("c"));
+    let here = reader.here();
+    for i in 0..=MAX_CHANGES {
+        writer.put(&cache, b"k", i.to_string().as_bytes());
+    }
+    let fetched = reader.sure_fetch(Some(here), &[Read { cache: &cache, key: b"k" }]);
+    assert!(fetched.delta.reset);
+    assert_eq!(fetched.entries, [Some(MAX_CHANGES.to_string().into_bytes())]);
+    assert!(!reader.sync(Some(fetched.delta.position)).reset);
+}
+
+/// A single batch with more changes than an answer lists is a reset for others and none for its author.
+pub fn a_large_batch_resets_others(fixture: &dyn Fixture) {
+    let (writer, reader, cache) = (fixture.open(), fixture.open(), logged("c"));
+    let here = reader.here();
+    let keys: Vec<_> = (0..2 * MAX_CHANGES).map(|i| i.to_string()).collect();
+    let ops: Vec<_> = keys.iter().map(|key| set(&cache, key.as_bytes(), b"v")).collect();
+    let applied = writer.sure_apply(Some(here), &ops);
+    assert!(!applied.delta.reset);
+    assert!(applied.delta.changes.is_empty());
+    assert!(reader.sync(Some(here)).reset);
+    assert!(!reader.sync(Some(applied.delta.position)).reset);
+}
+
+/// The log is bounded; a position that fell out of it is not continued.
+pub fn a_trimmed_log_resets(fixture: &dyn Fixture) {
+    let (writer, reader, cache) = (fixture.open(), fixture.open(), logged("c"));
+    let here = reader.here();
+    let mut last = here;
+    for _ in 0..BEYOND_EVERY_LOG {
+        last = writer.sure_apply(None, &[delete(&cache, b"k")]).delta.position;
+    }
+    assert!(reader.sync(Some(here)).reset);
+    let delta = reader.sync(Some(last));
+    assert!(!delta.reset, "the newest record is always kept");
+    assert_eq!(delta.position, last);
+}
+
+/// A position of another history is not continued, whatever its id.
+pub fn another_incarnation_resets(fixture: &dyn Fixture) {
+    let (backend, cache) = (fixture.open(), logged("c"));
+    backend.put(&cache, b"k", b"v");
+    let here = backend.here();
+    backend.put(&cache, b"k", b"w");
+    assert!(backend.sync(Some(Position { incarnation: !here.incarnation, ..here })).reset);
+    assert!(!backend.sync(Some(here)).reset);
+}
+
+/// Nor is one whose record has another nonce (R1).
+pub fn another_nonce_resets(fixture: &dyn Fixture) {
+    let (backend, cache) = (fixture.open(), logged("c"));
+    backend.put(&cache, b"k", b"v");
+    let here = backend.here();
+    assert!(backend.sync(Some(Position { nonce: !here.nonce, ..here })).reset);
+    backend.put(&cache, b"k", b"w");
+    assert!(backend.sync(Some(Position { nonce: !here.nonce, ..here })).reset);
+}
+
+/// Nor one that this log has not reached: it was restored from an older copy.
+pub fn a_position_ahead_of_the_log_resets(fixture: &dyn Fixture) {
+    let (backend, cache) = (fixture.open(), logged("c"));
+    let here = backend.here();
+    let ahead = Position { id: here.id + (1 << 40), ..here };
+    assert!(backend.sync(Some(ahead)).reset);
+    assert!(backend.sure_apply(Some(ahead), &[set(&cache, b"k", b"v")]).delta.reset);
+}
+
+/// `reset` begins a new history, for every handle.
+pub fn reset_draws_a_new_incarnation(fixture: &dyn Fixture) {
+    let (backend, other, cache) = (fixture.open(), fixture.open(), logged("c"));
+    backend.put(&cache, b"k", b"v");
+    let before = other.here();
+    assert!(backend.reset().is_ok());
+    for handle in [&backend, &other] {
+        let delta = handle.sync(Some(before));
+        assert!(delta.reset);
+        assert_ne!(delta.position.incarnation, before.incarnation);
+        assert_eq!(handle.get(&cache, b"k"), None);
+    }
+    let delta = other.sure_apply(Some(before), &[set(&cache, b"k", b"w")]).delta;
+    assert!(delta.reset);
+    assert_eq!(backend.get(&cache, b"k").as_deref(), Some(&b"w"[..]));
+}
+
+/// What nobody keeps in memory is not announced and does not move the position.
+pub fn unlogged_caches_are_not_logged(fixture: &dyn Fixture) {
+    let (writer, reader, quiet, cache) = (fixture.open(), fixture.open(), unlogged("s"), logged("c"));
+    let here = reader.here();
+    writer.put(&quiet, b"k", b"v");
+    assert_eq!(writer.one(delete(&quiet, b"k")), Outcome::Deleted { existed: true });
+    assert_eq!(writer.one(purge(&quiet)), Outcome::Purged);
+    let delta = reader.sync(Some(here));
+    assert!(delta.changes.is_empty());
+    assert_eq!(delta.position, here);
+    writer.sure_apply(None, &[set(&quiet, b"k", b"v"), set(&cache, b"k", b"v")]);
+    assert_eq!(reader.sync(Some(here)).changes, [key_change(&cache, b"k")]);
+}
+
+/// Entries are at least as new as the position they come with (R3). The n-th change stores n, so the changes
+/// counted so far are the least that may be read.
+pub fn values_are_as_new_as_the_position(fixture: &dyn Fixture) {
+    let (reader, writer, cache) = (fixture.open(), fixture.open(), logged("c"));
+    let mut position = reader.here();
+    writer.put(&cache, b"k", b"1");
+    std::thread::scope(|scope| {
+        let writing = scope.spawn(|| {
+            for i in 2..=500_u32 {
+                writer.put(&cache, b"k", i.to_string().as_bytes());
+            }
+        });
+        let mut changes = 0;
+        loop {
+            let last = writing.is_finished();
+            let fetched = reader.sure_fetch(Some(position), &[Read { cache: &cache, key: b"k" }]);
+            assert!(!fetched.delta.reset);
+            changes += fetched.delta.changes.len();
+            let text = fetched.entries.first().cloned().flatten().unwrap_or_default();
+            let value: usize = String::from_utf8_lossy(&text).parse().unwrap_or(0);
+            assert!(value >= changes, "read {value} at change {changes}");
+            position = fetched.delta.position;
+            if last {
+                assert_eq!((value, changes), (500, 500));
+                break;
+            }
+        }
+    });
+}

@@ -1,0 +1,159 @@
+//! The one suite that every backend passes: each sentence of the contract of [`larder::Backend`] as a case.
+//!
+//! A test binary says how to reach its store in a [`Fixture`] and lets [`conformance_suite!`](crate::conformance_suite)
+//! make one test of each case:
+//!
+//! ```ignore
+//! larder_testkit::conformance_suite!(MyFixture::new());
+//! ```
+
+#![expect(clippy::missing_panics_doc, reason = "a case that fails panics")]
+
+pub mod entries;
+pub mod guards;
+pub mod log;
+pub mod processes;
+pub mod purge;
+
+use std::process::Command;
+use std::sync::Arc;
+
+use larder::{Applied, Backend, CacheId, Change, Delta, Fetched, Op, Outcome, Position, Read};
+
+/// A store to test: empty when the fixture is made, removed when it is dropped.
+pub trait Fixture: Send + Sync {
+    /// A fresh handle on the store, sharing no more with the others than another process would share.
+    fn open(&self) -> Arc<dyn Backend>;
+
+    /// A program that opens the same store and calls [`processes::peer`] with its remaining arguments.
+    fn peer(&self) -> Command;
+}
+
+/// Makes one `#[test]` of each case of the suite; the argument is an expression for a new [`Fixture`].
+#[macro_export]
+macro_rules! conformance_suite {
+    ($fixture:expr) => {
+        $crate::conformance_suite!(@cases $fixture;
+            log: sync_without_a_position_resets, empty_sync_says_nothing, own_writes_are_not_listed,
+                changes_of_others_are_listed_in_order, earlier_own_writes_do_no_harm,
+                position_moves_with_each_write, a_thousand_changes_are_listed, more_changes_reset,
+                a_large_batch_resets_others, a_trimmed_log_resets, another_incarnation_resets,
+                another_nonce_resets, a_position_ahead_of_the_log_resets, reset_draws_a_new_incarnation,
+                unlogged_caches_are_not_logged, values_are_as_new_as_the_position;
+            entries: what_is_set_is_read, a_miss_is_none, the_last_set_wins, operations_take_effect_in_order,
+                reads_come_in_the_order_asked, the_same_key_twice, deleting_says_whether_it_existed,
+                a_missing_key_is_deleted_and_logged, any_bytes_are_a_key, long_keys_are_kept_apart,
+                keys_differ_after_a_nul, any_bytes_are_an_entry, large_entries, a_huge_entry_never_hurts,
+                large_batches, caches_are_apart, logged_and_unlogged_are_apart, hostile_cache_names,
+                an_expired_entry_does_no_harm, round_trips_are_counted, it_describes_itself;
+            guards: a_fresh_guard_stores, a_changed_key_drops, a_deleted_key_drops, a_purged_cache_drops,
+                another_key_does_not_drop, another_cache_does_not_drop, a_lost_anchor_drops,
+                a_forged_anchor_drops, a_trimmed_anchor_drops, own_changes_drop_too,
+                dropped_sets_are_not_logged, guards_are_ignored_when_unlogged, each_set_has_its_own_guard;
+            purge: a_purge_empties_the_cache, a_purge_spares_other_caches, a_purge_is_one_change,
+                a_purge_of_nothing_is_logged, a_cache_lives_on_after_a_purge, a_batch_may_purge_and_set,
+                a_large_cache_is_purged, reset_empties_everything, listing_is_complete,
+                listing_by_prefix, listing_while_writing, listing_reaches_the_store_again, usage_counts;
+            processes: threads_keep_near_caches_right, processes_keep_near_caches_right;
+        );
+    };
+    (@cases $fixture:expr; $($module:ident: $($case:ident),+;)+) => {
+        $(mod $module {
+            #[allow(unused_imports)]
+            use super::*;
+            $(#[test]
+            fn $case() {
+                $crate::conformance::$module::$case(&$fixture);
+            })+
+        })+
+    };
+}
+
+/// A logged cache. The names of the suite are all good.
+pub(crate) fn logged(name: &str) -> CacheId {
+    CacheId::new(name, true).unwrap_or_else(|error| unreachable!("{error}"))
+}
+
+/// An unlogged cache.
+pub(crate) fn unlogged(name: &str) -> CacheId {
+    CacheId::new(name, false).unwrap_or_else(|error| unreachable!("{error}"))
+}
+
+pub(crate) fn set<'a>(cache: &'a CacheId, key: &'a [u8], entry: &'a [u8]) -> Op<'a> {
+    Op::Set { cache, key, entry, expires: None, guard: None }
+}
+
+pub(crate) fn set_if<'a>(cache: &'a CacheId, key: &'a [u8], entry: &'a [u8], guard: Position) -> Op<'a> {
+    Op::Set { cache, key, entry, expires: None, guard: Some(guard) }
+}
+
+pub(crate) fn delete<'a>(cache: &'a CacheId, key: &'a [u8]) -> Op<'a> {
+    Op::Delete { cache, key }
+}
+
+pub(crate) fn purge(cache: &CacheId) -> Op<'_> {
+    Op::Purge { cache }
+}
+
+pub(crate) fn key_change(cache: &CacheId, key: &[u8]) -> Change {
+    Change::Key { cache: cache.name().into(), key: key.into() }
+}
+
+pub(crate) fn cache_change(cache: &CacheId) -> Change {
+    Change::Cache { cache: cache.name().into() }
+}
+
+/// Calls whose failure ends the case.
+pub(crate) trait Sure {
+    fn sure_fetch(&self, since: Option<Position>, reads: &[Read<'_>]) -> Fetched;
+    fn sure_apply(&self, since: Option<Position>, ops: &[Op<'_>]) -> Applied;
+
+    /// A sync point without reads.
+    fn sync(&self, since: Option<Position>) -> Delta {
+        self.sure_fetch(since, &[]).delta
+    }
+
+    /// The position now.
+    fn here(&self) -> Position {
+        self.sync(None).position
+    }
+
+    fn get(&self, cache: &CacheId, key: &[u8]) -> Option<Vec<u8>> {
+        self.sure_fetch(None, &[Read { cache, key }]).entries.pop().flatten()
+    }
+
+    /// One operation without interest in the changes.
+    fn one(&self, op: Op<'_>) -> Outcome {
+        let applied = self.sure_apply(None, &[op]);
+        assert_eq!(applied.outcomes.len(), 1);
+        applied.outcomes.first().copied().unwrap_or_else(|| unreachable!("just counted"))
+    }
+
+    fn put(&self, cache: &CacheId, key: &[u8], entry: &[u8]) {
+        assert_eq!(self.one(set(cache, key, entry)), Outcome::Stored);
+    }
+}
+
+impl Sure for Arc<dyn Backend> {
+    fn sure_fetch(&self, since: Option<Position>, reads: &[Read<'_>]) -> Fetched {
+        let fetched = self.fetch(since, reads).unwrap_or_else(|error| unreachable!("fetch: {error}"));
+        assert_eq!(fetched.entries.len(), reads.len(), "one answer for each read");
+        well_formed(since, &fetched.delta);
+        fetched
+    }
+
+    fn sure_apply(&self, since: Option<Position>, ops: &[Op<'_>]) -> Applied {
+        let applied = self.apply(since, ops).unwrap_or_else(|error| unreachable!("apply: {error}"));
+        assert_eq!(applied.outcomes.len(), ops.len(), "one outcome for each operation");
+        well_formed(since, &applied.delta);
+        applied
+    }
+}
+
+/// What holds for every delta.
+fn well_formed(since: Option<Position>, delta: &Delta) {
+    assert!(!delta.reset || delta.changes.is_empty(), "a reset lists no changes");
+    assert!(delta.changes.len() <= larder::MAX_CHANGES, "{} changes", delta.changes.len());
+    let known = since.is_some_and(|since| since.incarnation == delta.position.incarnation);
+    assert!(delta.reset || known, "only a position of this incarnation may be continued");
+}
