@@ -40,23 +40,17 @@ class cachestore_larder_addinstance_form extends \core_cache\form\cachestore_add
      * Adds the fields.
      */
     protected function configuration_definition() {
-        $this->add_field('server', 60);
+        foreach (array_merge(configuration::TEXTS, configuration::SECRETS) as $name) {
+            $secret = in_array($name, configuration::SECRETS);
+            $this->_form->addElement($secret ? 'passwordunmask' : 'text', $name, get_string($name, 'cachestore_larder'));
+            $this->_form->setType($name, PARAM_RAW);
+            $this->_form->addHelpButton($name, $name, 'cachestore_larder');
+        }
         $this->_form->addRule('server', get_string('required'), 'required', null, 'client');
-        $this->add_field('username');
-        $this->add_field('password', 30, 'passwordunmask');
-        $this->add_field('ca_file', 60);
-        $this->add_field('namespace');
-        $this->add_field('fallback', 60);
-        $this->add_field('seal_key', 30, 'passwordunmask');
         if (!empty($this->_customdata['store'])) {
             $this->_form->addElement('advcheckbox', 'forgetsecrets', get_string('forgetsecrets', 'cachestore_larder'));
             $this->_form->addHelpButton('forgetsecrets', 'forgetsecrets', 'cachestore_larder');
         }
-        foreach (array_merge(configuration::INTEGERS, configuration::SECONDS) as $name) {
-            $this->add_field($name, 12);
-            $this->_form->addRule($name, null, 'numeric', null, 'client');
-        }
-        $this->_form->setDefault('lock_wait', configuration::LOCK_WAIT);
     }
 
     /**
@@ -68,11 +62,9 @@ class cachestore_larder_addinstance_form extends \core_cache\form\cachestore_add
      * @return string[] Messages by field.
      */
     public function configuration_validation($data, $files, array $errors) {
-        foreach (['server', 'fallback'] as $name) {
-            $directory = configuration::doomed_directory(trim($data[$name] ?? ''));
-            if ($directory !== null) {
-                $errors[$name] = get_string('doomeddirectory', 'cachestore_larder', s($directory));
-            }
+        $directory = configuration::doomed_directory(trim($data['server'] ?? ''));
+        if ($directory !== null) {
+            $errors['server'] = get_string('doomeddirectory', 'cachestore_larder', s($directory));
         }
         if ($errors || !cachestore_larder::are_requirements_met()) {
             return $errors;
@@ -88,31 +80,13 @@ class cachestore_larder_addinstance_form extends \core_cache\form\cachestore_add
     }
 
     /**
-     * Adds a text field with its help.
-     *
-     * @param string $name
-     * @param int $size Width in characters.
-     * @param string $type Type of the form element.
-     */
-    private function add_field(string $name, int $size = 30, string $type = 'text'): void {
-        $this->_form->addElement($type, $name, get_string($name, 'cachestore_larder'), ['size' => $size]);
-        $this->_form->setType($name, PARAM_RAW);
-        $this->_form->addHelpButton($name, $name, 'cachestore_larder');
-    }
-
-    /**
      * The field that a message of the extension is about.
      *
      * @param string $message
      * @return string The first setting that it names, or the server.
      */
     private function field_of(string $message): string {
-        $names = array_merge(
-            configuration::TEXTS,
-            configuration::SECRETS,
-            configuration::INTEGERS,
-            configuration::SECONDS,
-        );
+        $names = array_merge(configuration::TEXTS, configuration::SECRETS);
         return preg_match('~\b(' . implode('|', $names) . ')\b~', $message, $matches) ? $matches[1] : 'server';
     }
 }

@@ -153,8 +153,10 @@ class cachestore_larder extends store implements
             // change log and the memory. Data guarantee is a promise that emptying the near cache would break.
             $options['near'] = false;
         }
-        // The id is for people who look at statistics, the hash tells definitions of one id apart.
-        $this->cache = $this->store->cache($id . '@' . substr($definition->generate_definition_hash(), 0, 8), $options);
+        // The hash names the definition, what stands before it is for people who look at statistics. Ad-hoc definitions
+        // have ids of any length with any characters.
+        $readable = substr(preg_replace('~[^a-zA-Z0-9_/.-]~', '_', $id), 0, 100);
+        $this->cache = $this->store->cache($readable . '@' . substr($definition->generate_definition_hash(), 0, 12), $options);
     }
 
     /**

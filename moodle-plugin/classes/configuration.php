@@ -27,20 +27,14 @@ namespace cachestore_larder;
  * @license   http://www.gnu.org/copyleft/gpl.html GNU GPL v3 or later
  */
 final class configuration {
-    /** @var string[] Settings that the form takes as they are. */
-    const TEXTS = ['server', 'username', 'ca_file', 'namespace', 'fallback'];
+    /** @var string[] Settings that the form shows. The extension reads numbers, sizes and times from text. */
+    const TEXTS = [
+        'server', 'username', 'ca_file', 'namespace', 'near_bytes', 'max_staleness', 'connect_timeout', 'read_timeout',
+        'lock_lease', 'lock_wait', 'compress_from',
+    ];
 
     /** @var string[] Settings that the form never shows: left empty, they stay as they were. */
     const SECRETS = ['password', 'seal_key'];
-
-    /** @var string[] Whole numbers. */
-    const INTEGERS = ['near_bytes', 'compress_from'];
-
-    /** @var string[] Seconds, fractions allowed. */
-    const SECONDS = ['max_staleness', 'connect_timeout', 'read_timeout', 'lock_lease', 'lock_wait'];
-
-    /** @var int Seconds to wait for a lock, as in Moodle's own stores. */
-    const LOCK_WAIT = 60;
 
     /**
      * The configuration for the extension. Runs in every request, before the database is there.
@@ -50,12 +44,12 @@ final class configuration {
      * @throws \InvalidArgumentException For a directory that Moodle deletes.
      */
     public static function for_extension(array $stored): array {
-        // Moodle adds these to the configuration of any store, and "lockwait" is how its Redis store spells the setting.
-        $lockwait = $stored['lockwait'] ?? self::LOCK_WAIT;
-        unset($stored['lockwait'], $stored['lock'], $stored['mappingsonly']);
+        // Moodle's Redis store spells the setting "lockwait", and Moodle adds the others to any store's configuration.
+        $config = $stored + ['lock_wait' => $stored['lockwait'] ?? null];
+        unset($config['lockwait'], $config['lock'], $config['mappingsonly']);
 
-        $config = array_filter($stored, fn($value) => $value !== null && $value !== '');
-        $config += ['namespace' => self::site_hash('dbhost', 'dbname', 'prefix'), 'lock_wait' => $lockwait];
+        $config = array_filter($config, fn($value) => $value !== null && $value !== '');
+        $config += ['namespace' => self::site_hash('dbhost', 'dbname', 'prefix')];
         if ((defined('PHPUNIT_TEST') && PHPUNIT_TEST) || defined('BEHAT_SITE_RUNNING')) {
             // Tests purge everything. Whatever the configuration says, that must never be the real site's data.
             $config['namespace'] .= '_test_' . self::site_hash('dataroot', 'prefix');
@@ -90,12 +84,6 @@ final class configuration {
                 $config[$name] = $old[$name] ?? '';
             }
         }
-        foreach (self::INTEGERS as $name) {
-            $config[$name] = is_numeric($data->$name ?? '') ? (int)$data->$name : '';
-        }
-        foreach (self::SECONDS as $name) {
-            $config[$name] = is_numeric($data->$name ?? '') ? (float)$data->$name : '';
-        }
         return array_filter($config, fn($value) => $value !== '') + ['generation' => time()];
     }
 
@@ -129,7 +117,7 @@ final class configuration {
      */
     public static function doomed_directory(string $url): ?string {
         global $CFG;
-        if (!preg_match('~^(?:dir|local):([^?#]*)~i', $url, $matches)) {
+        if (!preg_match('~^(?:dir|local):([^?]*)~i', $url, $matches)) {
             return null;
         }
         $paths = [self::normalise($matches[1]), self::resolve($matches[1])];

@@ -70,7 +70,7 @@ final class admin_test extends \advanced_testcase {
         $this->assertStringContainsString('name="lock_wait"', $html);
         $this->assertStringNotContainsString('forgetsecrets', $html);
 
-        $this->add_instance(['password' => 'hush', 'seal_key' => 'hush'] + cachestore_larder::unit_test_configuration());
+        $this->add_instance(['seal_key' => 'hush-hush-hush-hush'] + cachestore_larder::unit_test_configuration());
         $html = $helper->get_edit_store_form('larder', 'mine')->render();
         $this->assertStringContainsString(s(TEST_CACHESTORE_LARDER_TESTSERVERS), $html);
         $this->assertStringContainsString('forgetsecrets', $html);
@@ -93,9 +93,10 @@ final class admin_test extends \advanced_testcase {
      * What Moodle keeps and shows of an instance.
      */
     public function test_instance(): void {
-        $this->add_instance(cachestore_larder::unit_test_configuration() + ['near_bytes' => '1048576', 'lock_wait' => '60']);
+        $this->add_instance(cachestore_larder::unit_test_configuration() + ['near_bytes' => '1M', 'lock_wait' => '']);
         $kept = configuration::instances()['mine']['configuration'];
-        $this->assertSame(1048576, $kept['near_bytes']);
+        $this->assertSame('1M', $kept['near_bytes']);
+        $this->assertArrayNotHasKey('lock_wait', $kept);
         $this->assertArrayHasKey('generation', $kept);
         $summary = administration_helper::get_store_instance_summaries()['mine'];
         $this->assertEquals(1, $summary['isready']);

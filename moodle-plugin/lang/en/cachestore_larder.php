@@ -30,31 +30,29 @@ $string['checkbackend'] = 'Larder: servers';
 $string['checkbackend_none'] = 'No usable Larder instance is configured.';
 $string['checkbackend_ok'] = 'The servers of all Larder instances answer this node.';
 $string['checkbackend_unreachable'] = 'The server does not answer this node: {$a}.';
-$string['checkbackend_unreachable_details'] = '<p>Pages work meanwhile, but slowly: nothing is cached, or a fallback serves. Run <code>larder doctor</code> on this node to see what is wrong and how to mend it.</p>';
+$string['checkbackend_unreachable_details'] = '<p>Pages work meanwhile, but slowly: nothing is cached. Run <code>larder doctor</code> on this node to see what is wrong and how to mend it.</p>';
 $string['checkrequirements'] = 'Larder: requirements';
 $string['checkrequirements_badconfiguration'] = 'Larder refuses the configuration of an instance. This node uses its own files instead, where changes made on other nodes never arrive.';
 $string['checkrequirements_noextension'] = 'The PHP extension "larder" is not loaded.';
 $string['checkrequirements_noextension_details'] = '<p>Install the extension on this node, add <code>extension=larder</code> to php.ini for the web server and for the command line, and restart PHP. Until then a node with a configured Larder instance uses its own files instead, where changes made on other nodes never arrive.</p>';
 $string['checkrequirements_ok'] = 'Version {$a} of the PHP extension is loaded and accepts the configuration.';
 $string['compress_from'] = 'Compress from';
-$string['compress_from_help'] = 'Size in bytes from which entries are compressed when that makes them smaller.';
+$string['compress_from_help'] = 'Size from which entries are compressed when that makes them smaller, for instance 16K, which is the default. 0: never.';
 $string['connect_timeout'] = 'Connect timeout';
-$string['connect_timeout_help'] = 'Seconds to wait for a connection to the server, for instance 0.25.';
+$string['connect_timeout_help'] = 'Seconds to wait for a connection to the server. Default: 0.25.';
 $string['doomeddirectory'] = 'Moodle deletes the content of {$a} while it runs. Choose a directory outside of it.';
-$string['fallback'] = 'Fallback';
-$string['fallback_help'] = 'Where entries go while the server is away: dir:/path for a directory that all web nodes share, or local:/path for a site with a single web node. Empty: nothing is cached meanwhile.';
 $string['forgetsecrets'] = 'Remove secrets';
 $string['forgetsecrets_help'] = 'Removes the stored password and seal key, unless new ones are entered.';
 $string['lock_lease'] = 'Lock lease';
-$string['lock_lease_help'] = 'Seconds after which the locks of a process that died are free. A living process keeps its locks for as long as it works.';
+$string['lock_lease_help'] = 'Seconds after which the locks of a process that died are free. A living process keeps its locks for as long as it works. Default: 10.';
 $string['lock_wait'] = 'Lock wait';
-$string['lock_wait_help'] = 'Seconds to wait for a lock before giving up.';
+$string['lock_wait_help'] = 'Seconds to wait for a lock before giving up. Default: 60.';
 $string['max_staleness'] = 'Maximum staleness';
-$string['max_staleness_help'] = 'Seconds after which a long-running process asks the server for changes again. Each request asks when it starts. 0: before every read.';
+$string['max_staleness_help'] = 'Seconds after which a long-running process asks the server for changes again. Each request asks when it starts. Default: 1. 0: before every read.';
 $string['namespace'] = 'Namespace';
 $string['namespace_help'] = 'Keeps sites on one server apart. Empty: a name made from the database\'s host and name and the table prefix, which is right unless several sites shall share their caches.';
 $string['near_bytes'] = 'Near cache size';
-$string['near_bytes_help'] = 'Bytes of memory for decoded values, in each PHP process.';
+$string['near_bytes_help'] = 'Memory for decoded values in each PHP process, for instance 32M, which is the default.';
 $string['notready'] = 'The Larder instance "{$a->name}" cannot be used: {$a->problem}. This node uses its own files instead, where changes made on other nodes never arrive.';
 $string['password'] = 'Password';
 $string['password_help'] = 'Password for the server. The stored one is not shown; it stays when this is left empty.';
@@ -62,19 +60,18 @@ $string['pluginname'] = 'Larder';
 $string['privacy:metadata:larder'] = 'The Larder cache store keeps cached data on the servers or in the directories that are configured for it.';
 $string['privacy:metadata:larder:data'] = 'Copies of whatever data Moodle caches, which can include personal data.';
 $string['read_timeout'] = 'Read timeout';
-$string['read_timeout_help'] = 'Seconds to wait for an answer of the server, for instance 0.5.';
+$string['read_timeout_help'] = 'Seconds to wait for an answer of the server. Default: 0.5.';
 $string['seal_key'] = 'Seal key';
-$string['seal_key_help'] = 'A secret that all web nodes share. With it every entry carries a keyed hash, and entries that somebody else wrote to the server are ignored. The stored one is not shown; it stays when this is left empty.';
+$string['seal_key_help'] = 'A secret of 16 characters or more that all web nodes share. With it every entry carries a keyed hash, and entries that somebody else wrote to the server are ignored. The stored one is not shown; it stays when this is left empty.';
 $string['server'] = 'Server';
 $string['server_help'] = 'Where entries are kept:
 
-* redis://host:port – a Redis server
+* redis://host:port/database – a Redis server
 * rediss://host:port – the same over TLS
 * redis+unix:///path – a Redis server behind a socket
-* redis-cluster://host:port,host:port – a Redis cluster
-* redis-sentinel://host:port,host:port/name – a Redis server watched by Sentinel
-* dir:/path – a directory that all web nodes share
-* local:/path – a directory on the disk of a single web node
+* local:/path?size=1G – a directory on the disk of a single web node, which takes no more than this size
+
+Enter the password below: one in the URL can be read by everybody who sees this page.
 
 A directory must lie outside of those that Moodle deletes when it purges caches.';
 $string['username'] = 'User name';

@@ -30,7 +30,7 @@ final class check_test extends plugin_testcase {
         if (!extension_loaded('larder')) {
             $this->markTestSkipped('Needs the extension.');
         }
-        $configuration = ['server' => 'redis://127.0.0.1:1', 'password' => 'hidden-secret', 'seal_key' => 'hidden-seal'];
+        $configuration = ['server' => 'redis://127.0.0.1:1', 'password' => 'hidden-secret', 'seal_key' => 'hidden-seal-of-16-bytes'];
         config::$stores = ['mine' => ['plugin' => 'larder', 'configuration' => $this->configuration($configuration)]];
         $this->assertSame([result::OK, result::ERROR], $this->statuses());
         $this->assertStringNotContainsString('hidden', cachestore_larder_status_checks()[1]->get_result()->details);

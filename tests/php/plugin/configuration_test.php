@@ -11,7 +11,7 @@ use core_cache\config;
 final class configuration_test extends plugin_testcase {
     public function test_every_setting_has_a_field_and_help(): void {
         $settings = [
-            'server', 'username', 'password', 'ca_file', 'namespace', 'fallback', 'near_bytes', 'max_staleness',
+            'server', 'username', 'password', 'ca_file', 'namespace', 'near_bytes', 'max_staleness',
             'connect_timeout', 'read_timeout', 'lock_lease', 'lock_wait', 'compress_from', 'seal_key',
         ];
         $fields = (new cachestore_larder_addinstance_form())->fields();
@@ -23,10 +23,10 @@ final class configuration_test extends plugin_testcase {
 
     public function test_the_form_gives_back_what_it_was_filled_with(): void {
         $config = [
-            'server' => 'redis://127.0.0.1:6379', 'username' => 'u', 'password' => ' p ', 'ca_file' => '/ca.pem',
-            'namespace' => 'n', 'fallback' => 'local:/var/lib/larder', 'seal_key' => 'k', 'near_bytes' => 1048576,
-            'compress_from' => 4096, 'max_staleness' => 0.5, 'connect_timeout' => 0.25, 'read_timeout' => 1.0,
-            'lock_lease' => 10.0, 'lock_wait' => 60.0, 'generation' => 1,
+            'server' => 'rediss://127.0.0.1:6379', 'username' => 'u', 'password' => ' p ', 'ca_file' => '/ca.pem',
+            'namespace' => 'n', 'seal_key' => '0123456789abcdef', 'near_bytes' => '64M', 'compress_from' => '0',
+            'max_staleness' => '0.5', 'connect_timeout' => '0.25', 'read_timeout' => '1', 'lock_lease' => '10',
+            'lock_wait' => '60', 'generation' => 1,
         ];
         config::$stores = ['mine' => ['plugin' => 'larder', 'configuration' => $config]];
         $form = new moodleform();
@@ -55,10 +55,11 @@ final class configuration_test extends plugin_testcase {
     }
 
     public function test_empty_fields_are_left_to_the_extension(): void {
-        $kept = configuration::from_form((object)['name' => 'new', 'server' => ' redis://h ', 'near_bytes' => '', 'lock_wait' => '']);
+        $sent = ['name' => 'new', 'server' => ' redis://h ', 'near_bytes' => '', 'lock_wait' => ' '];
+        $kept = configuration::from_form((object)$sent);
         $this->assertSame(['server', 'generation'], array_keys($kept));
         $this->assertSame('redis://h', $kept['server']);
-        $this->assertSame(0, configuration::from_form((object)['name' => 'new', 'compress_from' => '0'])['compress_from']);
+        $this->assertSame('0', configuration::from_form((object)['name' => 'new', 'compress_from' => '0'])['compress_from']);
     }
 
     public function test_what_moodle_adds_does_not_reach_the_extension(): void {
@@ -66,7 +67,7 @@ final class configuration_test extends plugin_testcase {
         $config = configuration::for_extension($stored);
         $this->assertEqualsCanonicalizing(['server', 'namespace', 'lock_wait', 'typo'], array_keys($config));
         $this->assertSame(5, $config['lock_wait']);
-        $this->assertSame(60, configuration::for_extension(['server' => 'redis://h'])['lock_wait']);
+        $this->assertArrayNotHasKey('lock_wait', configuration::for_extension(['server' => 'redis://h']));
         $this->assertSame(7, configuration::for_extension(['lock_wait' => 7, 'lockwait' => 5])['lock_wait']);
     }
 
@@ -131,11 +132,11 @@ final class configuration_test extends plugin_testcase {
             $this->assertSame($expected, configuration::doomed_directory($url));
 
             $errors = (new cachestore_larder_addinstance_form())->configuration_validation(
-                ['name' => 'x', 'server' => 'redis://h', 'fallback' => $url],
+                ['name' => 'x', 'server' => $url],
                 [],
                 []
             );
-            $this->assertSame($doomed !== null, isset($errors['fallback']) && str_contains($errors['fallback'], $CFG->$doomed));
+            $this->assertSame($doomed !== null, str_contains($errors['server'] ?? '', $expected ?? 'Moodle deletes'));
 
             if ($doomed !== null) {
                 $log = $this->error_log_of(function () use ($url) {

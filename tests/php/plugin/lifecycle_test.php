@@ -96,9 +96,13 @@ final class lifecycle_test extends plugin_testcase {
             array_column($probe->calls, 1)
         );
         $names = array_column($probe->calls, 0);
-        $this->assertSame('core/test@' . substr(md5('1 core test'), 0, 8), $names[0]);
+        $this->assertSame('core/test@' . substr(md5('1 core test'), 0, 12), $names[0]);
         $this->assertNotSame($names[0], $names[1]);
         $this->assertStringStartsWith('adhoc/mod_x_y@', $names[5]);
+
+        $store->initialise(definition::load_adhoc(store::MODE_APPLICATION, 'mod_x', str_repeat("\n\u{e4}", 200)));
+        $this->assertMatchesRegularExpression('~^adhoc/mod_x_+@[0-9a-f]{12}$~', $probe->calls[6][0]);
+        $this->assertLessThanOrEqual(200, strlen($probe->calls[6][0]));
     }
 
     public function test_a_new_instance_is_emptied(): void {
