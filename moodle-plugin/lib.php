@@ -273,11 +273,7 @@ class cachestore_larder extends store implements
      * @return bool Whether there was one and it is deleted for every node.
      */
     public function delete($key) {
-        try {
-            return $this->cache->delete((string)$key);
-        } catch (\Throwable $e) {
-            return $this->failed($e, false);
-        }
+        return $this->guarded(fn() => $this->cache->delete((string)$key), false);
     }
 
     /**
@@ -287,11 +283,7 @@ class cachestore_larder extends store implements
      * @return int How many there were that are deleted for every node.
      */
     public function delete_many(array $keys) {
-        try {
-            return $this->cache->deleteMany($keys);
-        } catch (\Throwable $e) {
-            return $this->failed($e, 0);
-        }
+        return $this->guarded(fn() => $this->cache->deleteMany($keys), 0);
     }
 
     /**
@@ -300,11 +292,7 @@ class cachestore_larder extends store implements
      * @return bool Whether they are deleted for every node.
      */
     public function purge() {
-        try {
-            return $this->cache->purge();
-        } catch (\Throwable $e) {
-            return $this->failed($e, false);
-        }
+        return $this->guarded(fn() => $this->cache->purge(), false);
     }
 
     /**
@@ -314,11 +302,7 @@ class cachestore_larder extends store implements
      * @return bool
      */
     public function has($key) {
-        try {
-            return $this->cache->has((string)$key);
-        } catch (\Throwable $e) {
-            return $this->failed($e, false);
-        }
+        return $this->guarded(fn() => $this->cache->has((string)$key), false);
     }
 
     /**
@@ -328,11 +312,7 @@ class cachestore_larder extends store implements
      * @return bool
      */
     public function has_any(array $keys) {
-        try {
-            return $this->cache->hasAny($keys);
-        } catch (\Throwable $e) {
-            return $this->failed($e, false);
-        }
+        return $this->guarded(fn() => $this->cache->hasAny($keys), false);
     }
 
     /**
@@ -342,11 +322,7 @@ class cachestore_larder extends store implements
      * @return bool
      */
     public function has_all(array $keys) {
-        try {
-            return $this->cache->hasAll($keys);
-        } catch (\Throwable $e) {
-            return $this->failed($e, false);
-        }
+        return $this->guarded(fn() => $this->cache->hasAll($keys), false);
     }
 
     /**
@@ -355,11 +331,7 @@ class cachestore_larder extends store implements
      * @return string[]
      */
     public function find_all() {
-        try {
-            return $this->cache->keys();
-        } catch (\Throwable $e) {
-            return $this->failed($e, []);
-        }
+        return $this->guarded(fn() => $this->cache->keys(), []);
     }
 
     /**
@@ -369,11 +341,7 @@ class cachestore_larder extends store implements
      * @return string[]
      */
     public function find_by_prefix($prefix) {
-        try {
-            return $this->cache->keys((string)$prefix);
-        } catch (\Throwable $e) {
-            return $this->failed($e, []);
-        }
+        return $this->guarded(fn() => $this->cache->keys((string)$prefix), []);
     }
 
     /**
@@ -477,6 +445,21 @@ class cachestore_larder extends store implements
             if (!$bound->purge()) {
                 return;
             }
+        }
+    }
+
+    /**
+     * Runs an operation that must not fail the page.
+     *
+     * @param \Closure $operation
+     * @param mixed $result What to return when it throws.
+     * @return mixed
+     */
+    protected function guarded(\Closure $operation, $result) {
+        try {
+            return $operation();
+        } catch (\Throwable $e) {
+            return $this->failed($e, $result);
         }
     }
 
