@@ -80,7 +80,7 @@ fn hits_after_a_sync_cost_no_round_trip() {
         node.engine.begin_request();
         (0..200).for_each(|i| assert_eq!(node.get(&format!("k{i}")), some("v")));
     };
-    assert_eq!(b.trips(|| page(&b)), 200, "cold");
+    assert_eq!(b.trips(|| page(&b)), 201, "cold: 200 values and no hot set yet");
     assert_eq!(b.trips(|| page(&b)), 1, "warm");
     a.set("k7", "v");
     assert_eq!(b.trips(|| page(&b)), 2, "one value changed");
@@ -364,4 +364,25 @@ fn a_key_that_is_too_long_is_refused_by_name() {
     assert_eq!(a.get(&longest), some("v"));
     a.set("", "empty");
     assert_eq!(a.get(""), some("empty"));
+}
+
+/// A new process fetches what a warm one listed in a handful of round trips, not one by one.
+#[test]
+fn a_cold_process_fetches_the_hot_set_at_once() {
+    let (a, b) = Node::two();
+    (0..300).for_each(|i| a.set(&format!("k{i}"), "v"));
+    let page = |node: &Node| {
+        node.engine.begin_request();
+        (0..300).for_each(|i| assert_eq!(node.get(&format!("k{i}")), some("v")));
+        node.engine.end_request();
+    };
+    assert_eq!(b.trips(|| page(&b)), 302, "the list, 300 values, the list again");
+    assert_eq!(b.trips(|| page(&b)), 1, "warm");
+    let cold = Node::new(a.memory.peer(), &[]);
+    a.set("k7", "v");
+    assert_eq!(cold.trips(|| page(&cold)), 2, "the list, all values at once");
+    let key = CacheId::new("larder/hot", false).unwrap();
+    a.memory.plant(&key, b"keys", b"no list");
+    let cold = Node::new(a.memory.peer(), &[]);
+    assert_eq!(cold.trips(|| page(&cold)), 302, "a bad list only costs time");
 }

@@ -73,6 +73,11 @@ impl<V: Clone> Coherence<V> {
         self.synced.is_some_and(|sent| !max_staleness.is_zero() && now.saturating_sub(sent) < max_staleness)
     }
 
+    /// Where in the backend's history this process stands; `None` = it knows nothing.
+    pub(crate) fn position(&self) -> Option<Position> {
+        self.position
+    }
+
     /// A ticket for a request that is sent now.
     pub(crate) fn ticket(&self) -> Ticket {
         Ticket { position: self.position, era: self.era, sent: boottime() }

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 use quick_cache::unsync::Cache;
 use quick_cache::{Equivalent, Weighter};
@@ -85,14 +86,20 @@ impl<V> Weighter<Key, Held<V>> for ByWeight {
 /// Decoded values by cache and key, bounded in bytes.
 pub(crate) struct Near<V> {
     held: Cache<Key, Held<V>, ByWeight>,
-    numbers: HashMap<Box<str>, CacheNumber>,
+    numbers: HashMap<Arc<str>, CacheNumber>,
+    names: Vec<Arc<str>>,
     budget: u64,
 }
 
 impl<V: Clone> Near<V> {
     pub(crate) fn new(budget: u64) -> Self {
         let items = usize::try_from(budget / TYPICAL_BYTES).unwrap_or(usize::MAX).clamp(16, 1 << 16);
-        Self { held: Cache::with_weighter(items, budget, ByWeight), numbers: HashMap::new(), budget }
+        Self {
+            held: Cache::with_weighter(items, budget, ByWeight),
+            numbers: HashMap::new(),
+            names: Vec::new(),
+            budget,
+        }
     }
 
     /// The number for a cache of this name.
@@ -100,8 +107,10 @@ impl<V: Clone> Near<V> {
         if let Some(&number) = self.numbers.get(cache) {
             return number;
         }
-        let number = CacheNumber(u32::try_from(self.numbers.len()).unwrap_or(u32::MAX));
-        self.numbers.insert(cache.into(), number);
+        let number = CacheNumber(u32::try_from(self.names.len()).unwrap_or(u32::MAX));
+        let name: Arc<str> = cache.into();
+        self.names.push(Arc::clone(&name));
+        self.numbers.insert(name, number);
         number
     }
 
@@ -140,7 +149,7 @@ impl<V: Clone> Near<V> {
 
     pub(crate) fn apply(&mut self, change: &Change) {
         let (Change::Key { cache, .. } | Change::Cache { cache }) = change;
-        let Some(&number) = self.numbers.get(cache) else { return };
+        let Some(&number) = self.numbers.get(&**cache) else { return };
         match change {
             Change::Key { key, .. } => self.remove(number, key),
             Change::Cache { .. } => self.remove_cache(number),
@@ -149,6 +158,18 @@ impl<V: Clone> Near<V> {
 
     pub(crate) fn clear(&mut self) {
         self.held.clear();
+    }
+
+    /// The cache, key and weight of each value.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &[u8], u64)> {
+        self.held.iter().filter_map(|(key, held)| {
+            let name = self.names.get(usize::try_from(key.cache.0).ok()?)?;
+            Some((&**name, &*key.key, held.weight))
+        })
+    }
+
+    pub(crate) fn budget(&self) -> u64 {
+        self.budget
     }
 
     pub(crate) fn bytes(&self) -> u64 {

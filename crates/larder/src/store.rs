@@ -112,8 +112,7 @@ impl Store {
     /// # Errors
     /// If the backend is unavailable or refuses.
     pub fn reset(&self) -> Result<()> {
-        self.engine.backend().reset()?;
-        self.engine.sync()
+        self.engine.reset()
     }
 
     /// The backend.

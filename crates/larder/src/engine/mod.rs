@@ -1,5 +1,7 @@
 //! Reads and writes through the near cache: what [`Store`](crate::Store) and the PHP extension share.
 
+mod hot;
+
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -13,6 +15,7 @@ use crate::entry::EntryCodec;
 use crate::error::{Error, ErrorKind, Result};
 use crate::near::CacheNumber;
 use crate::stats::{Counters, Stats};
+use hot::HotSet;
 
 /// The longest key, in bytes.
 pub const MAX_KEY: usize = 64 << 10;
@@ -75,6 +78,7 @@ pub struct Engine<D: Decode> {
     decode: D,
     max_staleness: Duration,
     state: Mutex<Coherence<D::Value>>,
+    hot: Mutex<HotSet>,
     counters: Counters,
 }
 
@@ -96,6 +100,7 @@ impl<D: Decode> Engine<D> {
             decode,
             max_staleness: config.max_staleness(),
             state: Mutex::new(Coherence::new(config.near_bytes())),
+            hot: Mutex::new(HotSet::default()),
             counters: Counters::default(),
         }
     }
@@ -114,6 +119,7 @@ impl<D: Decode> Engine<D> {
     /// Marks the next operation as the first of a request. No round trip.
     pub fn begin_request(&self) {
         self.state().begin_request();
+        self.expect_hot_set();
     }
 
     /// Asks the backend for changes now. One round trip.
@@ -147,6 +153,7 @@ impl<D: Decode> Engine<D> {
     /// As [`get`](Self::get).
     pub fn get_many(&self, cache: &Handle, keys: &[&[u8]]) -> Result<Vec<Option<D::Value>>> {
         keys.iter().try_for_each(|key| check_key(key))?;
+        self.fetch_hot_set()?;
         let mut looks = 0;
         loop {
             looks += 1;
@@ -172,7 +179,7 @@ impl<D: Decode> Engine<D> {
                 continue;
             };
             let near_hits = found.iter().flatten().count() as u64;
-            for (at, value) in missing.iter().zip(self.take_in(cache, &reads, &answer)) {
+            for (at, value) in missing.iter().zip(self.take_in_all(cache, &reads, &answer)) {
                 if let Some(slot) = found.get_mut(*at) {
                     *slot = value;
                 }
@@ -288,6 +295,15 @@ impl<D: Decode> Engine<D> {
         Ok(keys.into_iter().collect())
     }
 
+    /// Empties every cache of the namespace, unlogged ones included.
+    ///
+    /// # Errors
+    /// If the backend is unavailable or refuses.
+    pub fn reset(&self) -> Result<()> {
+        self.call(|| self.backend.reset())?;
+        self.sync()
+    }
+
     /// What this engine did and holds. No round trip.
     pub fn stats(&self) -> Stats {
         let state = self.state();
@@ -315,38 +331,44 @@ impl<D: Decode> Engine<D> {
         (found, state.is_fresh(boottime(), self.max_staleness))
     }
 
-    /// Decodes what was read and keeps it or remembers the miss.
-    fn take_in(&self, cache: &Handle, reads: &[Read<'_>], answer: &Answer) -> Vec<Option<D::Value>> {
-        let now = self.backend.now();
-        let mut values = Vec::with_capacity(reads.len());
-        for (read, entry) in reads.iter().zip(&answer.fetched.entries) {
-            let opened = entry.as_ref().and_then(|entry| {
-                let opened = self.entries.decode(read.cache, read.key, entry);
-                if opened.is_none() {
-                    self.counters.broken.fetch_add(1, Ordering::Relaxed);
-                }
-                opened.filter(|opened| opened.expires.is_none_or(|expires| now < expires))
-            });
-            let value = opened.and_then(|opened| {
-                let decoded = self.decode.decode(&opened.payload);
-                if decoded.is_none() {
-                    self.counters.broken.fetch_add(1, Ordering::Relaxed);
-                }
-                let (value, weight) = decoded?;
-                if let Some(ticket) = answer.ticket.filter(|_| cache.id.logged()) {
-                    let keep = Keep { value: value.clone(), weight, expires: opened.expires };
-                    self.state().keep(ticket, cache.number, read.key, keep);
-                }
-                Some(value)
-            });
+    /// Decodes an entry that was read, and keeps its value; `None` if it is broken or expired.
+    fn take_in(
+        &self,
+        cache: &Handle,
+        read: Read<'_>,
+        entry: &[u8],
+        ticket: Option<Ticket>,
+    ) -> Option<D::Value> {
+        let Some(opened) = self.entries.decode(read.cache, read.key, entry) else {
+            self.counters.broken.fetch_add(1, Ordering::Relaxed);
+            return None;
+        };
+        if opened.expires.is_some_and(|expires| expires <= self.backend.now()) {
+            return None;
+        }
+        let Some((value, weight)) = self.decode.decode(&opened.payload) else {
+            self.counters.broken.fetch_add(1, Ordering::Relaxed);
+            return None;
+        };
+        if let Some(ticket) = ticket.filter(|_| cache.id.logged()) {
+            let keep = Keep { value: value.clone(), weight, expires: opened.expires };
+            self.state().keep(ticket, cache.number, read.key, keep);
+        }
+        Some(value)
+    }
+
+    /// Takes in what was asked for, and remembers what was missing.
+    fn take_in_all(&self, cache: &Handle, reads: &[Read<'_>], answer: &Answer) -> Vec<Option<D::Value>> {
+        let take = |(read, entry): (&Read<'_>, &Option<Vec<u8>>)| {
+            let value = entry.as_ref().and_then(|entry| self.take_in(cache, *read, entry, answer.ticket));
             let counter = if value.is_some() { &self.counters.hits } else { &self.counters.misses };
             counter.fetch_add(1, Ordering::Relaxed);
             if value.is_none() && cache.id.logged() {
                 self.state().missed(answer.fetched.delta.position, cache.number, read.key);
             }
-            values.push(value);
-        }
-        values
+            value
+        };
+        reads.iter().zip(&answer.fetched.entries).map(take).collect()
     }
 
     fn fetch(&self, reads: &[Read<'_>]) -> Result<Answer> {
@@ -372,6 +394,7 @@ impl<D: Decode> Engine<D> {
     fn absorb(&self, ticket: Ticket, delta: &Delta) -> Option<Ticket> {
         if delta.reset && ticket.position().is_some() {
             self.counters.resets.fetch_add(1, Ordering::Relaxed);
+            self.expect_hot_set_again();
         }
         self.state().absorb(ticket, delta)
     }
@@ -388,6 +411,10 @@ impl<D: Decode> Engine<D> {
     fn state(&self) -> MutexGuard<'_, Coherence<D::Value>> {
         // A panic cannot leave the state in a way that serves old values: all it can do is drop too little memory.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn hot(&self) -> MutexGuard<'_, HotSet> {
+        self.hot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,0 +1,211 @@
+//! The hot set: which keys a warm process holds, kept in the backend so that a new process can fetch them all at once
+//! instead of one by one.
+//!
+//! A list of names only: the values are read like any others, so an old or incomplete list costs time, never truth.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use serde_bytes::ByteBuf;
+
+use super::{Decode, Engine, Item};
+use crate::backend::Read;
+use crate::clock::boottime;
+use crate::error::Result;
+use crate::near::Near;
+
+/// The unlogged cache and the key under which the list stands.
+const CACHE: &str = "larder/hot";
+const KEY: &[u8] = b"keys";
+
+/// The list holds no more keys than this,
+const MAX_KEYS: usize = 5000;
+/// and no more than this share of the memory's budget, so that reading it does not evict what it brought.
+const SHARE: u64 = 2;
+/// So many values fetched one by one in a request make a process list what it holds.
+const WORTH_LISTING: u64 = 16;
+/// A process that holds not much more than it listed lists it again only after this time.
+const INTERVAL: Duration = Duration::from_secs(30);
+/// How much of the list is fetched in one round trip, in bytes of decoded values.
+const BATCH_BYTES: u64 = 8 << 20;
+/// No list, forged or not, costs more round trips than this.
+const MAX_BATCHES: usize = 4;
+
+/// What an engine remembers of the list.
+#[derive(Default)]
+pub(super) struct HotSet {
+    /// Whether requests are served: a tool that reads a key or two has no use for the list.
+    serving: bool,
+    /// Whether memory is empty, so that the list is worth its round trips.
+    wanted: bool,
+    /// Reads answered by the backend when this request began.
+    hits_before: u64,
+    /// How much was listed, and when.
+    listed: Option<(usize, Duration)>,
+}
+
+impl<D: Decode> Engine<D> {
+    /// A request begins: a process that knows nothing yet will fetch the hot set first.
+    pub(super) fn expect_hot_set(&self) {
+        let cold = self.state().position().is_none();
+        let mut hot = self.hot();
+        hot.serving = true;
+        hot.wanted |= cold;
+        hot.hits_before = self.counters.hits.load(Ordering::Relaxed);
+    }
+
+    /// Memory was emptied.
+    pub(super) fn expect_hot_set_again(&self) {
+        let mut hot = self.hot();
+        hot.wanted = hot.serving;
+    }
+
+    /// Fetches what the list names: a round trip for the list and one for each batch.
+    pub(super) fn fetch_hot_set(&self) -> Result<()> {
+        if !std::mem::take(&mut self.hot().wanted) {
+            return Ok(());
+        }
+        let list = self.payload(&self.cache(CACHE, false, None)?, KEY)?;
+        for batch in batches(&list.unwrap_or_default()) {
+            let caches: Vec<_> =
+                batch.iter().map(|hot| self.cache(&hot.cache, true, None)).collect::<Result<_>>()?;
+            let reads: Vec<Read<'_>> = caches
+                .iter()
+                .zip(&batch)
+                .map(|(cache, hot)| Read { cache: cache.id(), key: &hot.key })
+                .collect();
+            let answer = self.fetch(&reads)?;
+            for ((cache, read), entry) in caches.iter().zip(&reads).zip(&answer.fetched.entries) {
+                if let Some(entry) = entry {
+                    self.take_in(cache, *read, entry, answer.ticket);
+                }
+            }
+        }
+        self.hot().hits_before = self.counters.hits.load(Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// A request ends: if much had to be fetched one by one, tells the next new process what to fetch at once. At
+    /// most one round trip, rarely.
+    pub fn end_request(&self) {
+        let fetched = self.counters.hits.load(Ordering::Relaxed) - self.hot().hits_before;
+        if fetched < WORTH_LISTING || self.breaker.is_open() {
+            return;
+        }
+        let list = {
+            let state = self.state();
+            let entries = state.near().entries();
+            let mut hot = self.hot();
+            let now = boottime();
+            if hot.listed.is_some_and(|(listed, at)| {
+                entries < listed + listed / 2 && now.saturating_sub(at) < INTERVAL
+            }) {
+                return;
+            }
+            hot.listed = Some((entries, now));
+            list(state.near())
+        };
+        if let Ok(cache) = self.cache(CACHE, false, None) {
+            // Only a hint: a failure costs the next process some round trips.
+            let _ = self.set_many(&cache, &[Item { key: KEY, payload: &list, ttl: None }]);
+        }
+    }
+
+    /// The payload of an entry as it stands in the backend.
+    fn payload(&self, cache: &super::Handle, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        let answer = self.fetch(&[Read { cache: cache.id(), key }])?;
+        let entry = answer.fetched.entries.into_iter().next().flatten();
+        Ok(entry.and_then(|entry| Some(self.entries.decode(cache.id(), key, &entry)?.payload.into_owned())))
+    }
+}
+
+/// One key with the weight that its value had.
+struct HotKey {
+    cache: String,
+    key: Vec<u8>,
+    weight: u64,
+}
+
+type Listed = BTreeMap<String, Vec<(ByteBuf, u64)>>;
+
+/// The list of what `near` holds.
+fn list<V: Clone>(near: &Near<V>) -> Vec<u8> {
+    let mut listed = Listed::new();
+    let mut left = near.budget() / SHARE;
+    for (cache, key, weight) in near.iter().take(MAX_KEYS) {
+        if weight <= left {
+            left -= weight;
+            listed.entry(cache.to_owned()).or_default().push((ByteBuf::from(key), weight));
+        }
+    }
+    // Strings, bytes and integers always encode.
+    rmp_serde::to_vec(&listed).unwrap_or_default()
+}
+
+/// Reads a list into batches, each worth one round trip. Whatever is no list is an empty one.
+fn batches(list: &[u8]) -> Vec<Vec<HotKey>> {
+    let listed: Listed = rmp_serde::from_slice(list).unwrap_or_default();
+    let keys = listed.into_iter().flat_map(|(cache, keys)| {
+        keys.into_iter().map(move |(key, weight)| HotKey {
+            cache: cache.clone(),
+            key: key.into_vec(),
+            weight,
+        })
+    });
+    let mut batches: Vec<Vec<HotKey>> = Vec::new();
+    let mut room = 0;
+    for key in keys.take(MAX_KEYS) {
+        if key.weight > room {
+            if batches.len() == MAX_BATCHES {
+                break;
+            }
+            batches.push(Vec::new());
+            room = BATCH_BYTES;
+        }
+        room = room.saturating_sub(key.weight);
+        if let Some(batch) = batches.last_mut() {
+            batch.push(key);
+        }
+    }
+    batches
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_is_read_as_it_was_written() {
+        let mut near = Near::new(1 << 20);
+        for (cache, key) in [("a", &b"1"[..]), ("b", b""), ("b", b"\xff\0")] {
+            let number = near.number(cache);
+            near.insert(number, key, (), 10, None);
+        }
+        let batches = batches(&list(&near));
+        assert_eq!(batches.len(), 1);
+        let mut keys: Vec<_> =
+            batches[0].iter().map(|hot| (hot.cache.as_str(), hot.key.as_slice())).collect();
+        keys.sort_unstable();
+        assert_eq!(keys, [("a", &b"1"[..]), ("b", b""), ("b", b"\xff\0")]);
+    }
+
+    #[test]
+    fn what_is_no_list_is_empty() {
+        for bytes in [&b""[..], b"\xc1", b"\xdf\xff\xff\xff\xff", &[0x91; 100_000]] {
+            assert!(batches(bytes).is_empty());
+        }
+    }
+
+    #[test]
+    fn a_list_is_bounded() {
+        let mut near = Near::new(64 << 20);
+        let number = near.number("c");
+        for i in 0..20_000_u32 {
+            near.insert(number, &i.to_le_bytes(), (), 2000, None);
+        }
+        let batches = batches(&list(&near));
+        assert!(batches.iter().map(Vec::len).sum::<usize>() <= MAX_KEYS);
+        assert!(batches.len() <= 4, "{}", batches.len());
+    }
+}

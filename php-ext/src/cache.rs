@@ -1,0 +1,137 @@
+//! `Larder\Cache`.
+
+use std::borrow::Cow;
+
+use ext_php_rs::boxed::ZBox;
+use ext_php_rs::prelude::*;
+use ext_php_rs::types::{ZendHashTable, ZendStr, Zval};
+use larder::{Handle, Item};
+
+use crate::codec;
+use crate::exceptions::outage;
+use crate::keys::{insert, key_bytes, listed};
+use crate::near::NearValue;
+use crate::registry::Shared;
+
+/// One cache of a store. No method throws because the backend is away: reads miss, writes return false.
+#[php_class]
+#[php(name = "Larder\\Cache")]
+pub struct Cache {
+    engine: Shared,
+    handle: Handle,
+}
+
+impl Cache {
+    pub(crate) fn new(engine: Shared, handle: Handle) -> Self {
+        Self { engine, handle }
+    }
+
+    fn read(&self, keys: &[Cow<'_, [u8]>]) -> PhpResult<Vec<Option<NearValue>>> {
+        let keys: Vec<&[u8]> = keys.iter().map(AsRef::as_ref).collect();
+        Ok(outage(self.engine.get_many(&self.handle, &keys))?.unwrap_or_else(|| vec![None; keys.len()]))
+    }
+
+    fn write(&self, items: &[Item<'_>]) -> PhpResult<bool> {
+        Ok(outage(self.engine.set_many(&self.handle, items))?.is_some())
+    }
+}
+
+#[php_impl]
+impl Cache {
+    /// The value of a key, or `$default`.
+    #[php(optional = default)]
+    pub fn get(&self, key: &Zval, default: Option<&Zval>) -> PhpResult<Zval> {
+        let found = outage(self.engine.get(&self.handle, &key_bytes(key)?))?.flatten();
+        let mut value = Zval::new();
+        if !found.is_some_and(|found| found.copy_to(&mut value)) {
+            value = default.map_or_else(Zval::null, Zval::shallow_clone);
+        }
+        Ok(value)
+    }
+
+    /// The values of those keys that have one.
+    pub fn get_many(&self, keys: &ZendHashTable) -> PhpResult<ZBox<ZendHashTable>> {
+        let keys = listed(keys)?;
+        let mut array = ZendHashTable::new();
+        for (key, found) in keys.iter().zip(self.read(&keys)?) {
+            let mut value = Zval::new();
+            if found.is_some_and(|found| found.copy_to(&mut value)) {
+                insert(&mut array, key, value)?;
+            }
+        }
+        Ok(array)
+    }
+
+    /// Stores a value; false if the backend refused it or is away. `$ttl` in seconds overrides the cache's.
+    ///
+    /// Throws `Larder\ValueException` if the value cannot be serialized.
+    #[php(optional = ttl)]
+    pub fn set(&self, key: &Zval, value: &Zval, ttl: Option<i64>) -> PhpResult<bool> {
+        let mut payload = Vec::new();
+        codec::encode(value, &mut payload)?;
+        self.write(&[Item { key: &key_bytes(key)?, payload: &payload, ttl }])
+    }
+
+    /// Stores `[key => value, …]`, all or none; how many stand.
+    ///
+    /// Throws `Larder\ValueException` if a value cannot be serialized; then nothing is stored.
+    pub fn set_many(&self, items: &ZendHashTable) -> PhpResult<i64> {
+        let mut payloads = Vec::with_capacity(items.len());
+        let mut entries = items.iter();
+        while let Some((key, value)) = entries.next_zval() {
+            let mut payload = Vec::new();
+            codec::encode(value, &mut payload)?;
+            payloads.push((key_bytes(&key)?.into_owned(), payload));
+        }
+        let items: Vec<Item<'_>> =
+            payloads.iter().map(|(key, payload)| Item { key, payload, ttl: None }).collect();
+        Ok(if self.write(&items)? { i64::try_from(items.len()).unwrap_or(i64::MAX) } else { 0 })
+    }
+
+    /// Removes a value; true if there was one and it is gone for good.
+    pub fn delete(&self, key: &Zval) -> PhpResult<bool> {
+        let deleted = outage(self.engine.delete_many(&self.handle, &[&key_bytes(key)?]))?;
+        Ok(deleted.is_some_and(|existed| existed.contains(&true)))
+    }
+
+    /// Removes values; how many there were.
+    pub fn delete_many(&self, keys: &ZendHashTable) -> PhpResult<i64> {
+        let keys = listed(keys)?;
+        let keys: Vec<&[u8]> = keys.iter().map(AsRef::as_ref).collect();
+        let deleted = outage(self.engine.delete_many(&self.handle, &keys))?.unwrap_or_default();
+        Ok(i64::try_from(deleted.iter().filter(|existed| **existed).count()).unwrap_or(i64::MAX))
+    }
+
+    /// Whether a key has a value.
+    pub fn has(&self, key: &Zval) -> PhpResult<bool> {
+        Ok(outage(self.engine.get(&self.handle, &key_bytes(key)?))?.flatten().is_some())
+    }
+
+    /// Whether any of the keys has a value.
+    pub fn has_any(&self, keys: &ZendHashTable) -> PhpResult<bool> {
+        Ok(self.read(&listed(keys)?)?.iter().any(Option::is_some))
+    }
+
+    /// Whether all of the keys have a value.
+    pub fn has_all(&self, keys: &ZendHashTable) -> PhpResult<bool> {
+        Ok(self.read(&listed(keys)?)?.iter().all(Option::is_some))
+    }
+
+    /// Removes all values; false if the backend is away or refused.
+    pub fn purge(&self) -> PhpResult<bool> {
+        Ok(outage(self.engine.purge(&self.handle))?.is_some())
+    }
+
+    /// The keys, or those that start with `$prefix`; an empty array if the backend is away.
+    #[php(optional = prefix)]
+    pub fn keys(&self, prefix: Option<&Zval>) -> PhpResult<ZBox<ZendHashTable>> {
+        let prefix = prefix.filter(|prefix| !prefix.is_null()).map_or(Ok(Cow::Borrowed(&b""[..])), key_bytes)?;
+        let mut array = ZendHashTable::new();
+        for key in outage(self.engine.keys(&self.handle, &prefix))?.unwrap_or_default() {
+            let mut value = Zval::new();
+            value.set_zend_string(ZendStr::new(key, false));
+            array.push(value)?;
+        }
+        Ok(array)
+    }
+}

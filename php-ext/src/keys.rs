@@ -1,0 +1,37 @@
+//! Keys and arrays of keys between PHP and the core.
+
+use std::borrow::Cow;
+
+use ext_php_rs::prelude::*;
+use ext_php_rs::types::{ArrayKey, ZendHashTable, Zval};
+
+use crate::exceptions::bad_value;
+
+/// The bytes of a key. PHP turns numeric strings into integers where they are array keys, so both are taken.
+pub(crate) fn key_bytes(key: &Zval) -> PhpResult<Cow<'_, [u8]>> {
+    let key = key.dereference();
+    if let Some(text) = key.zend_str() {
+        return Ok(Cow::Borrowed(text.as_bytes()));
+    }
+    if let Some(number) = key.long() {
+        return Ok(Cow::Owned(number.to_string().into_bytes()));
+    }
+    Err(bad_value(format!("a key must be a string, not {}", key.get_type())))
+}
+
+/// The keys that an array lists as its values.
+pub(crate) fn listed(keys: &ZendHashTable) -> PhpResult<Vec<Cow<'_, [u8]>>> {
+    keys.values().map(key_bytes).collect()
+}
+
+/// Puts `value` where PHP itself would put `$array[$key]`.
+pub(crate) fn insert(array: &mut ZendHashTable, key: &[u8], value: Zval) -> PhpResult<()> {
+    let inserted = match std::str::from_utf8(key).map(ArrayKey::from) {
+        Ok(ArrayKey::Long(index)) => array.insert_at_index(index, value),
+        _ => {
+            let key = ext_php_rs::types::ZendStr::new(key, false);
+            array.insert(ArrayKey::ZendString(&key), value)
+        }
+    };
+    inserted.map_err(|error| bad_value(error.to_string()))
+}

@@ -1,0 +1,114 @@
+//! `Larder\Store`.
+
+use ext_php_rs::prelude::*;
+use ext_php_rs::types::{ZendHashTable, Zval};
+use ext_php_rs::boxed::ZBox;
+use larder::Config;
+
+use crate::cache::Cache;
+use crate::exceptions::{bad_value, misuse, outage};
+use crate::near::graveyard;
+use crate::options;
+use crate::registry::{self, Shared};
+
+/// A store: a backend with decoded values before it in the memory of this process.
+#[php_class]
+#[php(name = "Larder\\Store")]
+pub struct Store {
+    engine: Shared,
+    config: Config,
+}
+
+#[php_impl]
+impl Store {
+    /// The store for a configuration, kept by the process across requests. Does not connect.
+    ///
+    /// Throws `Larder\ConfigException` for an unknown option or a bad value.
+    pub fn open(config: &ZendHashTable) -> PhpResult<Self> {
+        let config = options::read(config)?;
+        let engine = registry::open(&config).map_err(|error| misuse(&error).unwrap_or_else(|| error.to_string().into()))?;
+        Ok(Self { engine, config })
+    }
+
+    /// A cache of this store. Options: `ttl` in seconds, `near` (default true).
+    #[php(optional = options)]
+    pub fn cache(&self, name: &Zval, options: Option<&ZendHashTable>) -> PhpResult<Cache> {
+        let name = crate::keys::key_bytes(name)?;
+        let name = std::str::from_utf8(&name).map_err(|_| bad_value("a cache name must be UTF-8".into()))?;
+        let (mut ttl, mut near) = (None, true);
+        let mut entries = options.into_iter().flat_map(|options| {
+            let mut entries = options.iter();
+            std::iter::from_fn(move || entries.next_zval())
+        });
+        entries.try_for_each(|(option, value)| {
+            let value = value.dereference();
+            match (option.str(), value.long(), value.bool()) {
+                (Some("ttl"), Some(seconds), _) => ttl = (seconds != 0).then_some(seconds),
+                (Some("ttl"), None, _) if value.is_null() => ttl = None,
+                (Some("near"), _, Some(wanted)) => near = wanted,
+                (Some("ttl"), ..) => return Err(bad_value("option 'ttl' must be an integer or null".into())),
+                (Some("near"), ..) => return Err(bad_value("option 'near' must be a boolean".into())),
+                (option, ..) => {
+                    let option = option.unwrap_or_default().escape_debug();
+                    return Err(bad_value(format!("a cache has no option '{option}'; the options are ttl and near")));
+                }
+            }
+            Ok(())
+        })?;
+        let handle = self.engine.cache(name, near, ttl).map_err(|error| bad_value(error.to_string()))?;
+        Ok(Cache::new(self.engine, handle))
+    }
+
+    /// A sync point now: later reads see all that was acknowledged before this call.
+    pub fn sync(&self) -> PhpResult<()> {
+        outage(self.engine.sync()).map(drop)
+    }
+
+    /// What this process did with the store, and what it holds.
+    pub fn stats(&self) -> PhpResult<ZBox<ZendHashTable>> {
+        let stats = self.engine.stats();
+        let mut array = ZendHashTable::new();
+        for (name, count) in [
+            ("near_hits", stats.near_hits),
+            ("hits", stats.hits),
+            ("misses", stats.misses),
+            ("sets", stats.sets),
+            ("deletes", stats.deletes),
+            ("purges", stats.purges),
+            ("dropped_fills", stats.dropped_fills),
+            ("broken", stats.broken),
+            ("resets", stats.resets),
+            ("errors", stats.errors),
+            ("round_trips", stats.round_trips),
+            ("near_entries", stats.near_entries),
+            ("near_bytes", stats.near_bytes),
+            ("graveyard_bytes", graveyard::bytes() as u64),
+        ] {
+            array.insert(name, i64::try_from(count).unwrap_or(i64::MAX))?;
+        }
+        array.insert("near_limit", i64::try_from(self.config.near_bytes()).unwrap_or(i64::MAX))?;
+        Ok(array)
+    }
+
+    /// Asks the backend now: `available`, `error`, and facts about the backend. Makes a round trip.
+    pub fn health(&self) -> PhpResult<ZBox<ZendHashTable>> {
+        let mut array = ZendHashTable::new();
+        let described = self.engine.sync().and_then(|()| self.engine.backend().describe());
+        array.insert("available", described.is_ok())?;
+        match described {
+            Ok(facts) => {
+                let mut backend = ZendHashTable::new();
+                for (name, fact) in facts {
+                    backend.insert(name.as_str(), fact)?;
+                }
+                array.insert("error", "")?;
+                array.insert("backend", backend)?;
+            }
+            Err(error) => {
+                array.insert("error", error.to_string())?;
+                array.insert("backend", ZendHashTable::new())?;
+            }
+        }
+        Ok(array)
+    }
+}
