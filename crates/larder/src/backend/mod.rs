@@ -23,6 +23,8 @@
 //! 7. **Unlogged caches** are outside of all this: no records, no incarnation. They survive a change of
 //!    identity, and nobody may keep their entries in memory.
 
+pub mod redis;
+
 use std::sync::Arc;
 
 use crate::clock::Millis;

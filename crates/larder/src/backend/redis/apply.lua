@@ -1,0 +1,142 @@
+-- Makes a batch of changes and logs them as one record, or refuses before it touches anything.
+--
+-- KEYS 1 meta  2 log  3 registry of caches, then for each cache: 4, 6, … its hash  5, 7, … its expiry index
+-- ARGV 1 incarnation  2 deadline (ms)  3 not before (ms)  4 nonce  5 most changes listed  6 '1': fields expire natively
+--      7 longest log  8 most bytes in a log  9 most bytes in a record  10 seconds that an unused logged cache is kept
+--      then the operations:  s <hash's index in KEYS> <field> <value> <expires ms or ''> <guard id or ''> <guard nonce>
+--                            d <hash's index in KEYS> <field>
+--                            p <hash's index in KEYS>
+-- Answers {'OK', now, id of the record or '', outcomes} or {'INC' | 'LATE' | 'WAIT' | 'TYPE', now}.
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+if redis.call('HGET', KEYS[1], 'inc') ~= ARGV[1] then return {'INC', now} end
+if now > tonumber(ARGV[2]) then return {'LATE', now} end
+if now < tonumber(ARGV[3]) then return {'WAIT', now} end
+
+local max, native = tonumber(ARGV[5]), ARGV[6] == '1'
+local base = string.sub(KEYS[1], 1, -2)
+local logged = base .. ARGV[1] .. ':'
+
+-- A script is not rolled back, so whatever could fail half way is looked at first.
+local caches = {}
+for k = 4, #KEYS, 2 do
+  local hash, index = redis.call('TYPE', KEYS[k]).ok, redis.call('TYPE', KEYS[k + 1]).ok
+  if (hash ~= 'none' and hash ~= 'hash') or (index ~= 'none' and index ~= 'zset') then return {'TYPE', now} end
+  local cache = {hash = KEYS[k], index = KEYS[k + 1], indexed = index == 'zset'}
+  if string.sub(KEYS[k], 1, #logged) == logged then cache.name = string.sub(KEYS[k], #logged + 1) end
+  caches[k] = cache
+end
+
+-- The names changed since a position, or false when the log does not reach back to it.
+local histories = {}
+local function history(id, nonce)
+  local known = histories[id .. nonce]
+  if known ~= nil then return known end
+  local records = redis.call('XRANGE', KEYS[2], id, '+', 'COUNT', max + 2)
+  local names, count = {}, 0
+  if #records == 0 or records[1][1] ~= id or records[1][2][2] ~= nonce then names = false end
+  for i = 2, #records do
+    local fields = records[i][2]
+    count = count + tonumber(fields[4])
+    if count > max then names = false end
+    if not names then break end
+    local at, packed = 1, fields[6]
+    while at <= #packed do
+      local name
+      name, at = struct.unpack('>I4c0', packed, at)
+      names[name] = true
+    end
+  end
+  histories[id .. nonce] = names
+  return names
+end
+
+local ops, record, sets, i = {}, {}, false, 11
+while i <= #ARGV do
+  local kind, cache = ARGV[i], caches[tonumber(ARGV[i + 1])]
+  local op = {kind = kind, cache = cache}
+  local name = cache.name
+  if kind == 'p' then
+    i = i + 2
+  else
+    op.field = ARGV[i + 2]
+    if name then name = name .. '\0' .. op.field end
+    if kind == 'd' then
+      i = i + 3
+    else
+      op.value, op.expires = ARGV[i + 3], ARGV[i + 4]
+      if name and ARGV[i + 5] ~= '' then
+        local names = history(ARGV[i + 5], ARGV[i + 6])
+        op.dropped = not names or names[name] or names[cache.name]
+      end
+      sets = sets or not op.dropped
+      i = i + 7
+    end
+  end
+  if name and not op.dropped then record[#record + 1] = struct.pack('>I4', #name) .. name end
+  ops[#ops + 1] = op
+end
+
+-- A server out of memory refuses the first write of a script if that write may take memory, and no later one. Deletes
+-- must go through, so they start with one that takes none.
+if not sets then redis.call('PERSIST', KEYS[1]) end
+
+local id = ''
+if #record > 0 then
+  -- Whoever reads more than `max` changes starts anew anyway, so the names of such a record would be wasted.
+  local count, packed = #record, ''
+  if count <= max then packed = table.concat(record) end
+  if #packed > tonumber(ARGV[9]) then count, packed = max + 1, '' end
+  local length = math.min(tonumber(ARGV[7]), math.max(1, math.floor(tonumber(ARGV[8]) / (#packed + 100))))
+  id = redis.call('XADD', KEYS[2], 'MAXLEN', '~', length, '*', 'n', ARGV[4], 'c', count, 'v', packed)
+end
+
+if not native then
+  for _, cache in pairs(caches) do
+    if cache.indexed then
+      local expired = redis.call('ZRANGEBYSCORE', cache.index, '-inf', now, 'LIMIT', 0, 20)
+      for _, field in ipairs(expired) do
+        redis.call('HDEL', cache.hash, field)
+        redis.call('ZREM', cache.index, field)
+      end
+    end
+  end
+end
+
+local outcomes = {}
+for n, op in ipairs(ops) do
+  local cache = op.cache
+  if op.dropped then
+    outcomes[n] = 'x'
+  elseif op.kind == 's' then
+    redis.call('HSET', cache.hash, op.field, op.value)
+    if op.expires == '' then
+      if cache.indexed then redis.call('ZREM', cache.index, op.field) end
+    elseif native then
+      redis.call('HPEXPIREAT', cache.hash, op.expires, 'FIELDS', 1, op.field)
+    else
+      redis.call('ZADD', cache.index, op.expires, op.field)
+      cache.indexed = true
+    end
+    cache.stored = true
+    outcomes[n] = 's'
+  elseif op.kind == 'd' then
+    outcomes[n] = tostring(redis.call('HDEL', cache.hash, op.field))
+  else
+    redis.call('UNLINK', cache.hash, cache.index)
+    cache.indexed = false
+    outcomes[n] = 'p'
+  end
+end
+for _, cache in pairs(caches) do
+  if cache.stored then
+    if cache.name then
+      redis.call('SADD', KEYS[3], 'l:' .. cache.name)
+      redis.call('EXPIRE', cache.hash, ARGV[10])
+      if cache.indexed then redis.call('EXPIRE', cache.index, ARGV[10]) end
+    else
+      redis.call('SADD', KEYS[3], string.sub(cache.hash, #base + 1))
+    end
+  end
+end
+return {'OK', now, id, table.concat(outcomes)}

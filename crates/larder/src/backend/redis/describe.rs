@@ -1,0 +1,85 @@
+//! Facts for people.
+
+use redis::{Value, cmd};
+
+use super::Redis;
+use super::failure::Failure;
+use super::identity::info_field;
+use super::link::Batch;
+use super::log;
+use super::pool::Slot;
+use super::reply::Replies;
+
+/// Lines of `INFO` worth showing, under the names that they have there.
+const FACTS: [&str; 18] = [
+    "redis_version",
+    "run_id",
+    "uptime_in_seconds",
+    "role",
+    "master_replid",
+    "connected_slaves",
+    "connected_clients",
+    "maxclients",
+    "used_memory",
+    "maxmemory",
+    "maxmemory_policy",
+    "evicted_keys",
+    "loading",
+    "rdb_last_save_time",
+    "rdb_last_bgsave_status",
+    "aof_enabled",
+    "aof_last_write_status",
+    "cluster_enabled",
+];
+
+/// Settings worth showing that `INFO` does not tell.
+const SETTINGS: [&str; 3] = ["save", "min-replicas-to-write", "min-replicas-max-lag"];
+
+impl Redis {
+    /// Whatever the server is willing to tell; what it refuses is left out.
+    pub(super) fn describe_with(&self) -> Result<Vec<(String, String)>, Failure> {
+        self.on_connection(|slot| self.describe_on(slot))
+    }
+
+    fn describe_on(&self, slot: &mut Slot) -> Result<Vec<(String, String)>, Failure> {
+        self.prepare(slot)?;
+        let mut batch = Batch::default();
+        batch
+            .add(&cmd("INFO"))
+            .add(cmd("HMGET").arg(&self.keys.meta).arg("inc").arg("born"))
+            .add(&log::length(&self.keys.log));
+        for setting in SETTINGS {
+            batch.add(cmd("CONFIG").arg("GET").arg(setting));
+        }
+        let mut replies = Replies::new(slot.exchange_all(&batch, &self.trips)?);
+        let mut facts = Vec::new();
+        let info = text(&replies.next()).unwrap_or_default();
+        for name in FACTS {
+            if let Some(value) = info_field(&info, name) {
+                facts.push((name.to_owned(), value.to_owned()));
+            }
+        }
+        if let Value::Array(meta) = replies.next() {
+            let names = ["incarnation", "born_ms"];
+            facts.extend(names.iter().zip(&meta).filter_map(|(&name, value)| Some((name.to_owned(), text(value)?))));
+        }
+        if let Value::Int(length) = replies.next() {
+            facts.push(("log_records".to_owned(), length.to_string()));
+        }
+        for setting in SETTINGS {
+            if let Value::Array(pair) = replies.next()
+                && let Some(value) = pair.get(1).and_then(text)
+            {
+                facts.push((setting.to_owned(), value));
+            }
+        }
+        Ok(facts)
+    }
+}
+
+fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::BulkString(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
+        _ => None,
+    }
+}

@@ -1,0 +1,129 @@
+//! What can go wrong with a request, and what it says about the request and the connection.
+
+use redis::{RedisError, ServerError};
+
+use super::NAME;
+use crate::error::Error;
+
+/// Why a request has no usable answer.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// There was no connection to send it on: it did not run.
+    Unsent(Error),
+    /// The connection broke, went silent or brought nonsense: the request may have run, and may run yet.
+    Cut {
+        error: Error,
+        /// The server was silent for too long; asking again would wait as long again.
+        silent: bool,
+    },
+    /// The server refused; it changed nothing.
+    Refused(Error),
+    /// The server does not know the script.
+    NoScript,
+}
+
+impl Failure {
+    /// Nonsense where an answer of a known form was due.
+    pub(super) fn garbled(what: &str) -> Self {
+        Self::Cut { error: Error::foreign(NAME, format!("unexpected answer to {what}")), silent: false }
+    }
+
+    pub(super) fn cut(error: &RedisError) -> Self {
+        let silent = error.is_timeout();
+        let error = match error.kind() {
+            redis::ErrorKind::Parse | redis::ErrorKind::UnexpectedReturnType => {
+                Error::foreign(NAME, "the answer is not Redis's protocol")
+            }
+            _ if silent => Error::unavailable(NAME, "no answer in time"),
+            _ => Error::unavailable(NAME, error),
+        };
+        Self::Cut { error, silent }
+    }
+
+    pub(super) fn unavailable(reason: &str) -> Self {
+        Self::Refused(Error::unavailable(NAME, reason))
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Unsent(error) | Failure::Cut { error, .. } | Failure::Refused(error) => error,
+            Failure::NoScript => Self::refused(NAME, "the server does not keep scripts"),
+        }
+    }
+}
+
+/// What an error answer of the server means.
+pub(super) struct Refusal {
+    pub(super) failure: Failure,
+    /// Another server may be responsible by now: connect anew, so that the name is looked up again.
+    pub(super) elsewhere: bool,
+}
+
+pub(super) fn refusal(answer: &ServerError) -> Refusal {
+    let details = answer.details().unwrap_or_default();
+    let code = match answer.code() {
+        // Before version 7 the error of a command inside a script is wrapped: `ERR Error running script … -OOM …`.
+        "ERR" => wrapped_code(details).unwrap_or("ERR"),
+        code => code,
+    };
+    let words = format!("{} {details}", answer.code());
+    if code == "NOSCRIPT" {
+        return Refusal { failure: Failure::NoScript, elsewhere: false };
+    }
+    let elsewhere = matches!(code, "READONLY" | "MOVED" | "ASK" | "LOADING" | "MASTERDOWN" | "CLUSTERDOWN");
+    let error = match code {
+        "WRONGTYPE" => Error::foreign(NAME, words),
+        "LOADING" | "BUSY" | "MASTERDOWN" | "CLUSTERDOWN" | "TRYAGAIN" | "MOVED" | "ASK" => {
+            Error::unavailable(NAME, words)
+        }
+        _ if details.contains("max number of clients") => Error::unavailable(NAME, words),
+        _ => Error::refused(NAME, words),
+    };
+    Refusal { failure: Failure::Refused(error), elsewhere }
+}
+
+fn wrapped_code(details: &str) -> Option<&str> {
+    details.split_whitespace().filter_map(|word| word.strip_prefix('-')).find(|code| {
+        code.len() > 2 && code.bytes().all(|byte| byte.is_ascii_uppercase())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorKind;
+
+    fn kind(answer: &str) -> (ErrorKind, bool) {
+        let redis::Value::ServerError(answer) = redis::parse_redis_value(answer.as_bytes()).unwrap() else {
+            panic!("not an error answer");
+        };
+        let refusal = refusal(&answer);
+        (Error::from(refusal.failure).kind(), refusal.elsewhere)
+    }
+
+    #[test]
+    fn each_answer_has_the_kind_that_tells_what_to_do() {
+        use ErrorKind::{Foreign, Refused, Unavailable};
+        for (answer, expected) in [
+            ("-NOAUTH Authentication required.\r\n", (Refused, false)),
+            ("-WRONGPASS invalid username-password pair\r\n", (Refused, false)),
+            ("-NOPERM no permissions\r\n", (Refused, false)),
+            ("-OOM command not allowed\r\n", (Refused, false)),
+            ("-MISCONF errors writing to disk\r\n", (Refused, false)),
+            ("-READONLY You can't write against a read only replica.\r\n", (Refused, true)),
+            ("-LOADING Redis is loading\r\n", (Unavailable, true)),
+            ("-BUSY Redis is busy running a script\r\n", (Unavailable, false)),
+            ("-MASTERDOWN Link with MASTER is down\r\n", (Unavailable, true)),
+            ("-MOVED 1 127.0.0.1:1\r\n", (Unavailable, true)),
+            ("-ERR max number of clients reached\r\n", (Unavailable, false)),
+            ("-ERR unknown command\r\n", (Refused, false)),
+            ("-ERR Error running script (call to f_0): @user_script:1: -OOM command not allowed\r\n", (Refused, false)),
+            ("-ERR Error running script (call to f_0): @user_script:1: -READONLY You can't\r\n", (Refused, true)),
+            ("-WRONGTYPE Operation against a key\r\n", (Foreign, false)),
+        ] {
+            assert_eq!(kind(answer), expected, "{answer}");
+        }
+    }
+}

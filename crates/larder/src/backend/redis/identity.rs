@@ -1,0 +1,213 @@
+//! Which server this is, and whether what it holds was written under that identity (R5).
+
+use std::time::Duration;
+
+use redis::{Value, cmd};
+
+use super::clock::millis;
+use super::failure::Failure;
+use super::keys::{incarnation_name, parse_incarnation};
+use super::link::Batch;
+use super::pool::Slot;
+use super::reply::{Replies, array, bytes, integer, optional_bytes, text, time};
+use super::{NAME, Redis, random};
+use crate::clock::boottime;
+use crate::error::Error;
+
+/// How long the identity of a connected server is taken for granted.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What a connection knows of its server.
+#[derive(Debug)]
+pub(super) struct Identity {
+    /// The history that the server's logged caches belong to.
+    pub(super) incarnation: u128,
+    /// Run and replication history of the server, as in its `cert`.
+    pub(super) cert: Vec<u8>,
+    /// The server removes expired fields of hashes itself.
+    pub(super) expires_fields: bool,
+    /// When the request for the last check was sent; `None`: check with the next request.
+    pub(super) checked: Option<Duration>,
+}
+
+impl Identity {
+    pub(super) fn due(&self) -> bool {
+        self.checked.is_none_or(|checked| boottime().saturating_sub(checked) >= CHECK_INTERVAL)
+    }
+}
+
+/// What `INFO server` and `INFO replication` say.
+struct Server {
+    cert: Vec<u8>,
+    primary: bool,
+    expires_fields: bool,
+}
+
+impl Server {
+    fn ask(batch: &mut Batch) {
+        batch.add(cmd("INFO").arg("server")).add(cmd("INFO").arg("replication"));
+    }
+
+    fn read(replies: &mut Replies) -> Result<Self, Failure> {
+        let server = text(replies.next(), "INFO server")?;
+        let replication = text(replies.next(), "INFO replication")?;
+        let run = info_field(&server, "run_id").ok_or_else(|| Failure::garbled("INFO server"))?;
+        let history = info_field(&replication, "master_replid").ok_or_else(|| Failure::garbled("INFO replication"))?;
+        Ok(Self {
+            cert: format!("{run}/{history}").into_bytes(),
+            primary: info_field(&replication, "role") == Some("master"),
+            expires_fields: info_field(&server, "redis_version").is_some_and(|version| at_least(version, 7, 4)),
+        })
+    }
+}
+
+/// The value of a line `name:value` of an answer to `INFO`.
+pub(super) fn info_field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
+    info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+}
+
+fn at_least(version: &str, major: u32, minor: u32) -> bool {
+    let mut parts = version.split('.').map_while(|part| part.parse::<u32>().ok());
+    (parts.next().unwrap_or(0), parts.next().unwrap_or(0)) >= (major, minor)
+}
+
+/// The part of a batch that tells whether the server is still the one that a connection knows.
+pub(super) struct Check {
+    sent: Duration,
+    with_server: bool,
+}
+
+impl Check {
+    /// Asks for the incarnation, and once a second for the server's identity, with the commands to follow.
+    pub(super) fn ask(redis: &Redis, slot: &mut Slot, batch: &mut Batch) -> Self {
+        let with_server = slot.identity_mut().is_none_or(|identity| identity.due());
+        batch.add(cmd("HMGET").arg(&redis.keys.meta).arg("inc").arg("cert"));
+        if with_server {
+            Server::ask(batch);
+        }
+        Self { sent: boottime(), with_server }
+    }
+
+    /// Whether all is as it was. If not, the whole answer is void and [`Redis::hello`] is due (R2).
+    pub(super) fn passed(&self, replies: &mut Replies, slot: &mut Slot) -> Result<bool, Failure> {
+        let (incarnation, cert) = certificate(replies.next())?;
+        let server = if self.with_server { Some(Server::read(replies)?) } else { None };
+        let Some(identity) = slot.identity_mut() else { return Ok(false) };
+        if server.as_ref().is_some_and(|server| server.cert != identity.cert || !server.primary) {
+            return Ok(false);
+        }
+        if self.with_server {
+            identity.checked = Some(self.sent);
+        }
+        Ok(incarnation == Some(identity.incarnation) && cert.as_ref() == Some(&identity.cert))
+    }
+}
+
+/// Takes the answer to `HMGET meta inc cert` apart.
+fn certificate(answer: Value) -> Result<(Option<u128>, Option<Vec<u8>>), Failure> {
+    let mut fields = Replies::new(array(answer, "HMGET")?);
+    let incarnation = match optional_bytes(fields.next(), "HMGET")? {
+        None => None,
+        Some(name) => Some(parse_incarnation(&name).ok_or_else(|| {
+            Failure::Refused(Error::foreign(NAME, "the namespace's meta key was not written by Larder"))
+        })?),
+    };
+    Ok((incarnation, optional_bytes(fields.next(), "HMGET")?))
+}
+
+impl Redis {
+    /// Makes sure that there is a connection to a certified server.
+    pub(super) fn prepare(&self, slot: &mut Slot) -> Result<(), Failure> {
+        if slot.identity_mut().is_some() { Ok(()) } else { self.hello(slot) }
+    }
+
+    /// Asks the server who it is, and certifies it if it holds something of another identity. One round trip, two
+    /// if it had to be certified.
+    pub(super) fn hello(&self, slot: &mut Slot) -> Result<(), Failure> {
+        let mut batch = Batch::default();
+        let setup = slot.open(&self.settings, &mut batch)?;
+        let sent = boottime();
+        Server::ask(&mut batch);
+        batch
+            .add(cmd("HMGET").arg(&self.keys.meta).arg("inc").arg("cert"))
+            .add(cmd("EXISTS").arg(&self.keys.log))
+            .add(&cmd("TIME"));
+        let mut replies = Replies::new(slot.exchange(&batch, &self.trips)?);
+        for _ in 0..setup {
+            replies.next();
+        }
+        let server = Server::read(&mut replies)?;
+        if !server.primary {
+            return Err(replica(slot));
+        }
+        let (incarnation, cert) = certificate(replies.next())?;
+        let logged = integer(&replies.next(), "EXISTS")? == 1;
+        self.clock.learn(time(replies.next())?);
+        let certified = cert.as_ref() == Some(&server.cert) && logged;
+        let incarnation = match incarnation {
+            Some(incarnation) if certified => incarnation,
+            _ => self.certify(slot, false)?,
+        };
+        if let Some(link) = slot.link.as_mut() {
+            let Server { cert, expires_fields, .. } = server;
+            link.identity = Some(Identity { incarnation, cert, expires_fields, checked: Some(sent) });
+        }
+        Ok(())
+    }
+
+    /// Empties the logged caches under a new incarnation if they are not this server's own; with `everything` in any
+    /// case, and the unlogged ones too. Answers the incarnation that holds now.
+    pub(super) fn certify(&self, slot: &mut Slot, everything: bool) -> Result<u128, Failure> {
+        for _ in 0..2 {
+            let deadline = self.clock.now().saturating_add(millis(self.settings.read_timeout));
+            let mut command = cmd("EVAL");
+            command
+                .arg(include_str!("certify.lua"))
+                .arg(3)
+                .arg(&self.keys.meta)
+                .arg(&self.keys.log)
+                .arg(&self.keys.registry)
+                .arg(incarnation_name(random()))
+                .arg(&random().to_be_bytes())
+                .arg(deadline)
+                .arg(u8::from(everything));
+            let answer = slot.exchange(Batch::default().add(&command), &self.trips)?.pop().unwrap_or(Value::Nil);
+            let mut parts = Replies::new(array(answer, "certify")?);
+            let verdict = bytes(parts.next(), "certify")?;
+            self.clock.learn(integer(&parts.next(), "certify")?);
+            match verdict.as_slice() {
+                b"OK" => {
+                    let name = bytes(parts.next(), "certify")?;
+                    return parse_incarnation(&name).ok_or_else(|| Failure::garbled("certify"));
+                }
+                b"LATE" => {}
+                _ => return Err(replica(slot)),
+            }
+        }
+        Err(Failure::unavailable("the server's clock runs away"))
+    }
+}
+
+/// The server is a replica: it would refuse writes, and what it shows may be old.
+pub(super) fn replica(slot: &mut Slot) -> Failure {
+    slot.link = None;
+    Failure::Refused(Error::refused(NAME, "READONLY the server is a replica"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_of_info_are_found_by_their_whole_name() {
+        let info = "# Replication\r\nrole:master\r\nmaster_replid2:b\r\nmaster_replid:a\r\n";
+        assert_eq!(info_field(info, "master_replid"), Some("a"));
+        assert_eq!(info_field(info, "replid"), None);
+    }
+
+    #[test]
+    fn versions_compare_as_numbers() {
+        assert!(at_least("7.4.0", 7, 4) && at_least("8.0.1", 7, 4) && at_least("7.10.0", 7, 4));
+        assert!(!at_least("7.2.11", 7, 4) && !at_least("", 7, 4));
+    }
+}

@@ -1,0 +1,183 @@
+//! The log of changes: a stream, one record for each write.
+//!
+//! A record has the fields `n` (its nonce), `c` (how many changes it makes) and `v` (their names, each after its length
+//! in four bytes: `cache NUL key`, or `cache` for a purge). A record too large to list says more than [`MAX_CHANGES`]
+//! in `c` and nothing in `v`.
+
+use redis::{Cmd, Value, cmd};
+
+use super::failure::Failure;
+use super::link::Batch;
+use super::reply::{Replies, array, bytes, integer};
+use crate::backend::{Change, MAX_CHANGES, Position};
+
+/// The records that show a gap or prove that there is none: the anchor, the longest list, the caller's own record and
+/// one too many.
+const RECORDS: usize = MAX_CHANGES + 3;
+
+/// One record.
+pub(super) struct Record {
+    id: u128,
+    nonce: u128,
+    changes: u64,
+    names: Vec<u8>,
+}
+
+/// What followed a position.
+pub(super) struct Tail {
+    pub(super) changes: Vec<Change>,
+    pub(super) position: Position,
+}
+
+/// Asks for what followed `since`, or for the newest record.
+pub(super) fn ask(batch: &mut Batch, log: &str, since: Option<Position>) {
+    let mut command = Cmd::new();
+    match since {
+        // Inclusive: the record at the position proves that this is still the history that it belongs to (R1).
+        Some(since) => command.arg("XRANGE").arg(log).arg(id_name(since.id)).arg("+").arg("COUNT").arg(RECORDS),
+        None => command.arg("XREVRANGE").arg(log).arg("+").arg("-").arg("COUNT").arg(1),
+    };
+    batch.add(&command);
+}
+
+/// Takes the answer apart.
+pub(super) fn read(answer: Value) -> Result<Vec<Record>, Failure> {
+    array(answer, "XRANGE")?.into_iter().map(record).collect()
+}
+
+/// The changes from `since` up to but without the record with the nonce `own`; `None` is a gap.
+pub(super) fn tail(records: Vec<Record>, since: Position, own: Option<u128>) -> Result<Option<Tail>, Failure> {
+    let mut records = records.into_iter();
+    let anchored = records.next().is_some_and(|first| first.id == since.id && first.nonce == since.nonce);
+    if !anchored {
+        return Ok(None);
+    }
+    let (mut changes, mut position, mut count) = (Vec::new(), since, 0_u64);
+    for record in records {
+        position = Position { id: record.id, nonce: record.nonce, ..position };
+        if own == Some(record.nonce) {
+            return Ok(Some(Tail { changes, position }));
+        }
+        count = count.saturating_add(record.changes);
+        if count > MAX_CHANGES as u64 {
+            return Ok(None);
+        }
+        unpack(&record.names, &mut changes)?;
+    }
+    // The own record must be there; that it is not is a break in the history too.
+    Ok(own.is_none().then_some(Tail { changes, position }))
+}
+
+/// The position of the newest record.
+pub(super) fn newest(records: &[Record], incarnation: u128) -> Option<Position> {
+    records.first().map(|record| Position { incarnation, id: record.id, nonce: record.nonce })
+}
+
+pub(super) fn id_name(id: u128) -> String {
+    format!("{}-{}", id >> 64, id & u128::from(u64::MAX))
+}
+
+pub(super) fn parse_id(name: &[u8]) -> Result<u128, Failure> {
+    let parse = || {
+        let (time, sequence) = std::str::from_utf8(name).ok()?.split_once('-')?;
+        Some(u128::from(time.parse::<u64>().ok()?) << 64 | u128::from(sequence.parse::<u64>().ok()?))
+    };
+    parse().ok_or_else(|| Failure::garbled("XRANGE"))
+}
+
+fn record(value: Value) -> Result<Record, Failure> {
+    let mut parts = Replies::new(array(value, "XRANGE")?);
+    let id = parse_id(&bytes(parts.next(), "XRANGE")?)?;
+    let mut fields = Replies::new(array(parts.next(), "XRANGE")?);
+    fields.next();
+    let nonce = bytes(fields.next(), "XRANGE")?;
+    let nonce = u128::from_be_bytes(nonce.try_into().map_err(|_| Failure::garbled("XRANGE"))?);
+    fields.next();
+    let changes = integer(&fields.next(), "XRANGE")?;
+    fields.next();
+    Ok(Record { id, nonce, changes, names: bytes(fields.next(), "XRANGE")? })
+}
+
+fn unpack(mut names: &[u8], changes: &mut Vec<Change>) -> Result<(), Failure> {
+    while !names.is_empty() {
+        let (name, rest) = split_name(names).ok_or_else(|| Failure::garbled("XRANGE"))?;
+        names = rest;
+        let mut parts = name.splitn(2, |&byte| byte == 0);
+        let cache = std::str::from_utf8(parts.next().unwrap_or_default())
+            .map_err(|_| Failure::garbled("XRANGE"))?
+            .into();
+        changes.push(match parts.next() {
+            Some(key) => Change::Key { cache, key: key.into() },
+            None => Change::Cache { cache },
+        });
+    }
+    Ok(())
+}
+
+fn split_name(names: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = names.split_first_chunk::<4>()?;
+    rest.split_at_checked(usize::try_from(u32::from_be_bytes(*length)).ok()?)
+}
+
+/// Asks for the length of the log.
+pub(super) fn length(log: &str) -> Cmd {
+    let mut command = cmd("XLEN");
+    command.arg(log);
+    command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(id: u128, nonce: u128) -> Position {
+        Position { incarnation: 7, id, nonce }
+    }
+
+    fn records(list: &[(u128, u128, u64)]) -> Vec<Record> {
+        let names = |changes: u64| {
+            (0..changes.min(1000)).flat_map(|n| [&[0, 0, 0, 4][..], b"c\0k", &[b'0' + (n % 10) as u8]].concat())
+        };
+        list.iter().map(|&(id, nonce, changes)| Record { id, nonce, changes, names: names(changes).collect() }).collect()
+    }
+
+    #[test]
+    fn the_anchor_must_have_the_id_and_the_nonce() {
+        let list = [(5, 50, 0), (6, 60, 1)];
+        assert_eq!(tail(records(&list), at(5, 50), None).unwrap().unwrap().position, at(6, 60));
+        assert!(tail(records(&list), at(5, 51), None).unwrap().is_none());
+        assert!(tail(records(&list), at(4, 50), None).unwrap().is_none());
+        assert!(tail(Vec::new(), at(5, 50), None).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_thousand_changes_are_listed_and_one_more_is_a_gap() {
+        let count = |changes| {
+            tail(records(&[(5, 50, 0), (6, 60, changes)]), at(5, 50), None).unwrap().map(|tail| tail.changes.len())
+        };
+        assert_eq!((count(1000), count(1001)), (Some(1000), None));
+    }
+
+    #[test]
+    fn the_own_record_ends_the_tail() {
+        let list = [(5, 50, 0), (6, 60, 1), (7, 70, 2), (8, 80, 1)];
+        let found = tail(records(&list), at(5, 50), Some(70)).unwrap().unwrap();
+        assert_eq!((found.changes.len(), found.position), (1, at(7, 70)));
+        assert!(tail(records(&list), at(5, 50), Some(90)).unwrap().is_none());
+    }
+
+    #[test]
+    fn ids_survive_their_names() {
+        for id in [0, 1, u128::from(u64::MAX), 1 << 64, u128::MAX] {
+            assert_eq!(parse_id(id_name(id).as_bytes()).unwrap(), id);
+        }
+        assert!(parse_id(b"5").is_err());
+    }
+
+    #[test]
+    fn broken_names_are_refused() {
+        for names in [&[0, 0, 0][..], &[0, 0, 0, 9, b'c'], &[0, 0, 0, 1, 0xff]] {
+            assert!(unpack(names, &mut Vec::new()).is_err());
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! A backend on one Redis server (or one that speaks its protocol), over TCP, TLS or a Unix socket.
+//!
+//! `docs/redis.md` says how entries and log are laid out, which commands are used and how to set up the server.
+//! Nothing happens before the first use; then connections are kept for the life of the process, and never shared with
+//! a forked child.
+
+mod clock;
+mod describe;
+mod failure;
+mod identity;
+mod keys;
+mod link;
+mod log;
+mod pool;
+mod read;
+mod reply;
+mod settings;
+mod survey;
+mod write;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use self::clock::ServerClock;
+use self::keys::Keys;
+use self::pool::Pool;
+pub use self::settings::{Address, Secret, Settings, Tls};
+use self::write::ApplyScript;
+use super::{Applied, Backend, CacheId, CacheUsage, Fetched, Op, Position, Read};
+use crate::clock::Millis;
+use crate::error::Result;
+
+/// The name of this backend in errors.
+const NAME: &str = "redis";
+
+/// A backend on one Redis server.
+///
+/// A batch that only deletes and purges is sent a second time when its outcome is unknown; its
+/// [`Outcome::Deleted`](super::Outcome::Deleted) may then say that an entry did not exist that the first one removed.
+#[derive(Debug)]
+pub struct Redis {
+    settings: Settings,
+    keys: Keys,
+    pool: Pool,
+    clock: ServerClock,
+    trips: AtomicU64,
+    apply_script: ApplyScript,
+}
+
+impl Redis {
+    /// A backend that will connect when it is first used.
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            keys: Keys::new(&settings.namespace),
+            pool: Pool::new(settings.connect_timeout),
+            clock: ServerClock::new(),
+            trips: AtomicU64::new(0),
+            apply_script: ApplyScript::new(),
+            settings,
+        }
+    }
+}
+
+impl Backend for Redis {
+    fn fetch(&self, since: Option<Position>, reads: &[Read<'_>]) -> Result<Fetched> {
+        Ok(self.fetch_with(since, reads)?)
+    }
+
+    fn apply(&self, since: Option<Position>, ops: &[Op<'_>]) -> Result<Applied> {
+        Ok(self.apply_with(since, ops)?)
+    }
+
+    fn list(&self, cache: &CacheId, prefix: &[u8], visit: &mut dyn FnMut(&[u8])) -> Result<()> {
+        Ok(self.list_with(cache, prefix, visit)?)
+    }
+
+    fn usage(&self) -> Result<Vec<CacheUsage>> {
+        Ok(self.usage_with()?)
+    }
+
+    fn reset(&self) -> Result<()> {
+        Ok(self.reset_with()?)
+    }
+
+    fn now(&self) -> Millis {
+        self.clock.now()
+    }
+
+    fn round_trips(&self) -> u64 {
+        self.trips.load(Ordering::Relaxed)
+    }
+
+    fn describe(&self) -> Result<Vec<(String, String)>> {
+        Ok(self.describe_with()?)
+    }
+}
+
+/// A random number from the operating system, so that forked processes draw different ones.
+fn random() -> u128 {
+    let mut bytes = [0; 16];
+    if getrandom::fill(&mut bytes).is_err() {
+        // Linux has had the call since 3.17 and it cannot fail there. Should it fail elsewhere, the clock and the
+        // process are still not drawn twice.
+        let time = crate::clock::boottime().as_nanos();
+        return (u128::from(rustix::process::getpid().as_raw_nonzero().get().unsigned_abs()) << 96) ^ time;
+    }
+    u128::from_be_bytes(bytes)
+}

@@ -1,0 +1,114 @@
+//! Reading: the log first, then the entries, in one round trip.
+
+use std::collections::HashMap;
+
+use redis::cmd;
+
+use super::failure::Failure;
+use super::identity::{Check, replica};
+use super::link::Batch;
+use super::log;
+use super::pool::Slot;
+use super::reply::{Replies, array, bytes, optional_bytes, time};
+use super::Redis;
+use crate::backend::{CacheId, Delta, Fetched, Position, Read};
+
+impl Redis {
+    pub(super) fn fetch_with(&self, since: Option<Position>, reads: &[Read<'_>]) -> Result<Fetched, Failure> {
+        self.on_connection(|slot| self.fetch_on(slot, since, reads))
+    }
+
+    /// Runs something that may be run twice. A kept connection may have died since its last use; only its next use
+    /// can tell.
+    pub(super) fn on_connection<T>(&self, run: impl Fn(&mut Slot) -> Result<T, Failure>) -> Result<T, Failure> {
+        let mut slot = self.pool.slot()?;
+        let kept = slot.link.is_some();
+        match run(&mut slot) {
+            Err(Failure::Cut { silent: false, .. }) if kept => run(&mut slot),
+            result => result,
+        }
+    }
+
+    fn fetch_on(&self, slot: &mut Slot, since: Option<Position>, reads: &[Read<'_>]) -> Result<Fetched, Failure> {
+        self.prepare(slot)?;
+        if let Some(fetched) = self.fetch_once(slot, since, reads)? {
+            return Ok(fetched);
+        }
+        // A gap, or another history: nothing of that answer counts (R2).
+        self.hello(slot)?;
+        self.fetch_once(slot, None, reads)?
+            .ok_or_else(|| Failure::unavailable("the server was emptied again and again"))
+    }
+
+    /// `None`: the answer is void.
+    fn fetch_once(
+        &self,
+        slot: &mut Slot,
+        since: Option<Position>,
+        reads: &[Read<'_>],
+    ) -> Result<Option<Fetched>, Failure> {
+        let Some(incarnation) = slot.identity_mut().map(|identity| identity.incarnation) else { return Ok(None) };
+        let since = since.filter(|since| since.incarnation == incarnation);
+        let mut batch = Batch::default();
+        batch.add(&cmd("ROLE")).add(&cmd("TIME"));
+        let check = Check::ask(self, slot, &mut batch);
+        // The log before the data: entries are at least as new as the position (R3).
+        log::ask(&mut batch, &self.keys.log, since);
+        let groups = self.ask_entries(&mut batch, incarnation, reads);
+
+        let mut replies = Replies::new(slot.exchange(&batch, &self.trips)?);
+        let role = Replies::new(array(replies.next(), "ROLE")?).next();
+        if bytes(role, "ROLE")? != b"master" {
+            return Err(replica(slot));
+        }
+        self.clock.learn(time(replies.next())?);
+        if !check.passed(&mut replies, slot)? {
+            return Ok(None);
+        }
+        let records = log::read(replies.next())?;
+        let delta = match since {
+            Some(since) => log::tail(records, since, None)?
+                .map(|tail| Delta { reset: false, changes: tail.changes, position: tail.position }),
+            None => log::newest(&records, incarnation)
+                .map(|position| Delta { reset: true, changes: Vec::new(), position }),
+        };
+        let Some(delta) = delta else { return Ok(None) };
+        let mut entries = vec![None; reads.len()];
+        for places in groups {
+            let values = array(replies.next(), "HMGET")?;
+            if values.len() != places.len() {
+                return Err(Failure::garbled("HMGET"));
+            }
+            for (place, value) in places.into_iter().zip(values) {
+                if let Some(entry) = entries.get_mut(place) {
+                    *entry = optional_bytes(value, "HMGET")?;
+                }
+            }
+        }
+        Ok(Some(Fetched { delta, entries }))
+    }
+
+    /// One `HMGET` for each cache; answers which reads each of them is for.
+    fn ask_entries(&self, batch: &mut Batch, incarnation: u128, reads: &[Read<'_>]) -> Vec<Vec<usize>> {
+        let mut groups: Vec<(&CacheId, Vec<usize>)> = Vec::new();
+        let mut known: HashMap<&CacheId, usize> = HashMap::new();
+        for (place, read) in reads.iter().enumerate() {
+            let group = *known.entry(read.cache).or_insert_with(|| {
+                groups.push((read.cache, Vec::new()));
+                groups.len() - 1
+            });
+            if let Some((_, places)) = groups.get_mut(group) {
+                places.push(place);
+            }
+        }
+        for (cache, places) in &groups {
+            let mut command = cmd("HMGET");
+            command.arg(self.keys.hash(incarnation, cache));
+            for read in places.iter().filter_map(|&place| reads.get(place)) {
+                command.arg(read.key);
+            }
+            batch.add(&command);
+        }
+        groups.into_iter().map(|(_, places)| places).collect()
+    }
+}

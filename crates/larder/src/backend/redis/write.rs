@@ -1,0 +1,268 @@
+//! Writing: one script makes the changes and their record, or refuses before it touches anything.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use redis::{Cmd, cmd};
+
+use super::clock::millis;
+use super::failure::Failure;
+use super::identity::Check;
+use super::keys::incarnation_name;
+use super::link::Batch;
+use super::log;
+use super::pool::Slot;
+use super::reply::{Replies, array, bytes, integer};
+use super::{NAME, Redis, random};
+use crate::backend::{Applied, CacheId, Delta, MAX_CHANGES, Op, Outcome, Position};
+use crate::clock::{Millis, boottime};
+use crate::error::Error;
+
+/// Records kept in the log.
+const LOG_RECORDS: u32 = 10_000;
+/// About the most bytes of names in the log; it is shorter when records are large.
+const LOG_BYTES: u32 = 64 << 20;
+/// The most bytes of names in one record.
+const RECORD_BYTES: u32 = 1 << 20;
+/// Seconds after which a logged cache that nobody writes to is dropped. Any time would do: it is there so that
+/// `volatile-*` eviction takes caches and never the log.
+const CACHE_TTL: u32 = 30 * 24 * 3600;
+/// How often a refused batch is sent again.
+const ATTEMPTS: usize = 4;
+/// Beyond the deadline, for clocks that count in milliseconds.
+const MARGIN: Duration = Duration::from_millis(2);
+
+/// What the script said.
+enum Verdict {
+    Done(Applied),
+    /// The connection's idea of the server is out of date; nothing counts of what was done.
+    Identity,
+    /// The server's clock was past the deadline.
+    Late,
+    /// The server's clock is not there yet.
+    Wait(Millis),
+}
+
+impl Redis {
+    /// A batch of deletes and purges with an unknown outcome is sent once more, after the first can take effect no
+    /// longer. One with a set is not: if it had taken effect, and another write after it, the second would bring the
+    /// older entry back.
+    pub(super) fn apply_with(&self, since: Option<Position>, ops: &[Op<'_>]) -> Result<Applied, Failure> {
+        if ops.is_empty() {
+            let delta = self.fetch_with(since, &[])?.delta;
+            return Ok(Applied { delta, outcomes: Vec::new() });
+        }
+        let mut slot = self.pool.slot()?;
+        let mut again = ops.iter().all(|op| !matches!(op, Op::Set { .. }));
+        let mut not_before = 0;
+        let mut script = self.apply_script.cached();
+        for _ in 0..ATTEMPTS {
+            self.prepare(&mut slot)?;
+            let sent = boottime();
+            let deadline = self.clock.now().saturating_add(millis(self.settings.read_timeout));
+            let limits = Limits { deadline, not_before };
+            match self.apply_once(&mut slot, &script, &limits, since, ops) {
+                Ok(Verdict::Done(applied)) => return Ok(applied),
+                Ok(Verdict::Identity) => self.hello(&mut slot)?,
+                Ok(Verdict::Late) => {}
+                Ok(Verdict::Wait(now)) => {
+                    let wait = Duration::from_millis(not_before.saturating_sub(now));
+                    std::thread::sleep(wait.min(self.settings.read_timeout) + MARGIN);
+                }
+                Err(Failure::NoScript) => script = self.apply_script.whole(),
+                Err(Failure::Cut { error, silent }) => {
+                    // It may be executed as long as the deadline allows (R7).
+                    let over = sent + self.settings.read_timeout + MARGIN;
+                    std::thread::sleep(over.saturating_sub(boottime()));
+                    if !again {
+                        return Err(Failure::Cut { error, silent });
+                    }
+                    again = false;
+                    not_before = deadline.saturating_add(1);
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+        Err(Failure::unavailable("the server's clock or identity keeps changing"))
+    }
+
+    fn apply_once(
+        &self,
+        slot: &mut Slot,
+        script: &Cmd,
+        limits: &Limits,
+        since: Option<Position>,
+        ops: &[Op<'_>],
+    ) -> Result<Verdict, Failure> {
+        let Some((incarnation, native)) =
+            slot.identity_mut().map(|identity| (identity.incarnation, identity.expires_fields))
+        else {
+            return Ok(Verdict::Identity);
+        };
+        let since = since.filter(|since| since.incarnation == incarnation);
+        let nonce = random();
+        let mut batch = Batch::default();
+        let check = Check::ask(self, slot, &mut batch);
+        batch.add(&self.command(script, incarnation, native, nonce, limits, ops));
+        // After the script, so that this batch's own record is in it; what follows that is left to the next request.
+        log::ask(&mut batch, &self.keys.log, since);
+
+        let mut replies = Replies::new(slot.exchange(&batch, &self.trips)?);
+        let same = check.passed(&mut replies, slot)?;
+        let mut parts = Replies::new(array(replies.next(), "apply")?);
+        let verdict = bytes(parts.next(), "apply")?;
+        let now = integer(&parts.next(), "apply")?;
+        self.clock.learn(now);
+        match verdict.as_slice() {
+            b"OK" if !same => return Ok(Verdict::Identity),
+            b"OK" => {}
+            b"INC" => return Ok(Verdict::Identity),
+            b"LATE" => return Ok(Verdict::Late),
+            b"WAIT" => return Ok(Verdict::Wait(now)),
+            b"TYPE" => {
+                let error = Error::foreign(NAME, "WRONGTYPE a cache's key was not written by Larder");
+                return Err(Failure::Refused(error));
+            }
+            _ => return Err(Failure::garbled("apply")),
+        }
+        let id = bytes(parts.next(), "apply")?;
+        let own = if id.is_empty() { None } else { Some(Position { incarnation, id: log::parse_id(&id)?, nonce }) };
+        let outcomes = outcomes(&bytes(parts.next(), "apply")?, ops)?;
+        let records = log::read(replies.next())?;
+        let newest = own.or_else(|| log::newest(&records, incarnation));
+        let tail = match since {
+            Some(since) => log::tail(records, since, own.map(|own| own.nonce))?,
+            None => None,
+        };
+        let delta = match (tail, newest) {
+            (Some(tail), _) => Delta { reset: false, changes: tail.changes, position: tail.position },
+            (None, Some(position)) if since.is_none() || own.is_some() => {
+                Delta { reset: true, changes: Vec::new(), position }
+            }
+            // A gap, and nothing was logged that could be the new position.
+            (None, _) => self.fetch_on(slot, None, &[])?.delta,
+        };
+        if delta.reset && since.is_some() {
+            // A gap may be the sign of another server.
+            if let Some(identity) = slot.identity_mut() {
+                identity.checked = None;
+            }
+        }
+        Ok(Verdict::Done(Applied { delta, outcomes }))
+    }
+
+    fn command(
+        &self,
+        script: &Cmd,
+        incarnation: u128,
+        native: bool,
+        nonce: u128,
+        limits: &Limits,
+        ops: &[Op<'_>],
+    ) -> Cmd {
+        let (caches, places) = caches(ops);
+        let mut command = script.clone();
+        command.arg(3 + 2 * caches.len()).arg(&self.keys.meta).arg(&self.keys.log).arg(&self.keys.registry);
+        for cache in caches {
+            command.arg(self.keys.hash(incarnation, cache)).arg(self.keys.expiry_index(incarnation, cache));
+        }
+        command
+            .arg(incarnation_name(incarnation))
+            .arg(limits.deadline)
+            .arg(limits.not_before)
+            .arg(&nonce.to_be_bytes())
+            .arg(MAX_CHANGES)
+            .arg(u8::from(native))
+            .arg(LOG_RECORDS)
+            .arg(LOG_BYTES)
+            .arg(RECORD_BYTES)
+            .arg(CACHE_TTL);
+        for (op, place) in ops.iter().zip(places) {
+            match *op {
+                Op::Set { key, entry, expires, guard, .. } => {
+                    command.arg("s").arg(place).arg(key).arg(entry);
+                    match expires {
+                        Some(expires) => command.arg(expires),
+                        None => command.arg(""),
+                    };
+                    match guard {
+                        // A guard of another history finds no record with its nonce.
+                        Some(guard) => command.arg(log::id_name(guard.id)).arg(&guard.nonce.to_be_bytes()),
+                        None => command.arg("").arg(""),
+                    };
+                }
+                Op::Delete { key, .. } => {
+                    command.arg("d").arg(place).arg(key);
+                }
+                Op::Purge { .. } => {
+                    command.arg("p").arg(place);
+                }
+            }
+        }
+        command
+    }
+}
+
+/// When, on the server's clock, a batch may be executed.
+struct Limits {
+    deadline: Millis,
+    not_before: Millis,
+}
+
+/// The caches of a batch, and for each operation where its cache's hash stands among the script's keys.
+fn caches<'a>(ops: &[Op<'a>]) -> (Vec<&'a CacheId>, Vec<usize>) {
+    let mut caches = Vec::new();
+    let mut known: HashMap<&CacheId, usize> = HashMap::new();
+    let places = ops
+        .iter()
+        .map(|op| {
+            let (Op::Set { cache, .. } | Op::Delete { cache, .. } | Op::Purge { cache }) = *op;
+            *known.entry(cache).or_insert_with(|| {
+                caches.push(cache);
+                2 + 2 * caches.len()
+            })
+        })
+        .collect();
+    (caches, places)
+}
+
+fn outcomes(letters: &[u8], ops: &[Op<'_>]) -> Result<Vec<Outcome>, Failure> {
+    if letters.len() != ops.len() {
+        return Err(Failure::garbled("apply"));
+    }
+    letters
+        .iter()
+        .map(|letter| match letter {
+            b's' => Ok(Outcome::Stored),
+            b'x' => Ok(Outcome::Dropped),
+            b'0' => Ok(Outcome::Deleted { existed: false }),
+            b'1' => Ok(Outcome::Deleted { existed: true }),
+            b'p' => Ok(Outcome::Purged),
+            _ => Err(Failure::garbled("apply")),
+        })
+        .collect()
+}
+
+/// The script, to be sent by its hash or whole.
+#[derive(Debug)]
+pub(super) struct ApplyScript(redis::Script);
+
+impl ApplyScript {
+    pub(super) fn new() -> Self {
+        Self(redis::Script::new(include_str!("apply.lua")))
+    }
+
+    fn cached(&self) -> Cmd {
+        let mut command = cmd("EVALSHA");
+        command.arg(self.0.get_hash());
+        command
+    }
+
+    /// Makes the server keep the script, too.
+    fn whole(&self) -> Cmd {
+        let mut command = cmd("EVAL");
+        command.arg(include_str!("apply.lua"));
+        command
+    }
+}
+
