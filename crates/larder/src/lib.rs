@@ -17,6 +17,7 @@ mod payload;
 mod stats;
 mod store;
 
+pub use backend::redis;
 pub use backend::{
     Applied, Backend, CacheId, CacheUsage, Change, Delta, Fetched, MAX_CACHE_NAME, MAX_CHANGES, Op, Outcome,
     Position, Read,

@@ -2,5 +2,9 @@
 
 pub mod conformance;
 mod memory;
+mod proxy;
+mod redis_server;
 
 pub use memory::Memory;
+pub use proxy::{Answers, Proxy};
+pub use redis_server::{RedisServer, free_port, require_redis};

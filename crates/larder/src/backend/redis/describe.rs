@@ -61,7 +61,9 @@ impl Redis {
         }
         if let Value::Array(meta) = replies.next() {
             let names = ["incarnation", "born_ms"];
-            facts.extend(names.iter().zip(&meta).filter_map(|(&name, value)| Some((name.to_owned(), text(value)?))));
+            facts.extend(
+                names.iter().zip(&meta).filter_map(|(&name, value)| Some((name.to_owned(), text(value)?))),
+            );
         }
         if let Value::Int(length) = replies.next() {
             facts.push(("log_records".to_owned(), length.to_string()));
@@ -70,6 +72,7 @@ impl Redis {
             if let Value::Array(pair) = replies.next()
                 && let Some(value) = pair.get(1).and_then(text)
             {
+                let value = if value.is_empty() { "none".to_owned() } else { value };
                 facts.push((setting.to_owned(), value));
             }
         }

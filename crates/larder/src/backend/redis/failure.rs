@@ -85,9 +85,10 @@ pub(super) fn refusal(answer: &ServerError) -> Refusal {
 }
 
 fn wrapped_code(details: &str) -> Option<&str> {
-    details.split_whitespace().filter_map(|word| word.strip_prefix('-')).find(|code| {
-        code.len() > 2 && code.bytes().all(|byte| byte.is_ascii_uppercase())
-    })
+    details
+        .split_whitespace()
+        .filter_map(|word| word.strip_prefix('-'))
+        .find(|code| code.len() > 2 && code.bytes().all(|byte| byte.is_ascii_uppercase()))
 }
 
 #[cfg(test)]
@@ -119,8 +120,14 @@ mod tests {
             ("-MOVED 1 127.0.0.1:1\r\n", (Unavailable, true)),
             ("-ERR max number of clients reached\r\n", (Unavailable, false)),
             ("-ERR unknown command\r\n", (Refused, false)),
-            ("-ERR Error running script (call to f_0): @user_script:1: -OOM command not allowed\r\n", (Refused, false)),
-            ("-ERR Error running script (call to f_0): @user_script:1: -READONLY You can't\r\n", (Refused, true)),
+            (
+                "-ERR Error running script (call to f_0): @user_script:1: -OOM command not allowed\r\n",
+                (Refused, false),
+            ),
+            (
+                "-ERR Error running script (call to f_0): @user_script:1: -READONLY You can't\r\n",
+                (Refused, true),
+            ),
             ("-WRONGTYPE Operation against a key\r\n", (Foreign, false)),
         ] {
             assert_eq!(kind(answer), expected, "{answer}");

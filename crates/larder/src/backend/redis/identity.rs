@@ -52,11 +52,13 @@ impl Server {
         let server = text(replies.next(), "INFO server")?;
         let replication = text(replies.next(), "INFO replication")?;
         let run = info_field(&server, "run_id").ok_or_else(|| Failure::garbled("INFO server"))?;
-        let history = info_field(&replication, "master_replid").ok_or_else(|| Failure::garbled("INFO replication"))?;
+        let history =
+            info_field(&replication, "master_replid").ok_or_else(|| Failure::garbled("INFO replication"))?;
         Ok(Self {
             cert: format!("{run}/{history}").into_bytes(),
             primary: info_field(&replication, "role") == Some("master"),
-            expires_fields: info_field(&server, "redis_version").is_some_and(|version| at_least(version, 7, 4)),
+            expires_fields: info_field(&server, "redis_version")
+                .is_some_and(|version| at_least(version, 7, 4)),
         })
     }
 }
@@ -171,7 +173,8 @@ impl Redis {
                 .arg(&random().to_be_bytes())
                 .arg(deadline)
                 .arg(u8::from(everything));
-            let answer = slot.exchange(Batch::default().add(&command), &self.trips)?.pop().unwrap_or(Value::Nil);
+            let answer =
+                slot.exchange(Batch::default().add(&command), &self.trips)?.pop().unwrap_or(Value::Nil);
             let mut parts = Replies::new(array(answer, "certify")?);
             let verdict = bytes(parts.next(), "certify")?;
             self.clock.learn(integer(&parts.next(), "certify")?);

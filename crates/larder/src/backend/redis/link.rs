@@ -1,5 +1,6 @@
 //! One connection: sending a batch of commands and waiting for its answers.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -10,7 +11,8 @@ use super::NAME;
 use super::failure::{Failure, refusal};
 use super::identity::Identity;
 use super::pool::Slot;
-use super::settings::{Address, Settings, Tls};
+use super::settings::Settings;
+use crate::config::RedisAddress;
 use crate::error::{Error, Result};
 
 /// A connection and what is known of the server behind it.
@@ -74,7 +76,9 @@ impl Slot {
         };
         trips.fetch_add(1, Ordering::Relaxed);
         let answers = link.connection.send_packed_command(&batch.bytes).and_then(|()| {
-            (0..batch.commands).map(|_| link.connection.recv_response()).collect::<redis::RedisResult<Vec<_>>>()
+            (0..batch.commands)
+                .map(|_| link.connection.recv_response())
+                .collect::<redis::RedisResult<Vec<_>>>()
         });
         answers.map_err(|error| {
             self.link = None;
@@ -105,12 +109,11 @@ impl Slot {
 
 fn connect(settings: &Settings) -> Result<redis::Connection> {
     let (address, tls) = match &settings.address {
-        Address::Unix(path) => (ConnectionAddr::Unix(path.clone()), None),
-        Address::Tcp { host, port, tls: None } => (ConnectionAddr::Tcp(host.clone(), *port), None),
-        Address::Tcp { host, port, tls: Some(tls) } => {
-            let address =
-                ConnectionAddr::TcpTls { host: host.clone(), port: *port, insecure: false, tls_params: None };
-            (address, Some(tls))
+        RedisAddress::Unix(path) => (ConnectionAddr::Unix(path.clone()), false),
+        RedisAddress::Tcp { host, port, tls: false } => (ConnectionAddr::Tcp(host.clone(), *port), false),
+        RedisAddress::Tcp { host, port, tls: true } => {
+            let (host, port) = (host.clone(), *port);
+            (ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None }, true)
         }
     };
     let info = address
@@ -118,7 +121,7 @@ fn connect(settings: &Settings) -> Result<redis::Connection> {
         .map_err(unreachable)?
         .set_tcp_settings(TcpSettings::default().set_nodelay(true))
         .set_redis_settings(RedisConnectionInfo::default().set_skip_set_lib_name());
-    let connection = client(info, tls)?
+    let connection = client(info, tls, settings.ca_file.as_deref())?
         .get_connection_with_timeout(at_least_a_little(settings.connect_timeout))
         .map_err(unreachable)?;
     let timeout = Some(at_least_a_little(settings.read_timeout));
@@ -127,9 +130,11 @@ fn connect(settings: &Settings) -> Result<redis::Connection> {
     Ok(connection)
 }
 
-fn client(info: ConnectionInfo, tls: Option<&Tls>) -> Result<Client> {
-    let Some(tls) = tls else { return Client::open(info).map_err(unreachable) };
-    let root_cert = match &tls.ca_file {
+fn client(info: ConnectionInfo, tls: bool, ca_file: Option<&Path>) -> Result<Client> {
+    if !tls {
+        return Client::open(info).map_err(unreachable);
+    }
+    let root_cert = match ca_file {
         None => None,
         Some(path) => Some(
             std::fs::read(path)

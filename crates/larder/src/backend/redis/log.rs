@@ -34,7 +34,9 @@ pub(super) fn ask(batch: &mut Batch, log: &str, since: Option<Position>) {
     let mut command = Cmd::new();
     match since {
         // Inclusive: the record at the position proves that this is still the history that it belongs to (R1).
-        Some(since) => command.arg("XRANGE").arg(log).arg(id_name(since.id)).arg("+").arg("COUNT").arg(RECORDS),
+        Some(since) => {
+            command.arg("XRANGE").arg(log).arg(id_name(since.id)).arg("+").arg("COUNT").arg(RECORDS)
+        }
         None => command.arg("XREVRANGE").arg(log).arg("+").arg("-").arg("COUNT").arg(1),
     };
     batch.add(&command);
@@ -46,7 +48,11 @@ pub(super) fn read(answer: Value) -> Result<Vec<Record>, Failure> {
 }
 
 /// The changes from `since` up to but without the record with the nonce `own`; `None` is a gap.
-pub(super) fn tail(records: Vec<Record>, since: Position, own: Option<u128>) -> Result<Option<Tail>, Failure> {
+pub(super) fn tail(
+    records: Vec<Record>,
+    since: Position,
+    own: Option<u128>,
+) -> Result<Option<Tail>, Failure> {
     let mut records = records.into_iter();
     let anchored = records.next().is_some_and(|first| first.id == since.id && first.nonce == since.nonce);
     if !anchored {
@@ -136,9 +142,12 @@ mod tests {
 
     fn records(list: &[(u128, u128, u64)]) -> Vec<Record> {
         let names = |changes: u64| {
-            (0..changes.min(1000)).flat_map(|n| [&[0, 0, 0, 4][..], b"c\0k", &[b'0' + (n % 10) as u8]].concat())
+            (0..changes.min(1000))
+                .flat_map(|n| [&[0, 0, 0, 4][..], b"c\0k", &[b'0' + (n % 10) as u8]].concat())
         };
-        list.iter().map(|&(id, nonce, changes)| Record { id, nonce, changes, names: names(changes).collect() }).collect()
+        list.iter()
+            .map(|&(id, nonce, changes)| Record { id, nonce, changes, names: names(changes).collect() })
+            .collect()
     }
 
     #[test]
@@ -153,7 +162,9 @@ mod tests {
     #[test]
     fn a_thousand_changes_are_listed_and_one_more_is_a_gap() {
         let count = |changes| {
-            tail(records(&[(5, 50, 0), (6, 60, changes)]), at(5, 50), None).unwrap().map(|tail| tail.changes.len())
+            tail(records(&[(5, 50, 0), (6, 60, changes)]), at(5, 50), None)
+                .unwrap()
+                .map(|tail| tail.changes.len())
         };
         assert_eq!((count(1000), count(1001)), (Some(1000), None));
     }

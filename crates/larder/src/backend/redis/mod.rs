@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use self::clock::ServerClock;
 use self::keys::Keys;
 use self::pool::Pool;
-pub use self::settings::{Address, Secret, Settings, Tls};
+pub use self::settings::Settings;
 use self::write::ApplyScript;
 use super::{Applied, Backend, CacheId, CacheUsage, Fetched, Op, Position, Read};
 use crate::clock::Millis;

@@ -4,13 +4,13 @@ use std::collections::HashMap;
 
 use redis::cmd;
 
+use super::Redis;
 use super::failure::Failure;
 use super::identity::{Check, replica};
 use super::link::Batch;
 use super::log;
 use super::pool::Slot;
 use super::reply::{Replies, array, bytes, optional_bytes, time};
-use super::Redis;
 use crate::backend::{CacheId, Delta, Fetched, Position, Read};
 
 impl Redis {
@@ -20,7 +20,10 @@ impl Redis {
 
     /// Runs something that may be run twice. A kept connection may have died since its last use; only its next use
     /// can tell.
-    pub(super) fn on_connection<T>(&self, run: impl Fn(&mut Slot) -> Result<T, Failure>) -> Result<T, Failure> {
+    pub(super) fn on_connection<T>(
+        &self,
+        run: impl Fn(&mut Slot) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
         let mut slot = self.pool.slot()?;
         let kept = slot.link.is_some();
         match run(&mut slot) {
@@ -29,7 +32,12 @@ impl Redis {
         }
     }
 
-    fn fetch_on(&self, slot: &mut Slot, since: Option<Position>, reads: &[Read<'_>]) -> Result<Fetched, Failure> {
+    pub(super) fn fetch_on(
+        &self,
+        slot: &mut Slot,
+        since: Option<Position>,
+        reads: &[Read<'_>],
+    ) -> Result<Fetched, Failure> {
         self.prepare(slot)?;
         if let Some(fetched) = self.fetch_once(slot, since, reads)? {
             return Ok(fetched);
@@ -47,7 +55,9 @@ impl Redis {
         since: Option<Position>,
         reads: &[Read<'_>],
     ) -> Result<Option<Fetched>, Failure> {
-        let Some(incarnation) = slot.identity_mut().map(|identity| identity.incarnation) else { return Ok(None) };
+        let Some(incarnation) = slot.identity_mut().map(|identity| identity.incarnation) else {
+            return Ok(None);
+        };
         let since = since.filter(|since| since.incarnation == incarnation);
         let mut batch = Batch::default();
         batch.add(&cmd("ROLE")).add(&cmd("TIME"));
@@ -67,10 +77,16 @@ impl Redis {
         }
         let records = log::read(replies.next())?;
         let delta = match since {
-            Some(since) => log::tail(records, since, None)?
-                .map(|tail| Delta { reset: false, changes: tail.changes, position: tail.position }),
-            None => log::newest(&records, incarnation)
-                .map(|position| Delta { reset: true, changes: Vec::new(), position }),
+            Some(since) => log::tail(records, since, None)?.map(|tail| Delta {
+                reset: false,
+                changes: tail.changes,
+                position: tail.position,
+            }),
+            None => log::newest(&records, incarnation).map(|position| Delta {
+                reset: true,
+                changes: Vec::new(),
+                position,
+            }),
         };
         let Some(delta) = delta else { return Ok(None) };
         let mut entries = vec![None; reads.len()];

@@ -1,14 +1,18 @@
 //! Where the server is and how to log in.
 
-use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
+
+use crate::config::{Config, RedisAddress, Secret, Server};
 
 /// How to reach one Redis server and which part of it is ours.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Where the server listens.
-    pub address: Address,
+    pub address: RedisAddress,
+    /// With TLS: a file of PEM certificates to trust instead of the system's. The server's certificate is always
+    /// verified.
+    pub ca_file: Option<PathBuf>,
     /// The number of the database (0 where the server has only one).
     pub database: i64,
     /// The ACL user; `None` is the server's default user.
@@ -23,46 +27,19 @@ pub struct Settings {
     pub read_timeout: Duration,
 }
 
-/// Where a server listens.
-#[derive(Clone, Debug)]
-pub enum Address {
-    /// A host and port.
-    Tcp {
-        /// A name or an address.
-        host: String,
-        /// The port.
-        port: u16,
-        /// Speak TLS; the server's certificate is always verified.
-        tls: Option<Tls>,
-    },
-    /// A socket in the file system.
-    Unix(PathBuf),
-}
-
-/// How to verify the server's certificate.
-#[derive(Clone, Debug, Default)]
-pub struct Tls {
-    /// A file of PEM certificates to trust instead of the system's.
-    pub ca_file: Option<PathBuf>,
-}
-
-/// A text that is never printed.
-#[derive(Clone)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Wraps a secret.
-    pub fn new(secret: impl Into<String>) -> Self {
-        Self(secret.into())
-    }
-
-    pub(super) fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[hidden]")
+impl Settings {
+    /// The settings in a configuration; `None` if its server is not a Redis server.
+    pub fn of(config: &Config) -> Option<Self> {
+        let Server::Redis { address, database, username, password } = config.server() else { return None };
+        Some(Self {
+            address: address.clone(),
+            ca_file: config.ca_file().map(PathBuf::from),
+            database: *database,
+            username: username.clone(),
+            password: password.clone(),
+            namespace: config.namespace(),
+            connect_timeout: config.connect_timeout(),
+            read_timeout: config.read_timeout(),
+        })
     }
 }

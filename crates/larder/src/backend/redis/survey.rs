@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use redis::{Value, cmd};
 
+use super::Redis;
 use super::failure::Failure;
 use super::keys::prefix_pattern;
 use super::link::Batch;
 use super::reply::{Replies, array, bytes, integer};
-use super::Redis;
 use crate::backend::{CacheId, CacheUsage};
 use crate::clock::boottime;
 
@@ -38,7 +38,8 @@ impl Redis {
             if values_can_be_left_out {
                 command.arg("NOVALUES");
             }
-            let answer = slot.exchange(Batch::default().add(&command), &self.trips)?.pop().unwrap_or(Value::Nil);
+            let answer =
+                slot.exchange(Batch::default().add(&command), &self.trips)?.pop().unwrap_or(Value::Nil);
             let mut parts = Replies::new(array(answer, "HSCAN")?);
             cursor = bytes(parts.next(), "HSCAN")?;
             let stride = if values_can_be_left_out { 1 } else { 2 };

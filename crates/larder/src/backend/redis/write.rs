@@ -69,7 +69,7 @@ impl Redis {
                     let wait = Duration::from_millis(not_before.saturating_sub(now));
                     std::thread::sleep(wait.min(self.settings.read_timeout) + MARGIN);
                 }
-                Err(Failure::NoScript) => script = self.apply_script.whole(),
+                Err(Failure::NoScript) => script = ApplyScript::whole(),
                 Err(Failure::Cut { error, silent }) => {
                     // It may be executed as long as the deadline allows (R7).
                     let over = sent + self.settings.read_timeout + MARGIN;
@@ -126,7 +126,8 @@ impl Redis {
             _ => return Err(Failure::garbled("apply")),
         }
         let id = bytes(parts.next(), "apply")?;
-        let own = if id.is_empty() { None } else { Some(Position { incarnation, id: log::parse_id(&id)?, nonce }) };
+        let own =
+            if id.is_empty() { None } else { Some(Position { incarnation, id: log::parse_id(&id)?, nonce }) };
         let outcomes = outcomes(&bytes(parts.next(), "apply")?, ops)?;
         let records = log::read(replies.next())?;
         let newest = own.or_else(|| log::newest(&records, incarnation));
@@ -186,8 +187,11 @@ impl Redis {
                         None => command.arg(""),
                     };
                     match guard {
-                        // A guard of another history finds no record with its nonce.
-                        Some(guard) => command.arg(log::id_name(guard.id)).arg(&guard.nonce.to_be_bytes()),
+                        Some(guard) => {
+                            // A guard of another history asks for the id that no record has.
+                            let id = if guard.incarnation == incarnation { guard.id } else { 0 };
+                            command.arg(log::id_name(id)).arg(&guard.nonce.to_be_bytes())
+                        }
                         None => command.arg("").arg(""),
                     };
                 }
@@ -259,10 +263,9 @@ impl ApplyScript {
     }
 
     /// Makes the server keep the script, too.
-    fn whole(&self) -> Cmd {
+    fn whole() -> Cmd {
         let mut command = cmd("EVAL");
         command.arg(include_str!("apply.lua"));
         command
     }
 }
-
