@@ -13,7 +13,7 @@ mod engine;
 mod entry;
 mod error;
 mod near;
-mod payload;
+pub mod payload;
 mod stats;
 mod store;
 
@@ -26,5 +26,6 @@ pub use clock::Millis;
 pub use config::{Config, NAMES as CONFIG_NAMES, RedisAddress, Secret, Server};
 pub use engine::{Decode, Engine, Handle, Item, MAX_KEY};
 pub use error::{Error, ErrorKind, Result};
+pub use payload::Value;
 pub use stats::Stats;
 pub use store::{Cache, CacheOptions, Store};

@@ -1,0 +1,217 @@
+//! Writes zend values as a payload. Runs no user code and allocates nothing of the engine's.
+
+use ext_php_rs::ffi as php;
+use larder::payload::{EXT_OBJECT, EXT_SHAPE, EXT_STRING, MAX_DEPTH, MIN_SHAPE_KEYS, is_shared_len, write};
+
+use super::class::{self, PlainClasses};
+use super::tables::{KeyList, Seen, Shapes, Strings};
+use crate::zend::ffi::zend_object;
+use crate::zend::memory::bytes_of;
+use crate::zend::table::{self, Entries};
+use crate::zend::{HashTable, ZStr, Zv};
+
+/// Why a value is not written here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// PHP's own serializer must write it.
+    Foreign,
+    /// A string or container of more than 4 GiB.
+    TooLong,
+}
+
+type Done = Result<(), Refused>;
+
+/// Appends the value to `out`. On failure `out` holds a part of it.
+pub(super) fn write_value(value: *const Zv, out: &mut Vec<u8>) -> Done {
+    let mut encoder = Encoder {
+        out,
+        strings: Strings::default(),
+        shapes: Shapes::default(),
+        seen: Seen::default(),
+        classes: PlainClasses::new(),
+    };
+    encoder.value(value.cast_mut(), Place { depth: 0, shared: false, root: true })
+}
+
+struct Encoder<'o> {
+    out: &'o mut Vec<u8>,
+    strings: Strings,
+    shapes: Shapes,
+    seen: Seen,
+    classes: PlainClasses,
+}
+
+/// Where in the value the writer is.
+#[derive(Clone, Copy)]
+struct Place {
+    depth: u32,
+    /// An array around this one has several holders, so what is in it may occur again.
+    shared: bool,
+    root: bool,
+}
+
+fn type_of(value: *const Zv) -> u32 {
+    // SAFETY: callers pass a live value.
+    u32::from(unsafe { (*value).u1.v.type_ })
+}
+
+impl Encoder<'_> {
+    #[inline]
+    fn value(&mut self, value: *mut Zv, place: Place) -> Done {
+        // SAFETY: the value is live and of the type its tag says.
+        unsafe {
+            match type_of(value) {
+                php::IS_NULL | php::IS_UNDEF => write::nil(self.out),
+                php::IS_FALSE => write::bool(self.out, false),
+                php::IS_TRUE => write::bool(self.out, true),
+                php::IS_LONG => write::int(self.out, (*value).value.lval),
+                php::IS_DOUBLE => write::float(self.out, (*value).value.dval),
+                php::IS_STRING => self.string((*value).value.str_)?,
+                php::IS_ARRAY => self.array((*value).value.arr, place)?,
+                php::IS_OBJECT => self.object((*value).value.obj, place)?,
+                // A reference that nobody shares is none, as for serialize().
+                php::IS_REFERENCE if (*(*value).value.ref_).gc.refcount == 1 && !place.shared => {
+                    self.value(&raw mut (*(*value).value.ref_).val, place)?;
+                }
+                _ => return Err(Refused::Foreign),
+            }
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn string(&mut self, text: *mut ZStr) -> Done {
+        // SAFETY: the string is part of the live value.
+        let bytes = unsafe { bytes_of(text) };
+        if is_shared_len(bytes.len()) {
+            if let Some(index) = self.strings.seen(text) {
+                write::index(self.out, EXT_STRING, index);
+                return Ok(());
+            }
+        } else {
+            check_len(bytes.len())?;
+        }
+        write::str(self.out, bytes);
+        Ok(())
+    }
+
+    fn array(&mut self, table: *mut HashTable, place: Place) -> Done {
+        let inside = self.inside(place)?;
+        // SAFETY: the table is part of the live value.
+        let holders = unsafe { (*table).gc.refcount };
+        let inside = Place { shared: inside.shared || (!place.root && holders > 1), ..inside };
+        let len = table::len(table);
+        check_len(len)?;
+        if is_list(table) {
+            write::array(self.out, len);
+            for (value, _, _) in Entries::new(table) {
+                self.value(value, inside)?;
+            }
+            return Ok(());
+        }
+        let keys = Entries::new(table).map(|(_, _, key)| key);
+        let list =
+            if table::is_packed(table) { None } else { Shapes::list(None, MIN_SHAPE_KEYS, keys.clone()) };
+        if self.instance(list, keys.clone(), len)? {
+            for (value, _, _) in Entries::new(table) {
+                self.value(value, inside)?;
+            }
+            return Ok(());
+        }
+        write::map(self.out, len);
+        for (value, hash, key) in Entries::new(table) {
+            if key.is_null() {
+                write::int(self.out, hash.cast_signed());
+            } else {
+                self.string(key)?;
+            }
+            self.value(value, inside)?;
+        }
+        if let Some(list) = list {
+            self.shapes.define(list, keys);
+        }
+        Ok(())
+    }
+
+    fn object(&mut self, object: *mut zend_object, place: Place) -> Done {
+        let class = self.classes.name(object).ok_or(Refused::Foreign)?;
+        let inside = self.inside(place)?;
+        // SAFETY: the object is part of the live value.
+        let (holders, table) = unsafe { ((*object).gc.refcount, (*object).properties) };
+        if (holders > 1 || place.shared) && self.seen.again(object.cast()) {
+            return Err(Refused::Foreign);
+        }
+        if table.is_null() {
+            self.properties(class, class::declared(object), inside)
+        } else {
+            self.properties(class, Entries::new(table).map(|(value, _, name)| (value, name)), inside)
+        }
+    }
+
+    fn properties(
+        &mut self,
+        class: Option<*mut ZStr>,
+        properties: impl Iterator<Item = (*mut Zv, *mut ZStr)> + Clone,
+        inside: Place,
+    ) -> Done {
+        let names = properties.clone().map(|(_, name)| name);
+        let len = names.clone().count();
+        check_len(len * 2 + 1)?;
+        if names.clone().any(|name| name.is_null()) {
+            return Err(Refused::Foreign);
+        }
+        let list = Shapes::list(Some(class), 0, names.clone());
+        if self.instance(list, names.clone(), len)? {
+            for (value, _) in properties {
+                self.value(value, inside)?;
+            }
+            return Ok(());
+        }
+        write::array(self.out, len * 2 + 1);
+        // SAFETY: a class's name lives with the class.
+        write::ext(self.out, EXT_OBJECT, class.map_or(&[], |name| unsafe { bytes_of(name) }));
+        for (value, name) in properties {
+            self.string(name)?;
+            self.value(value, inside)?;
+        }
+        if let Some(list) = list {
+            self.shapes.define(list, names);
+        }
+        Ok(())
+    }
+
+    /// Opens an instance if its shape is known.
+    #[inline]
+    fn instance(
+        &mut self,
+        list: Option<KeyList>,
+        keys: impl Iterator<Item = *mut ZStr> + Clone,
+        len: usize,
+    ) -> Result<bool, Refused> {
+        let Some(index) = list.and_then(|list| self.shapes.find(list, keys)) else {
+            return Ok(false);
+        };
+        write::array(self.out, len + 1);
+        write::index(self.out, EXT_SHAPE, index);
+        Ok(true)
+    }
+
+    fn inside(&self, place: Place) -> Result<Place, Refused> {
+        if place.depth >= MAX_DEPTH {
+            return Err(Refused::Foreign);
+        }
+        Ok(Place { depth: place.depth + 1, root: false, ..place })
+    }
+}
+
+fn check_len(len: usize) -> Done {
+    u32::try_from(len).map(|_| ()).map_err(|_| Refused::TooLong)
+}
+
+/// True when the keys are 0, 1, 2… in order.
+fn is_list(table: *const HashTable) -> bool {
+    if table::is_packed(table) {
+        return table::used(table) == table::len(table);
+    }
+    (0..).zip(Entries::new(table)).all(|(index, (_, hash, key))| key.is_null() && hash == index)
+}

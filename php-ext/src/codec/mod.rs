@@ -1,0 +1,102 @@
+//! PHP values to bytes and back.
+//!
+//! # Re-entrancy and bailouts
+//!
+//! [`encode`] and [`decode`] may run user code: `__serialize`, `__sleep`, `__unserialize`, `__wakeup`, class loaders,
+//! destructors. That code may call the store again, so callers hold no borrow or lock across them. An engine
+//! bailout (`memory_limit`, a fatal error) inside them is caught and returned as [`Error::Bailout`]; the
+//! caller then drops what it owns and calls [`resume_bailout`] at once.
+
+pub(crate) mod class;
+pub(crate) mod decode;
+mod encode;
+mod serializer;
+mod tables;
+
+use ext_php_rs::ffi as php;
+use ext_php_rs::types::Zval;
+use larder::payload::{EXT_PHP, Reader, Token, to_php_serialized};
+
+use crate::zend::guard::guarded;
+use crate::zend::memory::{RequestHeap, put};
+use decode::{Scratch, Stop};
+use encode::Refused;
+
+/// Why a value was not written or read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The bytes are no payload, or the object they hold cannot be made any more. The entry is a miss.
+    #[error("the entry is broken")]
+    Broken,
+    /// A PHP exception is pending: leave to PHP at once. From [`encode`] it is the value's own, such as
+    /// "Serialization of 'Closure' is not allowed"; from [`decode`] it can only be the one by which `exit` unwinds.
+    #[error("an exception is pending")]
+    Thrown,
+    /// The value nests too deep to be read again.
+    #[error("the value nests deeper than unserialize() follows")]
+    TooDeep,
+    /// A string or array of more than 4 GiB.
+    #[error("the value is longer than 4 GiB")]
+    TooLong,
+    /// The engine bailed out: drop everything, then [`resume_bailout`].
+    #[error("the engine bailed out")]
+    Bailout,
+}
+
+/// Appends the value's payload to `out`, which is as before on failure.
+///
+/// Plain values run no user code; what PHP's serializer must carry may (see the module's text).
+///
+/// # Errors
+///
+/// [`Error::Thrown`], [`Error::TooDeep`], [`Error::TooLong`], [`Error::Bailout`].
+pub fn encode(value: &Zval, out: &mut Vec<u8>) -> Result<(), Error> {
+    let start = out.len();
+    let value = std::ptr::from_ref(value.dereference()).cast_mut();
+    let result = match encode::write_value(value, out) {
+        Ok(()) => return Ok(()),
+        Err(Refused::TooLong) => Err(Error::TooLong),
+        Err(Refused::Foreign) => {
+            out.truncate(start);
+            serializer::serialize(value, out)
+        }
+    };
+    if result.is_err() {
+        out.truncate(start);
+    }
+    result
+}
+
+/// Reads a payload into `out` on the request's heap; `out` must hold nothing that needs freeing. On failure it is null.
+///
+/// Arrays, scalars, `stdClass` and plain objects of loaded classes run no user code. For anything else
+/// `unserialize()` decides (class loaders, missing classes, typed properties); its warnings are silenced, and an exception that it or
+/// the object's own code throws is cleared and makes the entry broken, so that an entry of an older release never ends a page.
+///
+/// # Errors
+///
+/// [`Error::Broken`], [`Error::Thrown`] (only for `exit`), [`Error::Bailout`].
+pub fn decode(payload: &[u8], out: &mut Zval) -> Result<(), Error> {
+    let out = std::ptr::from_mut(out);
+    if let Ok(Token::Ext(EXT_PHP, bytes)) = Reader::new(payload).token() {
+        return serializer::unserialize(bytes, out);
+    }
+    let mut scratch = Scratch::default();
+    let built = guarded(|| decode::build(&mut RequestHeap, &mut scratch, payload, out))
+        .inspect_err(|_| put(out, php::zend_value { lval: 0 }, php::IS_NULL))?;
+    match built {
+        Ok(()) => Ok(()),
+        Err(Stop::Broken) => Err(Error::Broken),
+        Err(Stop::Foreign) => {
+            let bytes = to_php_serialized(payload).map_err(|_| Error::Broken)?;
+            serializer::unserialize(&bytes, out)
+        }
+    }
+}
+
+/// Goes on with a bailout that was returned as [`Error::Bailout`]. Jumps over all frames up to the engine's, so
+/// nothing may be left to drop.
+pub fn resume_bailout() -> ! {
+    // SAFETY: the engine's frames are below, and the caller owns nothing any more.
+    unsafe { php::ext_php_rs_zend_bailout() }
+}

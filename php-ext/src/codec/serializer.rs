@@ -1,0 +1,185 @@
+//! PHP's own serializer, for the values that only it can carry.
+//!
+//! Both directions run user code. It may throw, exit, run out of memory or come back into the store, so nothing
+//! of Rust's is borrowed or owned inside the guarded calls.
+
+use ext_php_rs::ffi as php;
+use larder::payload::{EXT_PHP, write};
+
+use super::Error;
+use super::tables::Seen;
+use crate::zend::ffi::{self, SmartStr};
+use crate::zend::guard::{Stopped, guarded};
+use crate::zend::memory::{bytes_of, put};
+use crate::zend::table::Entries;
+use crate::zend::Zv;
+
+/// How deep `unserialize()` follows by default; what is deeper could be written and not read.
+const MAX_SERIALIZE_DEPTH: u32 = 4096;
+
+/// The errors that `@` leaves on: those that end the request.
+const FATAL: i32 = 4437;
+
+impl From<Stopped> for Error {
+    fn from(stopped: Stopped) -> Self {
+        match stopped {
+            Stopped::Bailout => Self::Bailout,
+            Stopped::Panic => Self::Broken,
+        }
+    }
+}
+
+fn exception() -> *mut php::zend_object {
+    // SAFETY: the engine's globals live as long as the process.
+    unsafe { (*php::ext_php_rs_executor_globals()).exception }
+}
+
+/// Appends the value as `serialize()` writes it.
+pub(super) fn serialize(value: *mut Zv, out: &mut Vec<u8>) -> Result<(), Error> {
+    check_depth(value, 0, &mut Seen::default())?;
+    let text = guarded(|| {
+        let mut text = SmartStr { text: std::ptr::null_mut(), capacity: 0 };
+        // SAFETY: the value is live; the serializer keeps its own state in `data`.
+        unsafe {
+            let mut data = ffi::php_var_serialize_init();
+            ffi::php_var_serialize(&raw mut text, value, &raw mut data);
+            ffi::php_var_serialize_destroy(data);
+        }
+        text.text
+    })?;
+    let thrown = !exception().is_null();
+    if text.is_null() {
+        return Err(if thrown { Error::Thrown } else { Error::TooLong });
+    }
+    // SAFETY: the serializer hands over its text, whose length it keeps.
+    let result = unsafe {
+        let bytes = bytes_of(text);
+        if thrown {
+            Err(Error::Thrown)
+        } else if u32::try_from(bytes.len()).is_err() {
+            Err(Error::TooLong)
+        } else {
+            write::ext(out, EXT_PHP, bytes);
+            Ok(())
+        }
+    };
+    // SAFETY: the text is ours.
+    unsafe { php::ext_php_rs_zend_string_release(text) };
+    result
+}
+
+/// Refuses what nests so deep that PHP's recursive serializer could not read it again, or would overflow the stack.
+fn check_depth(value: *const Zv, depth: u32, seen: &mut Seen) -> Result<(), Error> {
+    // SAFETY: the value is live and of the type its tag says; nothing runs that could change it.
+    unsafe {
+        match u32::from((*value).u1.v.type_) {
+            php::IS_ARRAY | php::IS_OBJECT if depth >= MAX_SERIALIZE_DEPTH => Err(Error::TooDeep),
+            php::IS_ARRAY => {
+                Entries::new((*value).value.arr).try_for_each(|(item, _, _)| check_depth(item, depth + 1, seen))
+            }
+            php::IS_REFERENCE if seen.again((*value).value.ref_.cast()) => Ok(()),
+            php::IS_REFERENCE => check_depth(&raw const (*(*value).value.ref_).val, depth, seen),
+            php::IS_OBJECT if seen.again((*value).value.obj.cast()) => Ok(()),
+            php::IS_OBJECT => {
+                let object = (*value).value.obj;
+                if !(*object).properties.is_null() {
+                    return Entries::new((*object).properties)
+                        .try_for_each(|(item, _, _)| check_depth(item, depth + 1, seen));
+                }
+                super::class::declared(object).try_for_each(|(item, _)| check_depth(item, depth + 1, seen))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Silences warnings while bytes that may be anything are read, as `@` does.
+struct Silence {
+    reporting: i32,
+    handled: i32,
+}
+
+impl Silence {
+    fn start() -> Self {
+        // SAFETY: the engine's globals live as long as the process.
+        unsafe {
+            let globals = php::ext_php_rs_executor_globals();
+            let before = Self {
+                reporting: (*globals).error_reporting,
+                handled: (*globals).user_error_handler_error_reporting,
+            };
+            (*globals).error_reporting &= FATAL;
+            (*globals).user_error_handler_error_reporting = 0;
+            before
+        }
+    }
+
+    /// Puts back what is still as it was set here: user code may have changed it for good.
+    fn end(&self) {
+        // SAFETY: as above.
+        unsafe {
+            let globals = php::ext_php_rs_executor_globals();
+            if (*globals).error_reporting == self.reporting & FATAL {
+                (*globals).error_reporting = self.reporting;
+            }
+            if (*globals).user_error_handler_error_reporting == 0 {
+                (*globals).user_error_handler_error_reporting = self.handled;
+            }
+        }
+    }
+}
+
+/// Reads what `serialize()` wrote into `out`, which is null on failure.
+pub(super) fn unserialize(bytes: &[u8], out: *mut Zv) -> Result<(), Error> {
+    put(out, php::zend_value { lval: 0 }, php::IS_NULL);
+    let silence = Silence::start();
+    let (start, end) = (bytes.as_ptr(), bytes.as_ptr_range().end);
+    let read = guarded(|| {
+        let mut at = start;
+        // SAFETY: the caller keeps the bytes; the reader keeps its own state in `data`.
+        unsafe {
+            let mut data = ffi::php_var_unserialize_init();
+            let read = ffi::php_var_unserialize(out, &raw mut at, end, &raw mut data) != 0;
+            // Runs the delayed calls of __wakeup and __unserialize.
+            ffi::php_var_unserialize_destroy(data);
+            read && std::ptr::eq(at, end)
+        }
+    });
+    silence.end();
+    let whole = read.inspect_err(|_| put(out, php::zend_value { lval: 0 }, php::IS_NULL))?;
+    if whole && exception().is_null() {
+        unwrap_reference(out);
+        return Ok(());
+    }
+    let thrown = exception();
+    // SAFETY: what was read so far is a whole value. The exception is live.
+    unsafe {
+        let exits = !thrown.is_null() && ffi::zend_is_unwind_exit(thrown);
+        guarded(|| php::zval_ptr_dtor(out))?;
+        put(out, php::zend_value { lval: 0 }, php::IS_NULL);
+        if exits {
+            return Err(Error::Thrown);
+        }
+        if !exception().is_null() {
+            guarded(|| ffi::zend_clear_exception())?;
+        }
+    }
+    Err(Error::Broken)
+}
+
+/// A value at the top is no reference.
+fn unwrap_reference(out: *mut Zv) {
+    // SAFETY: `out` is live; the value inside is copied with its own count before the reference goes.
+    unsafe {
+        if u32::from((*out).u1.v.type_) == php::IS_REFERENCE {
+            let mut reference = std::mem::MaybeUninit::<Zv>::zeroed();
+            let (value, inner) = ((*out).value, &raw const (*(*out).value.ref_).val);
+            put(reference.as_mut_ptr(), value, (*out).u1.type_info);
+            put(out, (*inner).value, (*inner).u1.type_info);
+            if (*out).u1.v.type_flags != 0 {
+                (*(*out).value.counted).gc.refcount += 1;
+            }
+            php::zval_ptr_dtor(reference.as_mut_ptr());
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! What the writer remembers of a payload: the strings and the key lists it has written.
+
+use larder::payload::MAX_SHAPE_KEYS;
+
+use crate::zend::ZStr;
+use crate::zend::ffi::zend_string_hash_func;
+use crate::zend::table::same_key;
+
+const FREE: u32 = u32::MAX;
+const FIRST_SLOTS: usize = 64;
+
+/// An open-addressing index from hashes to positions of a list.
+#[derive(Default)]
+struct Index {
+    /// A power of two, or none.
+    slots: Vec<u32>,
+    hashes: Vec<u64>,
+}
+
+impl Index {
+    /// The position that `same` accepts, or the slot where it would be.
+    #[inline]
+    fn find(&mut self, hash: u64, mut same: impl FnMut(u32) -> bool) -> Result<u32, usize> {
+        if self.hashes.len() * 2 >= self.slots.len() {
+            self.grow();
+        }
+        let mask = self.slots.len() - 1;
+        let mut at = spread(hash) & mask;
+        loop {
+            let position = self.slots.get(at).copied().unwrap_or(FREE);
+            if position == FREE {
+                return Err(at);
+            }
+            if self.hashes.get(position as usize) == Some(&hash) && same(position) {
+                return Ok(position);
+            }
+            at = (at + 1) & mask;
+        }
+    }
+
+    /// Fills the slot that [`find`](Self::find) named with the next position.
+    #[inline]
+    fn insert(&mut self, slot: usize, hash: u64) {
+        if let (Some(place), Ok(position)) = (self.slots.get_mut(slot), u32::try_from(self.hashes.len())) {
+            *place = position;
+            self.hashes.push(hash);
+        }
+    }
+
+    #[cold]
+    fn grow(&mut self) {
+        let size = (self.slots.len() * 4).max(FIRST_SLOTS);
+        self.slots.clear();
+        self.slots.resize(size, FREE);
+        for (position, hash) in (0..).zip(&self.hashes) {
+            let mut at = spread(*hash) & (size - 1);
+            while self.slots.get(at).is_some_and(|slot| *slot != FREE) {
+                at = (at + 1) & (size - 1);
+            }
+            if let Some(slot) = self.slots.get_mut(at) {
+                *slot = position;
+            }
+        }
+    }
+}
+
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "any bits of a hash will do")]
+fn spread(hash: u64) -> usize {
+    (hash.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize
+}
+
+/// The hash of a live string, which the engine keeps in it.
+#[inline]
+pub(super) fn hash_of(text: *mut ZStr) -> u64 {
+    // SAFETY: callers pass a live string.
+    unsafe { if (*text).h == 0 { zend_string_hash_func(text) } else { (*text).h } }
+}
+
+/// The strings written so far.
+#[derive(Default)]
+pub(super) struct Strings {
+    index: Index,
+    texts: Vec<*mut ZStr>,
+}
+
+impl Strings {
+    /// The index of a string that was written, or nothing after noting it as written.
+    #[inline]
+    pub(super) fn seen(&mut self, text: *mut ZStr) -> Option<u32> {
+        let hash = hash_of(text);
+        let texts = &self.texts;
+        match self.index.find(hash, |at| texts.get(at as usize).is_some_and(|known| same_key(*known, text))) {
+            Ok(position) => Some(position),
+            Err(slot) => {
+                self.index.insert(slot, hash);
+                self.texts.push(text);
+                None
+            }
+        }
+    }
+}
+
+/// A list of keys, its class among them.
+#[derive(Clone, Copy)]
+pub(super) struct KeyList {
+    pub(super) hash: u64,
+    /// Null for an array or `stdClass`; which of both tells `object`.
+    pub(super) class: *mut ZStr,
+    pub(super) object: bool,
+    pub(super) len: usize,
+}
+
+struct Known {
+    list: KeyList,
+    start: usize,
+    index: u32,
+}
+
+/// The key lists written so far.
+#[derive(Default)]
+pub(super) struct Shapes {
+    index: Index,
+    known: Vec<Known>,
+    keys: Vec<*mut ZStr>,
+    defined: u32,
+}
+
+impl Shapes {
+    /// Hashes a key list; nothing when a key is an integer or the list is too long for a shape.
+    #[inline]
+    pub(super) fn list(
+        class: Option<Option<*mut ZStr>>,
+        least: usize,
+        keys: impl Iterator<Item = *mut ZStr>,
+    ) -> Option<KeyList> {
+        let object = class.is_some();
+        let class = class.flatten().unwrap_or(std::ptr::null_mut());
+        let mut hash = if class.is_null() { u64::from(object) } else { hash_of(class) };
+        let mut len = 0;
+        for key in keys {
+            if key.is_null() || len == MAX_SHAPE_KEYS {
+                return None;
+            }
+            hash = (hash.rotate_left(5) ^ hash_of(key)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            len += 1;
+        }
+        (len >= least).then_some(KeyList { hash, class, object, len })
+    }
+
+    /// The index of a list that was defined.
+    #[inline]
+    pub(super) fn find(&mut self, list: KeyList, keys: impl Iterator<Item = *mut ZStr> + Clone) -> Option<u32> {
+        let (known, all) = (&self.known, &self.keys);
+        let found = self.index.find(list.hash, |at| {
+            known.get(at as usize).is_some_and(|other| {
+                other.list.object == list.object
+                    && other.list.len == list.len
+                    && same_key(other.list.class, list.class)
+                    && all
+                        .get(other.start..other.start + list.len)
+                        .is_some_and(|others| keys.clone().zip(others).all(|(a, b)| same_key(a, *b)))
+            })
+        });
+        found.ok().and_then(|at| self.known.get(at as usize)).map(|known| known.index)
+    }
+
+    /// Gives a list that was written out the next index; the first of equal lists stays.
+    pub(super) fn define(&mut self, list: KeyList, keys: impl Iterator<Item = *mut ZStr> + Clone) {
+        let index = self.defined;
+        self.defined += 1;
+        if self.find(list, keys.clone()).is_none()
+            && let Err(slot) = self.index.find(list.hash, |_| false)
+        {
+            self.index.insert(slot, list.hash);
+            self.known.push(Known { list, start: self.keys.len(), index });
+            self.keys.extend(keys);
+        }
+    }
+}
+
+/// The objects that may occur a second time.
+#[derive(Default)]
+pub(super) struct Seen {
+    index: Index,
+}
+
+impl Seen {
+    /// True at the second sight of an address.
+    pub(super) fn again(&mut self, address: *const ()) -> bool {
+        let hash = address.addr() as u64;
+        match self.index.find(hash, |_| true) {
+            Ok(_) => true,
+            Err(slot) => {
+                self.index.insert(slot, hash);
+                false
+            }
+        }
+    }
+}
+

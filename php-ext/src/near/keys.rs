@@ -1,0 +1,83 @@
+//! The keys of records, kept once a process.
+//!
+//! The same few column names occur in every payload. They are made engine strings that live as long as the
+//! process, so that arrays share them without counting references. The table is bounded, and a key gets in
+//! only when it is met a second time, so that keys which are data do not fill it.
+
+use std::cell::RefCell;
+
+use crate::zend::ZStr;
+use crate::zend::memory::{bytes_of, hash, new_string, text_of};
+use super::arena::Forever;
+
+/// The longest key that is kept.
+const LONGEST: usize = 64;
+/// The most keys that are kept: with their text below 1 MB.
+const MOST: usize = 8192;
+const SLOTS: usize = MOST * 2;
+const ONCE: usize = 4096;
+
+struct Keys {
+    /// Open addressing; null is free.
+    slots: Vec<*mut ZStr>,
+    /// Tags of keys met once.
+    once: Vec<u32>,
+    len: usize,
+    bytes: usize,
+}
+
+thread_local! {
+    static KEYS: RefCell<Keys> =
+        const { RefCell::new(Keys { slots: Vec::new(), once: Vec::new(), len: 0, bytes: 0 }) };
+}
+
+/// The process's string for a key, if it has or now makes one.
+pub(crate) fn find(key: &[u8]) -> Option<*mut ZStr> {
+    if key.len() < 2 || key.len() > LONGEST {
+        return None;
+    }
+    KEYS.with_borrow_mut(|keys| keys.find(key))
+}
+
+/// Bytes that the keys hold.
+pub fn bytes() -> usize {
+    KEYS.with_borrow(|keys| keys.bytes)
+}
+
+impl Keys {
+    #[expect(clippy::cast_possible_truncation, reason = "any bits of a hash will do")]
+    fn find(&mut self, key: &[u8]) -> Option<*mut ZStr> {
+        if self.slots.is_empty() {
+            self.slots = vec![std::ptr::null_mut(); SLOTS];
+            self.once = vec![0; ONCE];
+            self.bytes = SLOTS * size_of::<*mut ZStr>() + ONCE * size_of::<u32>();
+        }
+        let hash = hash(key);
+        let mixed = hash.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mut at = (mixed >> 40) as usize % SLOTS;
+        loop {
+            let text = *self.slots.get(at)?;
+            if text.is_null() {
+                break;
+            }
+            // SAFETY: the table's strings live as long as the process.
+            if unsafe { (*text).h == hash && bytes_of(text) == key } {
+                return Some(text);
+            }
+            at = (at + 1) % SLOTS;
+        }
+        let tag = mixed as u32;
+        let once = self.once.get_mut((mixed >> 32) as usize % ONCE)?;
+        if std::mem::replace(once, tag) != tag || self.len == MOST {
+            return None;
+        }
+        let mut memory = Forever::default();
+        let text = new_string(&mut memory, key.len(), hash);
+        // SAFETY: the string was made with room for the key.
+        unsafe { std::ptr::copy_nonoverlapping(key.as_ptr(), text_of(text), key.len()) };
+        self.bytes += memory.bytes;
+        self.len += 1;
+        *self.slots.get_mut(at)? = text;
+        Some(text)
+    }
+}

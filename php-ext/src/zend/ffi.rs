@@ -1,0 +1,56 @@
+//! What ext-php-rs's bindings leave out.
+
+use std::ffi::{c_char, c_int, c_uchar, c_void};
+
+use ext_php_rs::ffi as php;
+
+pub(crate) use php::{HashTable, zend_class_entry, zend_object};
+
+/// A zend value.
+pub(crate) type Zv = php::zval;
+/// A zend string.
+pub(crate) type ZStr = php::zend_string;
+
+/// Bits of a refcounted header's type information.
+pub(crate) const GC_NOT_COLLECTABLE: u32 = 1 << 4;
+pub(crate) const GC_IMMUTABLE: u32 = 1 << 6;
+pub(crate) const GC_PERSISTENT: u32 = 1 << 7;
+/// Bits of a table's flags.
+pub(crate) const HASH_PACKED: u32 = 1 << 2;
+pub(crate) const HASH_STATIC_KEYS: u32 = 1 << 4;
+/// The smallest table.
+pub(crate) const HT_MIN_SIZE: u32 = 8;
+/// The largest table.
+pub(crate) const HT_MAX_SIZE: usize = 0x4000_0000;
+/// The hash part of a packed array.
+pub(crate) const HT_MIN_MASK: u32 = u32::MAX - 1;
+/// Bytes of a string before its text.
+pub(crate) const ZSTR_HEADER: usize = std::mem::offset_of!(ZStr, val);
+
+#[repr(C)]
+pub(crate) struct SmartStr {
+    pub(crate) text: *mut ZStr,
+    pub(crate) capacity: usize,
+}
+
+unsafe extern "C" {
+    pub(crate) static mut zend_one_char_string: [*mut ZStr; 256];
+    pub(crate) static mut zend_empty_string: *mut ZStr;
+
+    pub(crate) fn zend_string_hash_func(text: *mut ZStr) -> u64;
+    pub(crate) fn zend_hash_func(text: *const c_char, len: usize) -> u64;
+    pub(crate) fn zend_clear_exception();
+    pub(crate) fn zend_is_unwind_exit(exception: *const zend_object) -> bool;
+
+    pub(crate) fn php_var_serialize_init() -> *mut c_void;
+    pub(crate) fn php_var_serialize(out: *mut SmartStr, value: *mut Zv, data: *mut *mut c_void);
+    pub(crate) fn php_var_serialize_destroy(data: *mut c_void);
+    pub(crate) fn php_var_unserialize_init() -> *mut c_void;
+    pub(crate) fn php_var_unserialize(
+        value: *mut Zv,
+        at: *mut *const c_uchar,
+        end: *const c_uchar,
+        data: *mut *mut c_void,
+    ) -> c_int;
+    pub(crate) fn php_var_unserialize_destroy(data: *mut c_void);
+}
