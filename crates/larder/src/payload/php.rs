@@ -3,8 +3,8 @@
 //! The extension does this when an object's class must be loaded or has changed: `unserialize()` then decides,
 //! and so behaves exactly as it always does (autoloading, missing classes, typed properties).
 
-use super::{PayloadError, Value};
 use super::value::Key;
+use super::{PayloadError, Value};
 
 /// The bytes that `unserialize()` reads as the value of this payload.
 ///
@@ -62,8 +62,10 @@ fn float(out: &mut Vec<u8>, number: f64) {
         out.extend_from_slice(b"d:NAN;");
     } else if number.is_infinite() {
         out.extend_from_slice(if number > 0.0 { b"d:INF;" } else { b"d:-INF;" });
-    } else {
+    } else if number == 0.0 || (1e-5..1e15).contains(&number.abs()) {
         // Rust prints the shortest digits that read back as the same float.
+        text(out, &format!("d:{number};"));
+    } else {
         text(out, &format!("d:{number:e};"));
     }
 }
