@@ -20,7 +20,7 @@ mod store;
 pub use backend::redis;
 pub use backend::{
     Applied, Backend, CacheId, CacheUsage, Change, Delta, Fetched, MAX_CACHE_NAME, MAX_CHANGES, Op, Outcome,
-    Position, Read,
+    Position, Read, open as open_backend,
 };
 pub use clock::Millis;
 pub use config::{Config, NAMES as CONFIG_NAMES, RedisAddress, Secret, Server};

@@ -23,12 +23,14 @@
 //! 7. **Unlogged caches** are outside of all this: no records, no incarnation. They survive a change of
 //!    identity, and nobody may keep their entries in memory.
 
+mod local;
 pub mod redis;
 
 use std::sync::Arc;
 
+use self::local::Local;
 use crate::clock::Millis;
-use crate::config::Config;
+use crate::config::{Config, Server};
 use crate::error::{Error, Result};
 
 /// The most changes that an answer lists; when more happened, it says `reset`.
@@ -248,9 +250,17 @@ pub trait Backend: Send + Sync {
     fn describe(&self) -> Result<Vec<(String, String)>>;
 }
 
-/// The backend that a configuration names. Does not touch it yet.
-pub(crate) fn open(config: &Config) -> Result<Arc<dyn Backend>> {
+/// The backend that a configuration names, a new handle at each call. Does not touch it yet.
+///
+/// # Errors
+/// [`ErrorKind::Config`](crate::ErrorKind::Config) if the configuration does not suit the backend.
+pub fn open(config: &Config) -> Result<Arc<dyn Backend>> {
     match config.server() {
-        _ => Err(Error::config("none")),
+        Server::Local { path, max_bytes } => Ok(Arc::new(Local::new(local::Settings {
+            path: path.clone(),
+            namespace: config.namespace(),
+            max_bytes: *max_bytes,
+        }))),
+        Server::Redis { .. } => Ok(Arc::new(redis::Redis::new(redis::Settings::of(config)?))),
     }
 }

@@ -1,0 +1,194 @@
+//! The directory: what it must be like, and the mark that says whose files are in it.
+//!
+//! `larder.mark` holds the version of the format, the identity of the running boot, and that of `data.mdb`.
+//! LMDB runs without syncing to disk, so after a crash of the operating system the file may be anything: a mark
+//! of another boot means that it is not looked at but removed. The identity of the file tells a copy that
+//! somebody restored from the file that all live processes write to.
+
+use std::fmt;
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use super::fault::{NAME, io_error};
+use crate::error::{Error, Result};
+
+const FORMAT: &str = "larder local 1";
+const MARK: &str = "larder.mark";
+const NEW_MARK: &str = "larder.mark.new";
+const LOCK: &str = "larder.lock";
+const DATA: &str = "data.mdb";
+const OWN_FILES: [&str; 5] = [MARK, NEW_MARK, LOCK, DATA, "lock.mdb"];
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
+/// Filesystems that several machines see: LMDB's locks and its map do not reach across.
+const NETWORK: [(u32, &str); 6] = [
+    (0x6969, "NFS"),
+    (0x517b, "SMB"),
+    (0xff53_4d42, "CIFS"),
+    (0xfe53_4d42, "SMB2"),
+    (0x00c3_6400, "Ceph"),
+    (0x5346_414f, "AFS"),
+];
+
+/// Which file: its device and inode.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct FileId(u64, u64);
+
+impl FileId {
+    pub(super) fn of(metadata: &fs::Metadata) -> Self {
+        Self(metadata.dev(), metadata.ino())
+    }
+}
+
+impl fmt::Display for FileId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.0, self.1)
+    }
+}
+
+/// A directory that may be used.
+pub(super) struct Directory {
+    path: PathBuf,
+}
+
+impl Directory {
+    /// Creates the directory if it is not there (its parents are not created) and checks it.
+    pub(super) fn prepare(path: &Path) -> Result<Self> {
+        let refuse = |reason: &str| Error::refused(NAME, format!("{}: {reason}", path.display()));
+        if !path.is_absolute() {
+            return Err(refuse("the path must be absolute"));
+        }
+        match DirBuilder::new().mode(0o700).create(path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(refuse(&error.to_string()));
+            }
+            _ => {}
+        }
+        let found = fs::symlink_metadata(path).map_err(|error| refuse(&error.to_string()))?;
+        if found.is_symlink() {
+            return Err(refuse("is a symbolic link; give the directory itself"));
+        }
+        if !found.is_dir() {
+            return Err(refuse("is not a directory"));
+        }
+        if found.uid() != rustix::process::geteuid().as_raw() {
+            return Err(refuse(&format!("belongs to user {}; run as that user", found.uid())));
+        }
+        if found.mode() & 0o002 != 0 {
+            return Err(refuse("is writable by everybody"));
+        }
+        let kind = rustix::fs::statfs(path).map_err(|errno| refuse(&errno.to_string()))?.f_type;
+        if let Some((_, name)) = NETWORK.iter().find(|(magic, _)| i64::from(*magic) == i64::from(kind)) {
+            return Err(refuse(&format!("is on a network filesystem ({name}); local: needs a local disk")));
+        }
+        let path = path.canonicalize().map_err(|error| refuse(&error.to_string()))?;
+        Ok(Self { path })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn lock_file(&self) -> PathBuf {
+        self.path.join(LOCK)
+    }
+
+    /// The data file that is there now.
+    pub(super) fn data(&self) -> Option<FileId> {
+        fs::symlink_metadata(self.path.join(DATA)).ok().map(|metadata| FileId::of(&metadata))
+    }
+
+    /// Makes sure, under the lock, that what is in the directory may be opened: removes files of another boot,
+    /// copies, and the data file `damaged`.
+    ///
+    /// # Errors
+    /// Foreign if there are files that Larder did not write, or those of another version.
+    pub(super) fn certify(&self, damaged: Option<FileId>) -> Result<()> {
+        let mark = match fs::read(self.path.join(MARK)) {
+            Ok(mark) => String::from_utf8_lossy(&mark).into_owned(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.refuse_foreign_files()?;
+                String::new()
+            }
+            Err(error) => return Err(self.refused(&error)),
+        };
+        let format = mark.lines().next().unwrap_or_default();
+        if !mark.is_empty() && format != FORMAT {
+            let reason = format!("'{}' says '{format}', this is '{FORMAT}'", self.path.join(MARK).display());
+            return Err(Error::foreign(NAME, reason));
+        }
+        let data = self.data();
+        if data.is_some() && data != damaged && mark == contents(&boot_id()?, data) {
+            return Ok(());
+        }
+        self.wipe()?;
+        self.write_mark(&contents(&boot_id()?, None))
+    }
+
+    /// Says, under the lock, that the data file that is there now was written in this boot, by Larder.
+    pub(super) fn sign(&self) -> Result<()> {
+        let mark = contents(&boot_id()?, self.data());
+        if fs::read(self.path.join(MARK)).is_ok_and(|written| written == mark.as_bytes()) {
+            return Ok(());
+        }
+        self.write_mark(&mark)
+    }
+
+    /// Removes the data. Processes that have it open go on with files without a name until their next call.
+    fn wipe(&self) -> Result<()> {
+        for name in [DATA, "lock.mdb"] {
+            match fs::remove_file(self.path.join(name)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(self.refused(&error)),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// A mark is there whole or not at all, whether the process is killed or the machine.
+    fn write_mark(&self, mark: &str) -> Result<()> {
+        let new = self.path.join(NEW_MARK);
+        let written = File::create(&new).and_then(|mut file| {
+            file.write_all(mark.as_bytes())?;
+            file.sync_all()?;
+            fs::rename(&new, self.path.join(MARK))
+        });
+        written.map_err(|error| self.refused(&error))
+    }
+
+    fn refuse_foreign_files(&self) -> Result<()> {
+        for file in fs::read_dir(&self.path).map_err(|error| self.refused(&error))? {
+            let name = file.map_err(|error| self.refused(&error))?.file_name();
+            // Without a mark, data is not ours either.
+            if name == DATA || !OWN_FILES.iter().any(|own| name == *own) {
+                let reason = format!("'{}' was not written by Larder", self.path.join(name).display());
+                return Err(Error::foreign(NAME, reason));
+            }
+        }
+        Ok(())
+    }
+
+    fn refused(&self, error: &io::Error) -> Error {
+        match error.kind() {
+            io::ErrorKind::NotFound => io_error(error),
+            _ => Error::refused(NAME, format!("{}: {error}", self.path.display())),
+        }
+    }
+}
+
+fn contents(boot_id: &str, data: Option<FileId>) -> String {
+    let data = data.map_or_else(|| "none".to_owned(), |data| data.to_string());
+    format!("{FORMAT}\nboot {boot_id}\ndata {data}\n")
+}
+
+fn boot_id() -> Result<String> {
+    let read = fs::read_to_string(BOOT_ID);
+    read.map(|id| id.trim().to_owned()).map_err(|error| Error::refused(NAME, format!("{BOOT_ID}: {error}")))
+}
+
+/// Whether an open file still has a name.
+pub(super) fn has_a_name(file: &File) -> bool {
+    file.metadata().is_ok_and(|metadata| metadata.nlink() > 0)
+}

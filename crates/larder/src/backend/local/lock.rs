@@ -1,0 +1,93 @@
+//! The lock that writers hold, across processes and with a bounded wait.
+//!
+//! LMDB has a lock of its own for writers, but no time-out on it: a writer stopped by a signal in the middle of
+//! a transaction would stop all others for as long. Taking this one first leaves LMDB's uncontended.
+//!
+//! It is a POSIX record lock: the kernel frees it when the process dies, and a child that was forked does not
+//! hold it, whatever descriptors it inherited.
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, TryLockError};
+use std::thread;
+use std::time::Duration;
+
+use rustix::fs::{FlockOperation, OFlags, fcntl_lock};
+use rustix::io::Errno;
+
+use super::fault::{NAME, io_error};
+use crate::clock;
+use crate::error::{Error, Result};
+
+/// How long a call waits for others: much longer than any transaction takes.
+pub(super) const WAIT: Duration = Duration::from_secs(5);
+
+/// The lock file, never removed.
+pub(super) struct WriteLock {
+    file: File,
+    /// The record lock is the process's: threads take turns.
+    turn: Mutex<()>,
+}
+
+/// The right to write, until dropped.
+pub(super) struct WriteGuard<'a> {
+    file: &'a File,
+    _turn: MutexGuard<'a, ()>,
+}
+
+impl WriteLock {
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let no_follow = OFlags::NOFOLLOW.bits().cast_signed();
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(no_follow);
+        let file = options.open(path).map_err(|error| io_error(&error))?;
+        Ok(Self { file, turn: Mutex::new(()) })
+    }
+
+    /// Waits for at most [`WAIT`].
+    pub(super) fn acquire(&self) -> Result<WriteGuard<'_>> {
+        let turn = wait_for(|| match self.turn.try_lock() {
+            Ok(turn) => Ok(Some(turn)),
+            Err(TryLockError::Poisoned(poisoned)) => Ok(Some(poisoned.into_inner())),
+            Err(TryLockError::WouldBlock) => Ok(None),
+        })?;
+        wait_for(|| match fcntl_lock(&self.file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Some(())),
+            Err(Errno::AGAIN | Errno::ACCESS | Errno::INTR) => Ok(None),
+            Err(errno) => Err(io_error(&errno.into())),
+        })?;
+        Ok(WriteGuard { file: &self.file, _turn: turn })
+    }
+}
+
+impl Drop for WriteGuard<'_> {
+    fn drop(&mut self) {
+        // Fails only for a descriptor that is no file.
+        let _ = fcntl_lock(self.file, FlockOperation::NonBlockingUnlock);
+    }
+}
+
+/// Asks again and again, at first at once, then with pauses of up to a millisecond, for at most [`WAIT`].
+pub(super) fn wait_for<T>(mut attempt: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+    let mut started = None;
+    let mut round = 0_u32;
+    loop {
+        if let Some(got) = attempt()? {
+            return Ok(got);
+        }
+        let now = clock::boottime();
+        if now.saturating_sub(*started.get_or_insert(now)) > WAIT {
+            return Err(Error::unavailable(
+                NAME,
+                format!("another has been writing for {} s", WAIT.as_secs()),
+            ));
+        }
+        if round < 10 {
+            thread::yield_now();
+        } else {
+            thread::sleep(Duration::from_micros(u64::from(round).min(100) * 10));
+        }
+        round += 1;
+    }
+}

@@ -1,0 +1,134 @@
+//! Room for new entries: purged ones, expired ones, then the oldest go.
+
+use heed::RwTxn;
+
+use super::environment::Open;
+use super::fault::Fault;
+use super::rows;
+use super::tables::{Counters, Row, Tables};
+use crate::clock::Millis;
+
+/// How much of its own clearing a write does: enough that clearing keeps pace with writing, little enough that
+/// no write takes noticeably longer.
+const PURGED_PER_WRITE: usize = 200;
+const EXPIRED_PER_WRITE: usize = 50;
+/// How many entries one transaction evicts.
+const EVICTED_AT_ONCE: usize = 100;
+
+/// The shares of the map, in percent: entries above the first are evicted until the second is left. The rest is
+/// for the tables' own pages, for pages that a reader still needs, and for those that a transaction frees,
+/// which only the next but one may use.
+const HIGH: u64 = 70;
+const LOW: u64 = 68;
+/// What one write may bring.
+const ONE_WRITE: u64 = 25;
+/// The log's share.
+const LOG: u64 = 5;
+
+/// The bounds that follow from the size of the map.
+#[derive(Clone, Copy)]
+pub(super) struct Bounds {
+    map: u64,
+}
+
+impl Bounds {
+    pub(super) fn new(map: u64) -> Self {
+        Self { map }
+    }
+
+    pub(super) fn fits(self, need: u64) -> bool {
+        need <= self.map / 100 * ONE_WRITE
+    }
+
+    pub(super) fn has_room(self, counters: &Counters, need: u64) -> bool {
+        counters.live + need <= self.map / 100 * HIGH
+    }
+
+    pub(super) fn log(self) -> u64 {
+        self.map / 100 * LOG
+    }
+}
+
+/// Evicts the oldest entries, in transactions of their own, until `need` fits. Each further `attempt` leaves
+/// less.
+pub(super) fn make(open: &Open, need: u64, attempt: u64) -> Result<(), Fault> {
+    let target = (open.bounds.map / 100 * (LOW * (4 - attempt.min(4)) / 4)).saturating_sub(need);
+    let mut at_once = EVICTED_AT_ONCE;
+    loop {
+        match evict(open, target, at_once) {
+            Ok(true) => {}
+            Ok(false) => return Ok(()),
+            // Even removing takes pages: fewer for fewer entries.
+            Err(Fault::Full(_)) if at_once > 1 => {
+                open.env.clear_stale_readers()?;
+                at_once = 1;
+            }
+            Err(fault) => return Err(fault),
+        }
+    }
+}
+
+/// One transaction; says whether there is more to do.
+fn evict(open: &Open, target: u64, at_once: usize) -> Result<bool, Fault> {
+    let tables = &open.tables;
+    let mut txn = open.env.write_txn()?;
+    let mut counters = tables.counters(&txn)?;
+    let mut evicted = 0;
+    while counters.live > target && evicted < at_once {
+        let Some((_, key)) = tables.ages.first(&txn)? else { break };
+        let key = key.to_vec();
+        if !rows::remove(tables, &mut txn, &mut counters, &key)? {
+            return Err(super::fault::damaged("an age without an entry"));
+        }
+        evicted += 1;
+    }
+    tables.put_counters(&mut txn, &counters)?;
+    txn.commit()?;
+    Ok(evicted > 0 && counters.live > target)
+}
+
+/// Removes some entries of purged caches and some that expired.
+pub(super) fn sweep(
+    tables: &Tables,
+    txn: &mut RwTxn<'_>,
+    counters: &mut Counters,
+    now: Millis,
+) -> Result<(), Fault> {
+    let dead = match tables.meta.prefix_iter(txn, b"d")?.next() {
+        Some(row) => row?.0.get(1..).map(<[u8]>::to_vec),
+        None => None,
+    };
+    if let Some(cache) = dead {
+        let keys = first_keys(tables.entries.prefix_iter(txn, &cache)?, PURGED_PER_WRITE)?;
+        for key in &keys {
+            rows::remove(tables, txn, counters, key)?;
+        }
+        if keys.len() < PURGED_PER_WRITE {
+            tables.meta.delete(txn, &[b"d", &cache[..]].concat())?;
+        }
+    }
+    let mut expired = Vec::new();
+    for row in tables.expiries.iter(txn)?.take(EXPIRED_PER_WRITE) {
+        let (expires, key) = row?;
+        // The rest of the key is the age.
+        let mut soonest = [0; 8];
+        for (to, from) in soonest.iter_mut().zip(Row(expires).take(8)?) {
+            *to = *from;
+        }
+        if u64::from_be_bytes(soonest) > now {
+            break;
+        }
+        expired.push(key.to_vec());
+    }
+    for key in &expired {
+        rows::remove(tables, txn, counters, key)?;
+    }
+    Ok(())
+}
+
+fn first_keys<'t>(
+    rows: impl Iterator<Item = heed::Result<(&'t [u8], &'t [u8])>>,
+    count: usize,
+) -> Result<Vec<Vec<u8>>, Fault> {
+    rows.take(count).map(|row| Ok(row?.0.to_vec())).collect()
+}

@@ -1,0 +1,239 @@
+//! The tables of the file and the bytes of their rows.
+//!
+//! | table | key | row |
+//! |---|---|---|
+//! | `meta` | `m` | [`Counters`] |
+//! | | `s` namespace | [`Space`] |
+//! | | `c` space, logged, name | the cache's number |
+//! | | `d` number | a purged cache whose entries were not all removed yet |
+//! | `entries` | cache, key | header and entry, see [`super::rows`] |
+//! | `parts` | age, index | pieces of a large entry |
+//! | `ages` | age | key in `entries`: oldest first |
+//! | `expiries` | time, age | key in `entries`: soonest first |
+//! | `log` | space, id | nonce and changes, see [`super::changes`] |
+//!
+//! Numbers in keys are big-endian, so that their order is that of the bytes.
+
+use heed::types::Bytes;
+use heed::{AnyTls, CommitOrAbort, Database, Env, RoTxn, RwTxn, WithoutTls};
+
+use super::fault::{Fault, damaged};
+use crate::backend::CacheId;
+use crate::error::Error;
+
+type Table = Database<'static, Bytes, Bytes>;
+
+/// How many tables there are.
+pub(super) const TABLES: u32 = 6;
+
+/// The tables.
+#[derive(Clone, Copy)]
+pub(super) struct Tables {
+    pub(super) meta: Table,
+    pub(super) entries: Table,
+    pub(super) parts: Table,
+    pub(super) ages: Table,
+    pub(super) expiries: Table,
+    pub(super) log: Table,
+}
+
+/// Numbers of the whole file.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Counters {
+    /// The age of the next entry: larger is younger.
+    pub(super) next_age: u64,
+    /// The number of the next cache or space.
+    pub(super) next_number: u64,
+    /// What the entries take, estimated.
+    pub(super) live: u64,
+}
+
+/// One namespace: its history.
+#[derive(Clone, Copy)]
+pub(super) struct Space {
+    pub(super) number: u64,
+    pub(super) incarnation: u128,
+    /// The oldest record of the log.
+    pub(super) first: u64,
+    /// The newest record of the log. There always is one.
+    pub(super) last: u64,
+    /// The nonce of the newest record.
+    pub(super) nonce: u128,
+    /// What the log takes.
+    pub(super) log_bytes: u64,
+}
+
+impl Tables {
+    /// Opens the tables, creating those that are missing.
+    pub(super) fn create(env: &Env<WithoutTls>) -> Result<Self, Fault> {
+        let txn = env.write_txn()?;
+        let made = env.create_databases_and_commit(txn, |opener, txn| {
+            let mut table = |name| opener.create_database::<Bytes, Bytes>(txn, Some(name));
+            let tables = (
+                table("meta")?,
+                table("entries")?,
+                table("parts")?,
+                table("ages")?,
+                table("expiries")?,
+                table("log")?,
+            );
+            Ok::<_, heed::Error>(CommitOrAbort::<_, ()>::Commit(tables))
+        })?;
+        let Some((meta, entries, parts, ages, expiries, log)) = made.commit() else {
+            return Err(damaged("tables"));
+        };
+        Ok(Self { meta, entries, parts, ages, expiries, log })
+    }
+
+    pub(super) fn counters(&self, txn: &RoTxn<'_, AnyTls>) -> Result<Counters, Fault> {
+        let Some(row) = self.meta.get(txn, b"m")? else { return Ok(Counters::default()) };
+        let mut row = Row(row);
+        Ok(Counters { next_age: row.u64()?, next_number: row.u64()?, live: row.u64()? })
+    }
+
+    pub(super) fn put_counters(&self, txn: &mut RwTxn<'_>, counters: &Counters) -> Result<(), Fault> {
+        let numbers = [counters.next_age, counters.next_number, counters.live];
+        Ok(self.meta.put(txn, b"m", numbers.map(u64::to_le_bytes).as_flattened())?)
+    }
+
+    pub(super) fn space(&self, txn: &RoTxn<'_, AnyTls>, namespace: &str) -> Result<Option<Space>, Fault> {
+        let Some(row) = self.meta.get(txn, &space_key(namespace))? else { return Ok(None) };
+        let mut row = Row(row);
+        Ok(Some(Space {
+            number: row.u64()?,
+            first: row.u64()?,
+            last: row.u64()?,
+            log_bytes: row.u64()?,
+            incarnation: row.u128()?,
+            nonce: row.u128()?,
+        }))
+    }
+
+    pub(super) fn put_space(&self, txn: &mut RwTxn<'_>, namespace: &str, space: &Space) -> Result<(), Fault> {
+        let numbers = [space.number, space.first, space.last, space.log_bytes].map(u64::to_le_bytes);
+        let marks = [space.incarnation, space.nonce].map(u128::to_le_bytes);
+        let row = [numbers.as_flattened(), marks.as_flattened()].concat();
+        Ok(self.meta.put(txn, &space_key(namespace), &row)?)
+    }
+
+    /// The number of a cache that was written to since its last purge.
+    pub(super) fn cache(
+        &self,
+        txn: &RoTxn<'_, AnyTls>,
+        space: &Space,
+        cache: &CacheId,
+    ) -> Result<Option<u64>, Fault> {
+        let row = self.meta.get(txn, &cache_key(space, cache))?;
+        row.map(|row| Row(row).u64()).transpose()
+    }
+
+    /// The number of a cache, a new one if it has none.
+    pub(super) fn cache_or_new(
+        &self,
+        txn: &mut RwTxn<'_>,
+        space: &Space,
+        cache: &CacheId,
+        counters: &mut Counters,
+    ) -> Result<u64, Fault> {
+        if let Some(number) = self.cache(txn, space, cache)? {
+            return Ok(number);
+        }
+        let number = counters.next_number;
+        counters.next_number += 1;
+        self.meta.put(txn, &cache_key(space, cache), &number.to_le_bytes())?;
+        Ok(number)
+    }
+
+    /// Takes a cache's number away: whoever asks for the cache finds it empty. Its entries are removed later.
+    pub(super) fn forget_cache(
+        &self,
+        txn: &mut RwTxn<'_>,
+        space: &Space,
+        cache: &CacheId,
+    ) -> Result<(), Fault> {
+        if let Some(number) = self.cache(txn, space, cache)? {
+            self.meta.delete(txn, &cache_key(space, cache))?;
+            self.meta.put(txn, &dead_key(number), b"")?;
+        }
+        Ok(())
+    }
+
+    /// All caches of a namespace that have a number.
+    pub(super) fn caches(
+        &self,
+        txn: &RoTxn<'_, AnyTls>,
+        space: &Space,
+    ) -> Result<Vec<(CacheId, u64)>, Fault> {
+        let prefix = [b"c", &space.number.to_be_bytes()[..]].concat();
+        let mut caches = Vec::new();
+        for row in self.meta.prefix_iter(txn, &prefix)? {
+            let (key, row) = row?;
+            let (logged, name) =
+                key.get(prefix.len()..).and_then(<[u8]>::split_first).ok_or_else(|| damaged("cache"))?;
+            let name = std::str::from_utf8(name).map_err(|_| damaged("cache name"))?;
+            caches.push((CacheId::new(name, *logged == 1)?, Row(row).u64()?));
+        }
+        Ok(caches)
+    }
+}
+
+/// A namespace of any length as a key.
+fn space_key(namespace: &str) -> Vec<u8> {
+    let bytes = namespace.as_bytes();
+    if bytes.len() <= 400 {
+        [b"s=", bytes].concat()
+    } else {
+        [&b"s#"[..], blake3::hash(bytes).as_bytes()].concat()
+    }
+}
+
+fn cache_key(space: &Space, cache: &CacheId) -> Vec<u8> {
+    let logged = [u8::from(cache.logged())];
+    [b"c", &space.number.to_be_bytes()[..], &logged, cache.name().as_bytes()].concat()
+}
+
+fn dead_key(number: u64) -> [u8; 9] {
+    let mut key = [b'd'; 9];
+    for (to, from) in key.iter_mut().skip(1).zip(number.to_be_bytes()) {
+        *to = from;
+    }
+    key
+}
+
+/// Reads a row from its front.
+pub(super) struct Row<'a>(pub(super) &'a [u8]);
+
+impl<'a> Row<'a> {
+    pub(super) fn take(&mut self, len: usize) -> Result<&'a [u8], Fault> {
+        let (taken, rest) = self.0.split_at_checked(len).ok_or_else(|| damaged("too short"))?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], Fault> {
+        self.take(N)?.try_into().map_err(|_| damaged("too short"))
+    }
+
+    pub(super) fn u8(&mut self) -> Result<u8, Fault> {
+        Ok(u8::from_le_bytes(self.array()?))
+    }
+
+    pub(super) fn u32(&mut self) -> Result<u32, Fault> {
+        Ok(u32::from_le_bytes(self.array()?))
+    }
+
+    pub(super) fn u64(&mut self) -> Result<u64, Fault> {
+        Ok(u64::from_le_bytes(self.array()?))
+    }
+
+    pub(super) fn u128(&mut self) -> Result<u128, Fault> {
+        Ok(u128::from_le_bytes(self.array()?))
+    }
+}
+
+/// A random number that no other record will have.
+pub(super) fn nonce() -> Result<u128, Fault> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|error| Error::unavailable(super::fault::NAME, error))?;
+    Ok(u128::from_le_bytes(bytes))
+}

@@ -1,0 +1,192 @@
+//! `apply` and `reset`: everything that changes the file, under the write lock.
+
+use heed::RwTxn;
+
+use super::changes::{self, Record};
+use super::environment::Open;
+use super::fault::{Fault, NAME};
+use super::tables::{Counters, Space};
+use super::{room, rows};
+use crate::backend::{Applied, CacheId, Change, Op, Outcome, Position};
+use crate::clock;
+use crate::error::Error;
+
+/// How often to evict more and try again before the file is given up.
+const ATTEMPTS: u64 = 5;
+
+/// One call of `apply`.
+pub(super) struct Write<'a> {
+    pub(super) namespace: &'a str,
+    pub(super) since: Option<Position>,
+    pub(super) ops: &'a [Op<'a>],
+}
+
+/// What became of a write.
+pub(super) enum Written {
+    Applied(Applied),
+    /// The entries do not fit; what they would have replaced was removed.
+    TooLarge,
+}
+
+impl Write<'_> {
+    /// Applies the operations, evicting as need be.
+    pub(super) fn run(&self, open: &Open) -> Result<Written, Fault> {
+        let _guard = open.lock.acquire()?;
+        open.still_named()?;
+        let need = self.ops.iter().map(need).sum();
+        let fits = open.bounds.fits(need);
+        let need = if fits { need } else { 0 };
+        let mut full = String::new();
+        for attempt in 0..ATTEMPTS {
+            match self.transact(open, need, fits) {
+                Ok(applied) => {
+                    open.still_named()?;
+                    return Ok(if fits { Written::Applied(applied) } else { Written::TooLarge });
+                }
+                Err(Fault::Full(reason)) => {
+                    full = reason;
+                    open.env.clear_stale_readers()?;
+                    room::make(open, need, attempt)?;
+                }
+                Err(fault) => return Err(fault),
+            }
+        }
+        Err(Fault::Full(full))
+    }
+
+    /// One transaction: changes since, guards, operations, record. Without `storing`, sets only remove.
+    fn transact(&self, open: &Open, need: u64, storing: bool) -> Result<Applied, Fault> {
+        let tables = &open.tables;
+        let mut txn = open.env.write_txn()?;
+        let mut counters = tables.counters(&txn)?;
+        if !open.bounds.has_room(&counters, need) {
+            return Err(Fault::Full("no room".to_owned()));
+        }
+        let mut space = self.space(open, &mut txn, &mut counters)?;
+        let mut delta = changes::since(tables, &txn, &space, self.since)?;
+        let mut guards = Guards { at: None, changes: None };
+        let mut record = Record::default();
+        let mut outcomes = Vec::with_capacity(self.ops.len());
+        for op in self.ops {
+            outcomes.push(match *op {
+                Op::Set { cache, key, guard: Some(guard), .. }
+                    if cache.logged() && !guards.hold(open, &txn, &space, guard, cache, key)? =>
+                {
+                    Outcome::Dropped
+                }
+                Op::Set { cache, key, entry, expires, .. } if storing => {
+                    let number = tables.cache_or_new(&mut txn, &space, cache, &mut counters)?;
+                    rows::put(tables, &mut txn, &mut counters, (number, key), (entry, expires))?;
+                    record.key(cache, key);
+                    Outcome::Stored
+                }
+                Op::Set { cache, key, .. } | Op::Delete { cache, key } => {
+                    let number = tables.cache(&txn, &space, cache)?;
+                    let existed = match number {
+                        Some(number) => {
+                            rows::remove(tables, &mut txn, &mut counters, &rows::entry_key(number, key))?
+                        }
+                        None => false,
+                    };
+                    record.key(cache, key);
+                    Outcome::Deleted { existed }
+                }
+                Op::Purge { cache } => {
+                    tables.forget_cache(&mut txn, &space, cache)?;
+                    record.cache(cache);
+                    Outcome::Purged
+                }
+            });
+        }
+        if !record.is_empty() {
+            changes::append(tables, &mut txn, &mut space, &record, open.bounds.log())?;
+            delta.position = changes::position(&space);
+        }
+        room::sweep(tables, &mut txn, &mut counters, clock::wall_clock())?;
+        tables.put_space(&mut txn, self.namespace, &space)?;
+        tables.put_counters(&mut txn, &counters)?;
+        txn.commit()?;
+        Ok(Applied { delta, outcomes })
+    }
+
+    fn space(&self, open: &Open, txn: &mut RwTxn<'_>, counters: &mut Counters) -> Result<Space, Fault> {
+        if let Some(space) = open.tables.space(txn, self.namespace)? {
+            return Ok(space);
+        }
+        let number = counters.next_number;
+        counters.next_number += 1;
+        changes::begin(&open.tables, txn, number, 0)
+    }
+}
+
+/// What an operation may add to the file.
+fn need(op: &Op<'_>) -> u64 {
+    match op {
+        Op::Set { key, entry, .. } => rows::footprint(key.len(), entry.len()),
+        Op::Delete { .. } | Op::Purge { .. } => 0,
+    }
+}
+
+/// The changes since the position of the last guard: the sets of a batch mostly share one.
+struct Guards {
+    at: Option<Position>,
+    changes: Option<Vec<Change>>,
+}
+
+impl Guards {
+    /// Whether neither the key nor its cache changed since.
+    fn hold(
+        &mut self,
+        open: &Open,
+        txn: &RwTxn<'_>,
+        space: &Space,
+        guard: Position,
+        cache: &CacheId,
+        key: &[u8],
+    ) -> Result<bool, Fault> {
+        if self.at != Some(guard) {
+            let delta = changes::since(&open.tables, txn, space, Some(guard))?;
+            self.changes = (!delta.reset).then_some(delta.changes);
+            self.at = Some(guard);
+        }
+        Ok(self.changes.as_ref().is_some_and(|changes| {
+            !changes.iter().any(|change| match change {
+                Change::Key { cache: changed, key: k } => **changed == *cache.name() && **k == *key,
+                Change::Cache { cache: changed } => **changed == *cache.name(),
+            })
+        }))
+    }
+}
+
+/// Empties a namespace under a new incarnation.
+pub(super) fn reset(open: &Open, namespace: &str) -> Result<(), Fault> {
+    let _guard = open.lock.acquire()?;
+    open.still_named()?;
+    let tables = &open.tables;
+    let mut txn = open.env.write_txn()?;
+    let mut counters = tables.counters(&txn)?;
+    let old = tables.space(&txn, namespace)?;
+    let space = if let Some(old) = old {
+        for (cache, _) in tables.caches(&txn, &old)? {
+            tables.forget_cache(&mut txn, &old, &cache)?;
+        }
+        changes::forget(tables, &mut txn, &old)?;
+        changes::begin(tables, &mut txn, old.number, old.last)?
+    } else {
+        counters.next_number += 1;
+        changes::begin(tables, &mut txn, counters.next_number - 1, 0)?
+    };
+    room::sweep(tables, &mut txn, &mut counters, clock::wall_clock())?;
+    tables.put_space(&mut txn, namespace, &space)?;
+    tables.put_counters(&mut txn, &counters)?;
+    txn.commit()?;
+    open.still_named()
+}
+
+/// The answer for entries that do not fit.
+pub(super) fn too_large() -> Error {
+    Error::refused(
+        NAME,
+        "the entry is too large for the directory's size; what it would have replaced was removed",
+    )
+}

@@ -1,0 +1,36 @@
+//! The conformance suite on `local:`.
+
+use std::process::Command;
+use std::sync::Arc;
+
+use larder::{Backend, Config};
+use larder_testkit::conformance::Fixture;
+use tempfile::TempDir;
+
+struct LocalFixture {
+    directory: TempDir,
+}
+
+impl LocalFixture {
+    fn new() -> Self {
+        Self { directory: TempDir::new().unwrap() }
+    }
+
+    fn url(&self) -> String {
+        format!("local:{}/store?size=256M", self.directory.path().display())
+    }
+}
+
+impl Fixture for LocalFixture {
+    fn open(&self) -> Arc<dyn Backend> {
+        larder::open_backend(&Config::from_url(&self.url()).unwrap()).unwrap()
+    }
+
+    fn peer(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_local_peer"));
+        command.arg(self.url());
+        command
+    }
+}
+
+larder_testkit::conformance_suite!(LocalFixture::new());
