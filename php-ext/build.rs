@@ -12,7 +12,9 @@ fn main() {
     let answer = Command::new(&php)
         .args(["-n", "-r", "echo PHP_VERSION_ID, ' ', PHP_ZTS, ' ', PHP_INT_SIZE;"])
         .output()
-        .unwrap_or_else(|error| fail(&format!("cannot run `{php}`: {error}. Install PHP, or name it in $PHP")));
+        .unwrap_or_else(|error| {
+            fail(&format!("cannot run `{php}`: {error}. Install PHP, or name it in $PHP"))
+        });
     let answer = String::from_utf8_lossy(&answer.stdout).into_owned();
     let mut numbers = answer.split(' ').map(|number| number.trim().parse::<u32>().unwrap_or(0));
     let (version, thread_safe, int_size) =
@@ -21,7 +23,9 @@ fn main() {
         fail(&format!("Larder needs PHP 8.1 or newer; `{php}` answers {answer:?}"));
     }
     if thread_safe != 0 {
-        fail("Larder does not support a thread-safe (ZTS) PHP: its decoded values belong to a process. Use an NTS build.");
+        fail(
+            "Larder does not support a thread-safe (ZTS) PHP: its decoded values belong to a process. Use an NTS build.",
+        );
     }
     if int_size != 8 {
         fail("Larder needs a 64-bit PHP.");

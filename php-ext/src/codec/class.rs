@@ -27,7 +27,10 @@ fn is_std_class(class: *const zend_class_entry) -> bool {
 
 fn has_method(class: *const zend_class_entry, name: &str) -> bool {
     // SAFETY: the class is live; the name is lower case as the table's keys are.
-    unsafe { !php::zend_hash_str_find(&raw const (*class).function_table, name.as_ptr().cast(), name.len()).is_null() }
+    unsafe {
+        !php::zend_hash_str_find(&raw const (*class).function_table, name.as_ptr().cast(), name.len())
+            .is_null()
+    }
 }
 
 /// True when `serialize()` would write nothing of the class but its properties as they are, and `unserialize()`

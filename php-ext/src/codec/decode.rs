@@ -123,7 +123,11 @@ impl<'p, M: Memory> Builder<'_, 'p, M> {
             }
             Token::Ext(..) => return Err(Stop::Broken),
             Token::Array(0) | Token::Map(0) => {
-                put(out, php::zend_value { arr: (&raw const php::zend_empty_array).cast_mut() }, php::IS_ARRAY);
+                put(
+                    out,
+                    php::zend_value { arr: (&raw const php::zend_empty_array).cast_mut() },
+                    php::IS_ARRAY,
+                );
             }
             Token::Array(_) | Token::Map(_) if depth >= MAX_DEPTH => return Err(Stop::Broken),
             Token::Array(len) => match self.reader.array_head()? {

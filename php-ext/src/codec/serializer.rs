@@ -8,11 +8,11 @@ use larder::payload::{EXT_PHP, write};
 
 use super::Error;
 use super::tables::Seen;
+use crate::zend::Zv;
 use crate::zend::ffi::{self, SmartStr};
 use crate::zend::guard::{Stopped, guarded};
 use crate::zend::memory::{bytes_of, put};
 use crate::zend::table::Entries;
-use crate::zend::Zv;
 
 /// How deep `unserialize()` follows by default; what is deeper could be written and not read.
 const MAX_SERIALIZE_DEPTH: u32 = 4096;
@@ -74,9 +74,8 @@ fn check_depth(value: *const Zv, depth: u32, seen: &mut Seen) -> Result<(), Erro
     unsafe {
         match u32::from((*value).u1.v.type_) {
             php::IS_ARRAY | php::IS_OBJECT if depth >= MAX_SERIALIZE_DEPTH => Err(Error::TooDeep),
-            php::IS_ARRAY => {
-                Entries::new((*value).value.arr).try_for_each(|(item, _, _)| check_depth(item, depth + 1, seen))
-            }
+            php::IS_ARRAY => Entries::new((*value).value.arr)
+                .try_for_each(|(item, _, _)| check_depth(item, depth + 1, seen)),
             php::IS_REFERENCE if seen.again((*value).value.ref_.cast()) => Ok(()),
             php::IS_REFERENCE => check_depth(&raw const (*(*value).value.ref_).val, depth, seen),
             php::IS_OBJECT if seen.again((*value).value.obj.cast()) => Ok(()),

@@ -150,7 +150,11 @@ impl Shapes {
 
     /// The index of a list that was defined.
     #[inline]
-    pub(super) fn find(&mut self, list: KeyList, keys: impl Iterator<Item = *mut ZStr> + Clone) -> Option<u32> {
+    pub(super) fn find(
+        &mut self,
+        list: KeyList,
+        keys: impl Iterator<Item = *mut ZStr> + Clone,
+    ) -> Option<u32> {
         let (known, all) = (&self.known, &self.keys);
         let found = self.index.find(list.hash, |at| {
             known.get(at as usize).is_some_and(|other| {
@@ -198,4 +202,3 @@ impl Seen {
         }
     }
 }
-

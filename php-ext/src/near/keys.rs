@@ -6,9 +6,9 @@
 
 use std::cell::RefCell;
 
+use super::arena::Forever;
 use crate::zend::ZStr;
 use crate::zend::memory::{bytes_of, hash, new_string, text_of};
-use super::arena::Forever;
 
 /// The longest key that is kept.
 const LONGEST: usize = 64;

@@ -111,13 +111,20 @@ impl Build {
         put(out, php::zend_value { obj: object }, php::IS_OBJECT_EX);
         // SAFETY: the arena keeps the slots; each holds a node of the same arena.
         unsafe {
-            let slots = std::slice::from_raw_parts(if node.count == 0 { std::ptr::NonNull::dangling().as_ptr() } else { node.slots }, node.count);
+            let slots = std::slice::from_raw_parts(
+                if node.count == 0 { std::ptr::NonNull::dangling().as_ptr() } else { node.slots },
+                node.count,
+            );
             for (done, at) in slots.iter().enumerate() {
                 let slot = class::slots(object).add(*at as usize);
                 let inner = &*(*slot).value.ptr.cast::<Node>();
                 if let Err(foreign) = self.value(inner, slot) {
                     for rest in slots.iter().skip(done) {
-                        put(class::slots(object).add(*rest as usize), php::zend_value { lval: 0 }, php::IS_NULL);
+                        put(
+                            class::slots(object).add(*rest as usize),
+                            php::zend_value { lval: 0 },
+                            php::IS_NULL,
+                        );
                     }
                     php::zval_ptr_dtor(out);
                     put(out, php::zend_value { lval: 0 }, php::IS_NULL);

@@ -75,7 +75,10 @@ pub(crate) fn string<M: Memory>(memory: &mut M, bytes: &[u8], out: *mut Zv) -> *
         // SAFETY: the engine's tables of short strings live as long as the process.
         [] => (unsafe { zend_empty_string }, php::IS_INTERNED_STRING_EX),
         // SAFETY: as above.
-        [byte] => (unsafe { *(&raw const zend_one_char_string).cast::<*mut ZStr>().add(byte.into()) }, php::IS_INTERNED_STRING_EX),
+        [byte] => (
+            unsafe { *(&raw const zend_one_char_string).cast::<*mut ZStr>().add(byte.into()) },
+            php::IS_INTERNED_STRING_EX,
+        ),
         _ => {
             let hash = if M::HASHED { hash(bytes) } else { 0 };
             let text = new_string(memory, bytes.len(), hash);

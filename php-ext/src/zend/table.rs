@@ -65,7 +65,14 @@ fn hash_bytes(mask: u32) -> usize {
     mask.wrapping_neg() as usize * HASH_WORD
 }
 
-fn new_table<M: Memory>(memory: &mut M, len: usize, mask: u32, size: u32, slot: usize, flags: u32) -> *mut HashTable {
+fn new_table<M: Memory>(
+    memory: &mut M,
+    len: usize,
+    mask: u32,
+    size: u32,
+    slot: usize,
+    flags: u32,
+) -> *mut HashTable {
     let table = memory.alloc(size_of::<HashTable>()).cast::<HashTable>();
     let slots = if M::TRIMMED { len } else { size as usize };
     let hash = hash_bytes(mask);
@@ -87,7 +94,14 @@ fn new_table<M: Memory>(memory: &mut M, len: usize, mask: u32, size: u32, slot: 
 
 /// An empty packed table with room for `len` elements.
 pub(crate) fn new_packed<M: Memory>(memory: &mut M, len: usize) -> *mut HashTable {
-    let table = new_table(memory, len, HT_MIN_MASK, size_for(len), size_of::<PackedSlot>(), HASH_PACKED | HASH_STATIC_KEYS);
+    let table = new_table(
+        memory,
+        len,
+        HT_MIN_MASK,
+        size_for(len),
+        size_of::<PackedSlot>(),
+        HASH_PACKED | HASH_STATIC_KEYS,
+    );
     // SAFETY: the hash part of a packed table is two words.
     unsafe { data(table).cast::<u32>().sub(2).cast::<[u32; 2]>().write([u32::MAX; 2]) };
     table
@@ -197,7 +211,14 @@ pub(crate) fn instance<M: Memory>(memory: &mut M, template: *const HashTable) ->
     unsafe {
         let len = (*template).nNumUsed as usize;
         let (mask, size) = ((*template).nTableMask, (*template).nTableSize);
-        let table = new_table(memory, len, mask, size, size_of::<Bucket>(), (*template).u.flags & (HASH_STATIC_KEYS | HASH_PACKED));
+        let table = new_table(
+            memory,
+            len,
+            mask,
+            size,
+            size_of::<Bucket>(),
+            (*template).u.flags & (HASH_STATIC_KEYS | HASH_PACKED),
+        );
         let bytes = hash_bytes(mask) + len * size_of::<Bucket>();
         let from = data(template).cast::<u8>().sub(hash_bytes(mask));
         std::ptr::copy_nonoverlapping(from, data(table).cast::<u8>().sub(hash_bytes(mask)), bytes);
@@ -310,11 +331,16 @@ pub(crate) fn copy<M: Memory>(memory: &mut M, from: *const HashTable) -> *mut Ha
     // SAFETY: the source is a finished table; its used slots and hash part are copied to a block of at least that size.
     unsafe {
         let len = (*from).nNumUsed as usize;
-        let (mask, size, flags) = ((*from).nTableMask, (*from).nTableSize, (*from).u.flags & (HASH_PACKED | HASH_STATIC_KEYS));
+        let (mask, size, flags) =
+            ((*from).nTableMask, (*from).nTableSize, (*from).u.flags & (HASH_PACKED | HASH_STATIC_KEYS));
         let slot = if is_packed(from) { size_of::<PackedSlot>() } else { size_of::<Bucket>() };
         let table = new_table(memory, len, mask, size, slot, flags);
         let hash = hash_bytes(mask);
-        std::ptr::copy_nonoverlapping(data(from).cast::<u8>().sub(hash), data(table).cast::<u8>().sub(hash), hash + len * slot);
+        std::ptr::copy_nonoverlapping(
+            data(from).cast::<u8>().sub(hash),
+            data(table).cast::<u8>().sub(hash),
+            hash + len * slot,
+        );
         (*table).nNumUsed = (*from).nNumUsed;
         (*table).nNumOfElements = (*from).nNumOfElements;
         (*table).nNextFreeElement = (*from).nNextFreeElement;

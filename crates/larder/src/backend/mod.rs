@@ -255,12 +255,15 @@ pub trait Backend: Send + Sync {
 /// # Errors
 /// [`ErrorKind::Config`](crate::ErrorKind::Config) if the configuration does not suit the backend.
 pub fn open(config: &Config) -> Result<Arc<dyn Backend>> {
+    if let Some(settings) = redis::Settings::of(config) {
+        return Ok(Arc::new(redis::Redis::new(settings)));
+    }
     match config.server() {
         Server::Local { path, max_bytes } => Ok(Arc::new(Local::new(local::Settings {
             path: path.clone(),
             namespace: config.namespace(),
             max_bytes: *max_bytes,
         }))),
-        Server::Redis { .. } => Ok(Arc::new(redis::Redis::new(redis::Settings::of(config)?))),
+        Server::Redis { .. } => Err(Error::config("option 'server': no backend for it")),
     }
 }

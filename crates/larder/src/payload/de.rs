@@ -94,7 +94,9 @@ impl<'de> Deserializer<'de> for ValueDeserializer {
                 let mut entries = entries.into_iter();
                 match (entries.next(), entries.next()) {
                     (Some((name, value)), None) => visitor.visit_enum(Variant(name, Some(value))),
-                    _ => Err(serde::de::Error::custom("expected the name of a variant or one variant with its value")),
+                    _ => Err(serde::de::Error::custom(
+                        "expected the name of a variant or one variant with its value",
+                    )),
                 }
             }
             value => Self(value).any(visitor, false),
@@ -155,7 +157,10 @@ struct Seq(Entries);
 impl<'de> SeqAccess<'de> for Seq {
     type Error = PayloadError;
 
-    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, PayloadError> {
+    fn next_element_seed<T: DeserializeSeed<'de>>(
+        &mut self,
+        seed: T,
+    ) -> Result<Option<T::Value>, PayloadError> {
         self.0.next().map(|(_, value)| seed.deserialize(ValueDeserializer(value))).transpose()
     }
 }
@@ -188,7 +193,10 @@ impl<'de> MapAccess<'de> for Map {
     }
 
     fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, PayloadError> {
-        let value = self.value.take().ok_or_else(|| <PayloadError as serde::de::Error>::custom("a value without a key"))?;
+        let value = self
+            .value
+            .take()
+            .ok_or_else(|| <PayloadError as serde::de::Error>::custom("a value without a key"))?;
         seed.deserialize(ValueDeserializer(value))
     }
 }
@@ -199,7 +207,10 @@ impl<'de> EnumAccess<'de> for Variant {
     type Error = PayloadError;
     type Variant = VariantValue;
 
-    fn variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<(T::Value, VariantValue), PayloadError> {
+    fn variant_seed<T: DeserializeSeed<'de>>(
+        self,
+        seed: T,
+    ) -> Result<(T::Value, VariantValue), PayloadError> {
         Ok((seed.deserialize(KeyDeserializer(self.0))?, VariantValue(self.1)))
     }
 }
@@ -291,7 +302,9 @@ impl<'de> Visitor<'de> for ValueVisitor {
         let mut class = None;
         while let Some(key) = map.next_key::<Key>()? {
             match (key, map.next_value()?) {
-                (Key::Str(name), Value::Str(text)) if entries.is_empty() && &*name == CLASS => class = Some(text),
+                (Key::Str(name), Value::Str(text)) if entries.is_empty() && &*name == CLASS => {
+                    class = Some(text)
+                }
                 entry => entries.push(entry),
             }
         }

@@ -15,7 +15,8 @@ impl Value {
     ///
     /// Nesting deeper than [`MAX_DEPTH`], a string beyond 4 GiB, [`Value::Php`] below the top, a map that names a key twice.
     pub fn encode(&self) -> Result<Vec<u8>, PayloadError> {
-        let mut encoder = Encoder { out: Vec::new(), strings: HashMap::new(), shapes: HashMap::new(), defined: 0 };
+        let mut encoder =
+            Encoder { out: Vec::new(), strings: HashMap::new(), shapes: HashMap::new(), defined: 0 };
         if let Self::Php(bytes) = self {
             check_len(bytes.len())?;
             write::ext(&mut encoder.out, EXT_PHP, bytes);
@@ -53,7 +54,9 @@ impl<'v> Encoder<'v> {
                 write::bin(&mut self.out, bytes);
             }
             Value::Bytes(bytes) => self.string(bytes)?,
-            Value::Array(_) | Value::Object { .. } if depth >= MAX_DEPTH => return Err(PayloadError::too_deep()),
+            Value::Array(_) | Value::Object { .. } if depth >= MAX_DEPTH => {
+                return Err(PayloadError::too_deep());
+            }
             Value::Array(entries) if is_list(entries) => {
                 check_len(entries.len())?;
                 write::array(&mut self.out, entries.len());

@@ -41,10 +41,13 @@ fn entries(out: &mut Vec<u8>, items: &[(Key, Value)]) {
     for (key, item) in items {
         match key.as_bytes() {
             Some(name) => bytes(out, name),
-            None => value(out, &match key {
-                Key::Int(number) => Value::Int(*number),
-                _ => Value::Null,
-            }),
+            None => value(
+                out,
+                &match key {
+                    Key::Int(number) => Value::Int(*number),
+                    _ => Value::Null,
+                },
+            ),
         }
         value(out, item);
     }

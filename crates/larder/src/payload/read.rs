@@ -96,9 +96,7 @@ impl<'a> Reader<'a> {
             Marker::U8 => Token::Int(u8::from_be_bytes(self.take()?).into()),
             Marker::U16 => Token::Int(u16::from_be_bytes(self.take()?).into()),
             Marker::U32 => Token::Int(u32::from_be_bytes(self.take()?).into()),
-            Marker::U64 => {
-                Token::Int(u64::from_be_bytes(self.take()?).try_into().map_err(|_| Broken)?)
-            }
+            Marker::U64 => Token::Int(u64::from_be_bytes(self.take()?).try_into().map_err(|_| Broken)?),
             Marker::I8 => Token::Int(i8::from_be_bytes(self.take()?).into()),
             Marker::I16 => Token::Int(i16::from_be_bytes(self.take()?).into()),
             Marker::I32 => Token::Int(i32::from_be_bytes(self.take()?).into()),

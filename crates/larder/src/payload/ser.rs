@@ -5,8 +5,8 @@ use serde::ser::{
     SerializeTupleStruct, SerializeTupleVariant, Serializer,
 };
 
-use super::{Key, MAX_DEPTH, PayloadError, Value};
 use super::value::is_list;
+use super::{Key, MAX_DEPTH, PayloadError, Value};
 
 /// Names under which a [`Value`] passes through serde without losing its class.
 pub(super) const OBJECT: &str = "$larder::Object";
@@ -28,7 +28,11 @@ struct ToValue {
 
 impl ToValue {
     fn inside(self) -> Res<Self> {
-        if self.depth >= MAX_DEPTH { Err(PayloadError::too_deep()) } else { Ok(Self { depth: self.depth + 1 }) }
+        if self.depth >= MAX_DEPTH {
+            Err(PayloadError::too_deep())
+        } else {
+            Ok(Self { depth: self.depth + 1 })
+        }
     }
 
     fn entries(self) -> Res<Entries> {
@@ -156,7 +160,13 @@ impl Serializer for ToValue {
     fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Res<Entries> {
         self.entries()
     }
-    fn serialize_tuple_variant(self, _: &'static str, _: u32, variant: &'static str, _: usize) -> Res<Entries> {
+    fn serialize_tuple_variant(
+        self,
+        _: &'static str,
+        _: u32,
+        variant: &'static str,
+        _: usize,
+    ) -> Res<Entries> {
         self.variant(variant)
     }
     fn serialize_map(self, _: Option<usize>) -> Res<Entries> {
@@ -165,7 +175,13 @@ impl Serializer for ToValue {
     fn serialize_struct(self, _: &'static str, _: usize) -> Res<Entries> {
         self.entries()
     }
-    fn serialize_struct_variant(self, _: &'static str, _: u32, variant: &'static str, _: usize) -> Res<Entries> {
+    fn serialize_struct_variant(
+        self,
+        _: &'static str,
+        _: u32,
+        variant: &'static str,
+        _: usize,
+    ) -> Res<Entries> {
         self.variant(variant)
     }
 }
@@ -250,7 +266,10 @@ impl SerializeMap for Entries {
     }
 
     fn serialize_value<T: Serialize + ?Sized>(&mut self, v: &T) -> Res<()> {
-        let key = self.key.take().ok_or_else(|| <PayloadError as serde::ser::Error>::custom("a value without a key"))?;
+        let key = self
+            .key
+            .take()
+            .ok_or_else(|| <PayloadError as serde::ser::Error>::custom("a value without a key"))?;
         self.entries.push((key, v.serialize(self.inside)?));
         Ok(())
     }
@@ -275,7 +294,9 @@ impl Serialize for Value {
                 serializer.collect_seq(entries.iter().map(|(_, value)| value))
             }
             Self::Array(entries) => serializer.collect_map(entries.iter().map(|(key, value)| (key, value))),
-            Self::Object { class, props } => serializer.serialize_newtype_struct(OBJECT, &Object(class, props)),
+            Self::Object { class, props } => {
+                serializer.serialize_newtype_struct(OBJECT, &Object(class, props))
+            }
             Self::Php(bytes) => serializer.serialize_newtype_struct(PHP, &Raw(bytes)),
         }
     }

@@ -35,8 +35,18 @@ fn a_list_of_records_names_its_columns_and_strings_once() {
 
 #[test]
 fn objects_and_keyed_lists_of_records_are_read_into_structs() {
-    let props = |id| vec![(Key::from("id"), Value::Int(id)), (Key::from("name"), Value::from("x")), (Key::from("parent"), Value::Null)];
-    let list = Value::Array((7..9).map(|id| (Key::Int(id), Value::Object { class: "stdClass".into(), props: props(id) })).collect());
+    let props = |id| {
+        vec![
+            (Key::from("id"), Value::Int(id)),
+            (Key::from("name"), Value::from("x")),
+            (Key::from("parent"), Value::Null),
+        ]
+    };
+    let list = Value::Array(
+        (7..9)
+            .map(|id| (Key::Int(id), Value::Object { class: "stdClass".into(), props: props(id) }))
+            .collect(),
+    );
     let payload = list.encode().unwrap();
     assert_eq!(Value::decode(&payload).unwrap(), list);
     let rows: Vec<Row> = from_payload(&payload).unwrap();
@@ -59,7 +69,8 @@ fn integers_that_php_lacks_are_refused_by_name() {
 
 #[test]
 fn keys_are_those_that_php_would_use() {
-    let value: Value = from_payload(&to_payload(&BTreeMap::from([("7", 1), ("07", 2), ("-0", 3)])).unwrap()).unwrap();
+    let value: Value =
+        from_payload(&to_payload(&BTreeMap::from([("7", 1), ("07", 2), ("-0", 3)])).unwrap()).unwrap();
     let Value::Array(entries) = value else { panic!() };
     assert!(entries.iter().any(|(key, _)| *key == Key::Int(7)));
     assert!(entries.iter().any(|(key, _)| key.as_bytes() == Some(b"07")));

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::read::{Broken, Reader, Token};
 use super::{
-    EXT_OBJECT, EXT_PHP, EXT_SHAPE, EXT_STRING, MAX_DEPTH, MAX_SHAPE_KEYS, PayloadError,
-    is_shape_len, is_shared_len, numeric_key,
+    EXT_OBJECT, EXT_PHP, EXT_SHAPE, EXT_STRING, MAX_DEPTH, MAX_SHAPE_KEYS, PayloadError, is_shape_len,
+    is_shared_len, numeric_key,
 };
 
 /// A PHP value.
