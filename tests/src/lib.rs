@@ -1,1 +1,3 @@
 //! Cross-process tests; see `tests/`.
+
+pub mod redis;

@@ -45,6 +45,15 @@ struct Mode {
     answers: Answers,
     requests_stall: bool,
     delay: Duration,
+    split: Split,
+}
+
+/// Holding back the last command of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Split {
+    Off,
+    Armed,
+    Held,
 }
 
 impl Proxy {
@@ -56,7 +65,7 @@ impl Proxy {
         let listener =
             TcpListener::bind(("127.0.0.1", 0)).unwrap_or_else(|error| unreachable!("listen: {error}"));
         let port = listener.local_addr().map_or(0, |address| address.port());
-        let mode = Mode { answers: Answers::Pass, requests_stall: false, delay: Duration::ZERO };
+        let mode = Mode { answers: Answers::Pass, requests_stall: false, delay: Duration::ZERO, split: Split::Off };
         let shared = Arc::new(Shared {
             upstream,
             mode: Mutex::new(mode),
@@ -97,6 +106,23 @@ impl Proxy {
     /// Keeps requests back, or lets them go.
     pub fn stall_requests(&self, stall: bool) {
         self.shared.mode().requests_stall = stall;
+        self.shared.changed.notify_all();
+    }
+
+    /// Passes the next request but for its last command, and keeps that back until [`release`](Self::release).
+    pub fn hold_last_command(&self) {
+        self.shared.mode().split = Split::Armed;
+    }
+
+    /// Waits until a last command is held back.
+    pub fn await_held(&self) {
+        let waiting = |mode: &mut Mode| mode.split != Split::Held;
+        drop(self.shared.changed.wait_while(self.shared.mode(), waiting));
+    }
+
+    /// Lets the last command go.
+    pub fn release(&self) {
+        self.shared.mode().split = Split::Off;
         self.shared.changed.notify_all();
     }
 
@@ -176,6 +202,7 @@ impl Shared {
                 Answers::Cut => (&b""[..], true),
                 Answers::Garbage => (&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], false),
             };
+            let bytes = if answers { bytes } else { self.split(bytes, to) };
             if to.write_all(bytes).is_err() {
                 return;
             }
@@ -184,6 +211,21 @@ impl Shared {
                 return;
             }
         }
+    }
+
+    /// If that is wanted, passes all of a request but its last command and waits; answers what is left to pass.
+    fn split<'a>(&self, request: &'a [u8], mut to: &TcpStream) -> &'a [u8] {
+        let mut mode = self.mode();
+        let last = request.windows(3).rposition(|bytes| bytes == b"\r\n*").map(|at| at + 2);
+        let Some((before, last)) = last.and_then(|at| request.split_at_checked(at)) else { return request };
+        if mode.split != Split::Armed || to.write_all(before).is_err() {
+            return request;
+        }
+        mode.split = Split::Held;
+        self.changed.notify_all();
+        let held = |mode: &mut Mode| mode.split == Split::Held && !self.closed.load(Ordering::SeqCst);
+        drop(self.changed.wait_while(mode, held));
+        last
     }
 
     /// Waits while this direction is stalled.

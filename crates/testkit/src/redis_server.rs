@@ -137,8 +137,12 @@ impl RedisServer {
     /// # Panics
     /// If that takes too long.
     pub fn replicate(&self, primary: &Self) {
-        let port = primary.port.to_string();
-        let _: String = self.tell(&["REPLICAOF", "127.0.0.1", &port]);
+        self.replicate_through(primary.port);
+    }
+
+    /// The same with the port of a proxy for the primary.
+    pub fn replicate_through(&self, port: u16) {
+        let _: String = self.tell(&["REPLICAOF", "127.0.0.1", &port.to_string()]);
         self.wait_for("INFO", "replication", "master_link_status:up");
     }
 

@@ -12,6 +12,7 @@ use super::failure::{Failure, refusal};
 use super::identity::Identity;
 use super::pool::Slot;
 use super::settings::Settings;
+use crate::clock::boottime;
 use crate::config::RedisAddress;
 use crate::error::{Error, Result};
 
@@ -20,7 +21,12 @@ pub(super) struct Link {
     connection: redis::Connection,
     /// `None` until the server said who it is.
     pub(super) identity: Option<Identity>,
+    /// When it was last used.
+    used: Duration,
 }
+
+/// See [`Slot::long_unused`].
+const LONG: Duration = Duration::from_secs(10);
 
 impl std::fmt::Debug for Link {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -52,7 +58,7 @@ impl Slot {
             return Ok(0);
         }
         let connection = connect(settings).map_err(Failure::Unsent)?;
-        self.link = Some(Link { connection, identity: None });
+        self.link = Some(Link { connection, identity: None, used: boottime() });
         let before = batch.commands;
         if let Some(password) = &settings.password {
             let mut auth = redis::cmd("AUTH");
@@ -75,15 +81,13 @@ impl Slot {
             return Err(Failure::Unsent(Error::unavailable(NAME, "not connected")));
         };
         trips.fetch_add(1, Ordering::Relaxed);
+        link.used = boottime();
         let answers = link.connection.send_packed_command(&batch.bytes).and_then(|()| {
             (0..batch.commands)
                 .map(|_| link.connection.recv_response())
                 .collect::<redis::RedisResult<Vec<_>>>()
         });
-        answers.map_err(|error| {
-            self.link = None;
-            Failure::cut(&error)
-        })
+        self.drop_if_cut(answers.map_err(|error| Failure::cut(&error)))
     }
 
     /// Like [`exchange_all`](Self::exchange_all), but an error answer is a failure of the whole.
@@ -100,6 +104,19 @@ impl Slot {
             }
         }
         Ok(answers)
+    }
+
+    /// Whether a kept connection was not used for so long that the server or something between may have closed it.
+    pub(super) fn long_unused(&self) -> bool {
+        self.link.as_ref().is_some_and(|link| boottime().saturating_sub(link.used) > LONG)
+    }
+
+    /// Throws the connection away if an answer on it was cut short or made no sense.
+    pub(super) fn drop_if_cut<T>(&mut self, result: Result<T, Failure>) -> Result<T, Failure> {
+        if matches!(result, Err(Failure::Cut { .. })) {
+            self.link = None;
+        }
+        result
     }
 
     pub(super) fn identity_mut(&mut self) -> Option<&mut Identity> {

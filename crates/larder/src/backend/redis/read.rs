@@ -20,16 +20,13 @@ impl Redis {
 
     /// Runs something that may be run twice. A kept connection may have died since its last use; only its next use
     /// can tell.
-    pub(super) fn on_connection<T>(
-        &self,
-        run: impl Fn(&mut Slot) -> Result<T, Failure>,
-    ) -> Result<T, Failure> {
-        let mut slot = self.pool.slot()?;
-        let kept = slot.link.is_some();
-        match run(&mut slot) {
-            Err(Failure::Cut { silent: false, .. }) if kept => run(&mut slot),
-            result => result,
-        }
+    pub(super) fn on_connection<T>(&self, run: impl Fn(&mut Slot) -> Result<T, Failure>) -> Result<T, Failure> {
+        twice_if_kept(&mut *self.pool.slot()?, run)
+    }
+
+    /// Makes sure that the connection lives and the server is certified now. One round trip, more if not.
+    pub(super) fn hello_anew(&self, slot: &mut Slot) -> Result<(), Failure> {
+        twice_if_kept(slot, |slot| self.hello(slot))
     }
 
     pub(super) fn fetch_on(
@@ -126,5 +123,17 @@ impl Redis {
             batch.add(&command);
         }
         groups.into_iter().map(|(_, places)| places).collect()
+    }
+}
+
+fn twice_if_kept<T>(slot: &mut Slot, run: impl Fn(&mut Slot) -> Result<T, Failure>) -> Result<T, Failure> {
+    let kept = slot.link.is_some();
+    let first = run(slot);
+    match slot.drop_if_cut(first) {
+        Err(Failure::Cut { silent: false, .. }) if kept => {
+            let result = run(slot);
+            slot.drop_if_cut(result)
+        }
+        result => result,
     }
 }

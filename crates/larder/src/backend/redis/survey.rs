@@ -23,10 +23,8 @@ impl Redis {
         visit: &mut dyn FnMut(&[u8]),
     ) -> Result<(), Failure> {
         let mut slot = self.pool.slot()?;
-        // A kept connection may know an old incarnation, or may be dead: a listing asks first.
-        if self.hello(&mut slot).is_err() {
-            self.hello(&mut slot)?;
-        }
+        // A kept connection may know an old incarnation, or may be dead: ask first.
+        self.hello_anew(&mut slot)?;
         let Some(identity) = slot.identity_mut() else { return Ok(()) };
         let values_can_be_left_out = identity.expires_fields;
         let hash = self.keys.hash(identity.incarnation, cache);
@@ -54,9 +52,7 @@ impl Redis {
 
     pub(super) fn usage_with(&self) -> Result<Vec<CacheUsage>, Failure> {
         let mut slot = self.pool.slot()?;
-        if self.hello(&mut slot).is_err() {
-            self.hello(&mut slot)?;
-        }
+        self.hello_anew(&mut slot)?;
         let Some(incarnation) = slot.identity_mut().map(|identity| identity.incarnation) else {
             return Ok(Vec::new());
         };
@@ -93,9 +89,7 @@ impl Redis {
 
     pub(super) fn reset_with(&self) -> Result<(), Failure> {
         let mut slot = self.pool.slot()?;
-        if self.hello(&mut slot).is_err() {
-            self.hello(&mut slot)?;
-        }
+        self.hello_anew(&mut slot)?;
         let sent = boottime();
         let result = self.certify(&mut slot, true);
         if let Err(Failure::Cut { .. }) = result {

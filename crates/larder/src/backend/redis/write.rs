@@ -56,12 +56,17 @@ impl Redis {
         let mut again = ops.iter().all(|op| !matches!(op, Op::Set { .. }));
         let mut not_before = 0;
         let mut script = self.apply_script.cached();
+        if slot.long_unused() {
+            // A write cannot be sent twice, so that a connection closed meanwhile would cost it.
+            self.hello_anew(&mut slot)?;
+        }
         for _ in 0..ATTEMPTS {
             self.prepare(&mut slot)?;
             let sent = boottime();
             let deadline = self.clock.now().saturating_add(millis(self.settings.read_timeout));
             let limits = Limits { deadline, not_before };
-            match self.apply_once(&mut slot, &script, &limits, since, ops) {
+            let result = self.apply_once(&mut slot, &script, &limits, since, ops);
+            match slot.drop_if_cut(result) {
                 Ok(Verdict::Done(applied)) => return Ok(applied),
                 Ok(Verdict::Identity) => self.hello(&mut slot)?,
                 Ok(Verdict::Late) => {}

@@ -1,0 +1,328 @@
+//! The counterexamples that the rules R1 to R7 of `docs/protocol.md` prevent, on real servers. `tests/mutants/run`
+//! takes each rule out and demands that its test fails.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+use std::thread;
+use std::time::Duration;
+
+use larder::{Backend, Change, ErrorKind, Outcome, Read};
+use larder_testkit::{Answers, Proxy, RedisServer};
+use larder_tests::redis::{
+    READ_TIMEOUT, cache, delete, fill, get, here, make, open, open_with, refused, set, unlogged,
+};
+use redis::Value;
+
+const LOG: &str = "{t:0}l";
+const META: &str = "{t:0}m";
+
+/// The records of the log, as arguments for `XADD`.
+fn records(server: &RedisServer) -> Vec<(String, Vec<Vec<u8>>)> {
+    redis::cmd("XRANGE").arg(LOG).arg("-").arg("+").query(&mut server.connect()).unwrap()
+}
+
+fn append(server: &RedisServer, (id, fields): &(String, Vec<Vec<u8>>)) {
+    let mut command = redis::cmd("XADD");
+    command.arg(LOG).arg(id);
+    for field in fields {
+        command.arg(field);
+    }
+    let _: Value = command.query(&mut server.connect()).unwrap();
+}
+
+fn key_change(key: &[u8]) -> Change {
+    Change::Key { cache: "c".into(), key: key.into() }
+}
+
+/// The log of an hour ago is restored and grows past the reader's position.
+#[test]
+fn r1_a_log_restored_old_is_a_gap() {
+    let server = RedisServer::start();
+    let (reader, writer, cache) = (open(&server.unix_url()), open(&server.unix_url()), cache());
+    make(&writer, set(&cache, b"k", b"1"));
+    let old = records(&server);
+    make(&writer, set(&cache, b"k", b"2"));
+    let position = here(&reader);
+    let _: Value = server.tell(&["DEL", LOG]);
+    old.iter().for_each(|record| append(&server, record));
+    for key in [b"x", b"y", b"z"] {
+        make(&writer, set(&cache, key, b"3"));
+    }
+    let delta = reader.fetch(Some(position), &[]).unwrap().delta;
+    assert!(delta.reset, "{delta:?}");
+}
+
+/// After the server's clock was set back, another history has a record with the reader's id.
+#[test]
+fn r1_the_same_id_with_another_nonce_is_a_gap() {
+    let server = RedisServer::start();
+    let (reader, writer, cache) = (open(&server.unix_url()), open(&server.unix_url()), cache());
+    make(&writer, set(&cache, b"k", b"1"));
+    let mut history = records(&server);
+    let position = here(&reader);
+    let _: Value = server.tell(&["DEL", LOG]);
+    let last = history.last_mut().unwrap();
+    last.1[1] = vec![7; 16];
+    history.iter().for_each(|record| append(&server, record));
+    make(&writer, set(&cache, b"other", b"1"));
+    let delta = reader.fetch(Some(position), &[]).unwrap().delta;
+    assert!(delta.reset, "{delta:?}");
+}
+
+/// The log is evicted or deleted, and written to again.
+#[test]
+fn r1_a_lost_log_is_a_gap() {
+    let server = RedisServer::start();
+    let (reader, writer, cache) = (open(&server.unix_url()), open(&server.unix_url()), cache());
+    make(&writer, set(&cache, b"k", b"1"));
+    let position = here(&reader);
+    let _: Value = server.tell(&["DEL", LOG]);
+    assert!(reader.fetch(Some(position), &[]).unwrap().delta.reset);
+    let position = here(&reader);
+    let _: Value = server.tell(&["DEL", LOG]);
+    make(&writer, set(&cache, b"other", b"1"));
+    assert!(reader.fetch(Some(position), &[]).unwrap().delta.reset);
+}
+
+/// Everything is gone: nothing is acknowledged before the server is certified again.
+#[test]
+fn r1_flushall_is_a_gap() {
+    let server = RedisServer::start();
+    let (reader, writer, cache) = (open(&server.unix_url()), open(&server.unix_url()), cache());
+    make(&writer, set(&cache, b"k", b"1"));
+    let position = here(&reader);
+    let _: Value = server.tell(&["FLUSHALL"]);
+    let applied = writer.apply(Some(position), &[set(&cache, b"other", b"1")]).unwrap();
+    assert!(applied.delta.reset && applied.delta.position.incarnation != position.incarnation);
+    assert!(reader.fetch(Some(position), &[]).unwrap().delta.reset);
+    assert_eq!(get(&reader, b"k"), None);
+    assert_eq!(get(&reader, b"other").unwrap(), b"1");
+}
+
+/// The values in an answer with a gap come from the old incarnation.
+#[test]
+fn r2_a_gap_discards_the_values_of_its_answer() {
+    let server = RedisServer::start();
+    let (reader, cache) = (open(&server.unix_url()), cache());
+    make(&reader, set(&cache, b"k", b"old"));
+    let position = here(&reader);
+    // Another process has begun a new incarnation; the old one's hashes are not swept yet.
+    let incarnation = format!("{:032x}", 5);
+    let _: Value = server.tell(&["HSET", META, "inc", &incarnation]);
+    let _: Value = server.tell(&["DEL", LOG]);
+    let _: Value = server.tell(&["XADD", LOG, "*", "n", "0123456789abcdef", "c", "0", "v", ""]);
+    let fetched = reader.fetch(Some(position), &[Read { cache: &cache, key: b"k" }]).unwrap();
+    assert!(fetched.delta.reset);
+    assert_eq!(fetched.delta.position.incarnation, 5);
+    assert_eq!(fetched.entries, [None]);
+}
+
+/// HGET brings v1; W sets v2 at 7; XRANGE brings 7: v1 at 7 would be stale for ever.
+#[test]
+fn r3_the_position_is_read_before_the_data() {
+    let server = RedisServer::start();
+    let proxy = Proxy::new(server.port());
+    let (reader, writer, cache) =
+        (open_with(&proxy.url(), &[("read_timeout", "10")]), open(&server.unix_url()), cache());
+    make(&writer, set(&cache, b"k", b"1"));
+    let position = here(&reader);
+    proxy.hold_last_command();
+    let fetched = thread::scope(|scope| {
+        let fetched = scope.spawn(|| reader.fetch(Some(position), &[Read { cache: &cache, key: b"k" }]).unwrap());
+        proxy.await_held();
+        make(&writer, set(&cache, b"k", b"2"));
+        proxy.release();
+        fetched.join().unwrap()
+    });
+    let later = reader.fetch(Some(fetched.delta.position), &[]).unwrap().delta;
+    let current = fetched.entries[0].as_deref() == Some(b"2");
+    assert!(current || later.changes.contains(&key_change(b"k")), "{fetched:?}, then {later:?}");
+}
+
+/// What others changed after the own record belongs to the next sync: the writer inserts its own value at its own
+/// record.
+#[test]
+fn r4_a_write_ends_at_its_own_record() {
+    let server = RedisServer::start();
+    let proxy = Proxy::new(server.port());
+    let (writer, other, cache) =
+        (open_with(&proxy.url(), &[("read_timeout", "10")]), open(&server.unix_url()), cache());
+    make(&writer, set(&cache, b"k", b"0"));
+    let position = here(&writer);
+    proxy.hold_last_command();
+    let applied = thread::scope(|scope| {
+        let applied = scope.spawn(|| writer.apply(Some(position), &[set(&cache, b"k", b"1")]).unwrap());
+        proxy.await_held();
+        make(&other, set(&cache, b"k", b"2"));
+        proxy.release();
+        applied.join().unwrap()
+    });
+    assert!(applied.delta.changes.is_empty(), "{applied:?}");
+    let later = writer.fetch(Some(applied.delta.position), &[]).unwrap().delta;
+    assert_eq!((later.reset, later.changes), (false, vec![key_change(b"k")]));
+}
+
+/// A promoted replica lost the tail of the log, with the delete of k; whoever deleted it has exited.
+#[test]
+fn r5_a_promoted_replica_is_emptied() {
+    let (mut primary, replica) = (RedisServer::start(), RedisServer::start());
+    let link = Proxy::new(primary.port());
+    let (writer, cache) = (open(&primary.unix_url()), cache());
+    make(&writer, set(&cache, b"k", b"old"));
+    make(&writer, set(&unlogged(), b"session", b"kept"));
+    replica.replicate_through(link.port());
+    let position = here(&writer);
+    link.answers(Answers::Stall);
+    make(&writer, delete(&cache, b"k"));
+    primary.kill();
+    let _: Value = replica.tell(&["REPLICAOF", "NO", "ONE"]);
+
+    let reader = open(&replica.unix_url());
+    let reads = [Read { cache: &cache, key: b"k" }, Read { cache: &unlogged(), key: b"session" }];
+    let fetched = reader.fetch(Some(position), &reads).unwrap();
+    assert!(fetched.delta.reset, "{fetched:?}");
+    assert_eq!(fetched.entries, [None, Some(b"kept".to_vec())]);
+}
+
+/// The server restarts with a snapshot from before the delete.
+#[test]
+fn r5_a_restored_snapshot_is_emptied() {
+    let mut server = RedisServer::start();
+    let (reader, writer, cache) = (open(&server.unix_url()), open(&server.unix_url()), cache());
+    make(&writer, set(&cache, b"k", b"old"));
+    let position = here(&reader);
+    server.save();
+    make(&writer, delete(&cache, b"k"));
+    server.restart();
+    let fetched = reader.fetch(Some(position), &[Read { cache: &cache, key: b"k" }]).unwrap();
+    assert!(fetched.delta.reset, "{fetched:?}");
+    assert_eq!(fetched.entries, [None]);
+}
+
+/// The server changes its data and its history, but the connection lives on.
+#[test]
+fn r5_a_connected_server_is_asked_every_second() {
+    let (server, other) = (RedisServer::start(), RedisServer::start());
+    let link = Proxy::new(server.port());
+    let (reader, cache) = (open(&server.unix_url()), cache());
+    make(&reader, set(&cache, b"k", b"old"));
+    other.replicate_through(link.port());
+    let position = here(&reader);
+    link.answers(Answers::Stall);
+    make(&reader, delete(&cache, b"k"));
+    // The other one, which lacks the delete, leads for a moment and gives its data back.
+    let _: Value = other.tell(&["REPLICAOF", "NO", "ONE"]);
+    server.replicate_through(other.port());
+    let _: Value = server.tell(&["REPLICAOF", "NO", "ONE"]);
+    assert_eq!(server.tell::<String>(&["HGET", "{t:0}m", "inc"]).len(), 32);
+
+    thread::sleep(Duration::from_secs(1));
+    let fetched = reader.fetch(Some(position), &[Read { cache: &cache, key: b"k" }]).unwrap();
+    assert!(fetched.delta.reset, "{fetched:?}");
+    assert_eq!(fetched.entries, [None]);
+}
+
+/// A server that becomes a replica under a living connection does not serve, from the next sync on.
+#[test]
+fn r5_a_replica_does_not_serve() {
+    let (server, other) = (RedisServer::start(), RedisServer::start());
+    let (reader, cache) = (open(&server.unix_url()), cache());
+    make(&reader, set(&cache, b"k", b"old"));
+    let position = here(&reader);
+    // Its data stays: the other one is never reached.
+    let _: Value = server.tell(&["REPLICAOF", "127.0.0.1", "1"]);
+    let (kind, words) = refused(reader.fetch(Some(position), &[Read { cache: &cache, key: b"k" }]));
+    assert_eq!(kind, ErrorKind::Refused, "{words}");
+    let (kind, words) = refused(reader.apply(Some(position), &[delete(&cache, b"k")]));
+    assert_eq!(kind, ErrorKind::Refused, "{words}");
+    drop(other);
+}
+
+/// A misses and reads the database; W commits and deletes; A stores what it read.
+#[test]
+fn r6_a_fill_that_raced_a_change_is_dropped() {
+    let server = RedisServer::start();
+    let (a, w, cache) = (open(&server.unix_url()), open(&server.unix_url()), cache());
+    let miss = here(&a);
+    make(&w, delete(&cache, b"k"));
+    assert_eq!(make(&a, fill(&cache, b"k", b"stale", miss)), Outcome::Dropped);
+    assert_eq!(get(&w, b"k"), None);
+    assert_eq!(make(&a, fill(&cache, b"other", b"fresh", miss)), Outcome::Stored);
+
+    let miss = here(&a);
+    make(&w, larder::Op::Purge { cache: &cache });
+    assert_eq!(make(&a, fill(&cache, b"k", b"stale", miss)), Outcome::Dropped);
+    assert_eq!(get(&w, b"k"), None);
+}
+
+/// A's SET sits in the buffer of a stalled server; A times out; the server resumes and finds the SET.
+#[test]
+fn r7_a_write_given_up_does_not_land_in_a_resumed_server() {
+    let server = RedisServer::start();
+    let (writer, reader, cache) = (open(&server.unix_url()), open(&server.unix_url()), cache());
+    make(&writer, set(&cache, b"k", b"1"));
+    server.pause();
+    let (kind, words) = refused(writer.apply(None, &[set(&cache, b"k", b"zombie")]));
+    assert_eq!(kind, ErrorKind::Unavailable, "{words}");
+    server.resume();
+    assert_eq!(get(&reader, b"k").unwrap(), b"1");
+}
+
+/// The connection breaks at once, but the request is on its way and its deadline is not over yet.
+#[test]
+fn r7_a_write_cut_off_does_not_land_after_its_error() {
+    let server = RedisServer::start();
+    let proxy = Proxy::new(server.port());
+    let (writer, reader, cache) =
+        (open_with(&proxy.url(), &[("read_timeout", "2")]), open(&server.unix_url()), cache());
+    make(&writer, set(&cache, b"k", b"1"));
+    server.pause();
+    let sent = proxy.bytes_sent();
+    let result = thread::scope(|scope| {
+        let result = scope.spawn(|| writer.apply(None, &[set(&cache, b"k", b"zombie")]));
+        while proxy.bytes_sent() == sent {
+            thread::sleep(Duration::from_millis(1));
+        }
+        proxy.cut();
+        result.join().unwrap()
+    });
+    server.resume();
+    assert_eq!(refused(result).0, ErrorKind::Unavailable);
+    assert_eq!(get(&reader, b"k").unwrap(), b"1");
+}
+
+/// A write for an incarnation that is over is not acknowledged in it.
+#[test]
+fn r7_a_write_for_another_incarnation_is_made_in_the_new_one() {
+    let server = RedisServer::start();
+    let (writer, other, cache) = (open(&server.unix_url()), open(&server.unix_url()), cache());
+    make(&writer, set(&cache, b"k", b"1"));
+    let position = here(&writer);
+    other.reset().unwrap();
+    let applied = writer.apply(Some(position), &[set(&cache, b"k", b"2")]).unwrap();
+    assert!(applied.delta.reset && applied.delta.position.incarnation != position.incarnation);
+    assert_eq!(get(&other, b"k").unwrap(), b"2");
+}
+
+/// A delete whose answer is lost is made sure of before it is acknowledged.
+#[test]
+fn r7_a_delete_with_an_unknown_outcome_is_sent_again() {
+    let server = RedisServer::start();
+    let proxy = Proxy::new(server.port());
+    let (writer, reader, cache) = (open(&proxy.url()), open(&server.unix_url()), cache());
+    make(&writer, set(&cache, b"k", b"1"));
+    let position = here(&reader);
+    server.pause();
+    let result = thread::scope(|scope| {
+        let result = scope.spawn(|| writer.apply(None, &[delete(&cache, b"k")]));
+        thread::sleep(Duration::from_millis(READ_TIMEOUT / 2));
+        proxy.cut();
+        thread::sleep(Duration::from_millis(READ_TIMEOUT));
+        server.resume();
+        result.join().unwrap()
+    });
+    result.unwrap();
+    let fetched = reader.fetch(Some(position), &[Read { cache: &cache, key: b"k" }]).unwrap();
+    assert_eq!(fetched.entries, [None]);
+    assert!(fetched.delta.changes.contains(&key_change(b"k")));
+}
