@@ -1,6 +1,7 @@
 //! Memory of near values: one arena for each, outside the request's heap.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::cell::Cell;
 
 use ext_php_rs::ffi as php;
 
@@ -145,7 +146,7 @@ impl Memory for Arena {
     fn array(&mut self, table: *mut HashTable, dynamic: bool, out: *mut Zv) {
         if dynamic {
             let (slots, count) = self.node_slots(table);
-            self.node(Node { class: None, table, slots, count }, out);
+            self.node(Node { class: None, table, slots, count, request: Cell::new(0) }, out);
         } else {
             put(out, php::zend_value { arr: table }, Self::ARRAY_TYPE);
         }
@@ -167,7 +168,14 @@ impl Memory for Arena {
             self.class_name(name)
         };
         let (slots, count) = if dynamic { self.node_slots(table) } else { (std::ptr::null(), 0) };
-        self.node(Node { class: Some(name), table, slots, count }, out);
+        if name.1 == 0 && !dynamic {
+            // SAFETY: the table is the arena's. Objects will share it, counted.
+            unsafe {
+                (*table).gc.refcount = 1;
+                (*table).gc.u.type_info = php::IS_ARRAY | GC_PERSISTENT | GC_NOT_COLLECTABLE;
+            }
+        }
+        self.node(Node { class: Some(name), table, slots, count, request: Cell::new(0) }, out);
         Ok(())
     }
 

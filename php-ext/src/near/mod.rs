@@ -10,6 +10,7 @@ pub mod keys;
 mod template;
 
 use std::cell::Cell;
+use std::mem::ManuallyDrop;
 use std::rc::Rc;
 
 use ext_php_rs::ffi as php;
@@ -18,7 +19,6 @@ use larder::payload::{EXT_PHP, Reader, Token};
 
 use crate::codec::decode::{Scratch, Stop, build};
 use crate::codec::{self, Error};
-use crate::zend::Zv;
 use crate::zend::guard::guarded;
 use crate::zend::memory::put;
 use arena::Arena;
@@ -31,8 +31,8 @@ use template::{Build, Node};
 pub struct NearValue(Rc<Inner>);
 
 enum Kind {
-    /// Handed out as it is.
-    Direct(Zv),
+    /// Handed out as it is: value and type.
+    Direct(php::zend_value, u32),
     /// Built at each get.
     Template(*const Node),
     /// Decoded at each get.
@@ -61,18 +61,19 @@ impl NearValue {
             return Ok(encoded(payload));
         }
         let mut arena = Arena::new(payload.len());
-        let mut value = Zval::new();
-        match build(&mut arena, &mut Scratch::default(), payload, &raw mut value) {
+        // Not to be dropped as a zval: its memory is the arena's.
+        let mut value = ManuallyDrop::new(Zval::new());
+        match build(&mut arena, &mut Scratch::default(), payload, &raw mut *value) {
             Err(Stop::Broken) => return Err(Error::Broken),
             Err(Stop::Foreign) => return Ok(encoded(payload)),
             Ok(()) => {}
         }
         let kept: &[u8] = if arena.classes { payload } else { &[] };
-        // SAFETY: the value was just built.
+        // SAFETY: the value was just built; both views of its type are plain integers.
         let kind = unsafe {
             match u32::from(value.u1.v.type_) {
                 php::IS_PTR => Kind::Template(value.value.ptr.cast()),
-                _ => Kind::Direct(bits(&raw const value)),
+                _ => Kind::Direct(value.value, value.u1.type_info),
             }
         };
         Ok(Self::new(kind, Some(arena), kept))
@@ -95,8 +96,8 @@ impl NearValue {
     pub fn copy_to(&self, out: &mut Zval) -> Result<(), Error> {
         self.0.given.set(graveyard::request());
         match &self.0.kind {
-            Kind::Direct(value) => {
-                put(out, value.value, type_info(value));
+            Kind::Direct(value, type_info) => {
+                put(out, *value, *type_info);
                 Ok(())
             }
             Kind::Template(node) => {
@@ -115,28 +116,13 @@ impl NearValue {
 
     /// True when each get costs the making of objects.
     pub fn has_objects(&self) -> bool {
-        !matches!(self.0.kind, Kind::Direct(_))
+        !matches!(self.0.kind, Kind::Direct(..))
     }
 
     /// Bytes that the allocator holds for this value.
     pub fn weight(&self) -> usize {
         size_of::<Inner>() + 32 + self.0.arena.as_ref().map_or(0, Arena::bytes) + self.0.payload.len()
     }
-}
-
-fn type_info(value: &Zv) -> u32 {
-    // SAFETY: both views of the word are plain integers.
-    unsafe { value.u1.type_info }
-}
-
-/// The bits of a value that is not counted.
-///
-/// # Safety
-///
-/// The value must be immutable or a scalar.
-unsafe fn bits(value: *const Zv) -> Zv {
-    // SAFETY: as the caller's; such a value has no owner.
-    unsafe { value.read() }
 }
 
 impl Drop for Inner {

@@ -1,11 +1,16 @@
 //! Values with objects: built fresh at each get, around shared immutable tables.
 //!
-//! A caller may change an object, so each get makes new ones. What an object or array holds is shared until someone
-//! writes to it: a new `stdClass` points at the immutable table of its properties, and the engine copies
-//! that table before the first write, as it does with any immutable array.
+//! A caller may change an object, so each get makes new ones. What they hold is shared until someone writes to it.
+//! A new `stdClass` points at the template's table of properties, just as a clone shares its original's: the table is
+//! counted, and the engine copies it before a write while it has other holders. The arena is always one, so the
+//! template's table is neither written nor freed. It is not marked immutable: `(array)$object` hands the table out as an
+//! array that is counted.
+
+use std::cell::Cell;
 
 use ext_php_rs::ffi as php;
 
+use super::graveyard;
 use crate::codec::class;
 use crate::zend::ffi::zend_class_entry;
 use crate::zend::memory::{Foreign, RequestHeap, put};
@@ -21,6 +26,24 @@ pub(super) struct Node {
     /// The slots of the table that hold nodes.
     pub(super) slots: *const u32,
     pub(super) count: usize,
+    /// The request that was given the table last.
+    pub(super) request: Cell<u64>,
+}
+
+impl Node {
+    /// The table of properties for one more object.
+    fn share(&self) -> *mut HashTable {
+        // SAFETY: the arena keeps the table; it is counted as this module's text says.
+        unsafe {
+            // A request that ended without freeing its objects leaves its counts behind.
+            if self.request.replace(graveyard::request()) != graveyard::request() {
+                (*self.table).gc.refcount = 1;
+                (*self.table).u.v.nIteratorsCount = 0;
+            }
+            (*self.table).gc.refcount += 1;
+        }
+        self.table
+    }
 }
 
 /// Builds values of one get.
@@ -44,8 +67,8 @@ impl Build {
                 Ok(())
             }
             Some((_, 0)) => {
-                let table = if node.count == 0 { node.table } else { self.table(node)? };
-                // SAFETY: stdClass is there. An immutable table is not counted.
+                let table = if node.count == 0 { node.share() } else { self.table(node)? };
+                // SAFETY: stdClass is there.
                 unsafe {
                     let object = php::zend_objects_new(php::zend_standard_class_def);
                     (*object).properties = table;
