@@ -7,11 +7,11 @@ use ext_php_rs::prelude::*;
 use ext_php_rs::types::{ZendHashTable, ZendStr, Zval};
 use larder::{Handle, Item};
 
-use crate::codec;
 use crate::exceptions::outage;
 use crate::keys::{insert, key_bytes, listed};
 use crate::near::NearValue;
 use crate::registry::Shared;
+use crate::values::{Stop, encode, finish, give};
 
 /// One cache of a store. No method throws because the backend is away: reads miss, writes return false.
 #[php_class]
@@ -34,6 +34,45 @@ impl Cache {
     fn write(&self, items: &[Item<'_>]) -> PhpResult<bool> {
         Ok(outage(self.engine.set_many(&self.handle, items))?.is_some())
     }
+
+    fn read_one(&self, key: &Zval, default: Option<&Zval>) -> Result<Zval, Stop> {
+        let found = outage(self.engine.get(&self.handle, &key_bytes(key)?))?.flatten();
+        let mut value = Zval::new();
+        match found {
+            Some(found) if give(&found, &mut value)? => Ok(value),
+            _ => Ok(default.map_or_else(Zval::null, Zval::shallow_clone)),
+        }
+    }
+
+    fn read_many(&self, keys: &ZendHashTable) -> Result<ZBox<ZendHashTable>, Stop> {
+        let keys = listed(keys)?;
+        let mut array = ZendHashTable::new();
+        for (key, found) in keys.iter().zip(self.read(&keys)?) {
+            let mut value = Zval::new();
+            if let Some(found) = found
+                && give(&found, &mut value)?
+            {
+                insert(&mut array, key, value)?;
+            }
+        }
+        Ok(array)
+    }
+
+    fn write_one(&self, key: &Zval, value: &Zval, ttl: Option<i64>) -> Result<bool, Stop> {
+        let payload = encode(value)?;
+        Ok(self.write(&[Item { key: &key_bytes(key)?, payload: &payload, ttl }])?)
+    }
+
+    fn write_many(&self, items: &ZendHashTable) -> Result<i64, Stop> {
+        let mut payloads = Vec::with_capacity(items.len());
+        let mut entries = items.iter();
+        while let Some((key, value)) = entries.next_zval() {
+            payloads.push((key_bytes(&key)?.into_owned(), encode(value)?));
+        }
+        let items: Vec<Item<'_>> =
+            payloads.iter().map(|(key, payload)| Item { key, payload, ttl: None }).collect();
+        Ok(if self.write(&items)? { i64::try_from(items.len()).unwrap_or(i64::MAX) } else { 0 })
+    }
 }
 
 #[php_impl]
@@ -41,25 +80,12 @@ impl Cache {
     /// The value of a key, or `$default`.
     #[php(optional = default)]
     pub fn get(&self, key: &Zval, default: Option<&Zval>) -> PhpResult<Zval> {
-        let found = outage(self.engine.get(&self.handle, &key_bytes(key)?))?.flatten();
-        let mut value = Zval::new();
-        if !found.is_some_and(|found| found.copy_to(&mut value)) {
-            value = default.map_or_else(Zval::null, Zval::shallow_clone);
-        }
-        Ok(value)
+        finish(self.read_one(key, default))
     }
 
     /// The values of those keys that have one.
     pub fn get_many(&self, keys: &ZendHashTable) -> PhpResult<ZBox<ZendHashTable>> {
-        let keys = listed(keys)?;
-        let mut array = ZendHashTable::new();
-        for (key, found) in keys.iter().zip(self.read(&keys)?) {
-            let mut value = Zval::new();
-            if found.is_some_and(|found| found.copy_to(&mut value)) {
-                insert(&mut array, key, value)?;
-            }
-        }
-        Ok(array)
+        finish(self.read_many(keys))
     }
 
     /// Stores a value; false if the backend refused it or is away. `$ttl` in seconds overrides the cache's.
@@ -67,25 +93,14 @@ impl Cache {
     /// Throws `Larder\ValueException` if the value cannot be serialized.
     #[php(optional = ttl)]
     pub fn set(&self, key: &Zval, value: &Zval, ttl: Option<i64>) -> PhpResult<bool> {
-        let mut payload = Vec::new();
-        codec::encode(value, &mut payload)?;
-        self.write(&[Item { key: &key_bytes(key)?, payload: &payload, ttl }])
+        finish(self.write_one(key, value, ttl))
     }
 
     /// Stores `[key => value, …]`, all or none; how many stand.
     ///
     /// Throws `Larder\ValueException` if a value cannot be serialized; then nothing is stored.
     pub fn set_many(&self, items: &ZendHashTable) -> PhpResult<i64> {
-        let mut payloads = Vec::with_capacity(items.len());
-        let mut entries = items.iter();
-        while let Some((key, value)) = entries.next_zval() {
-            let mut payload = Vec::new();
-            codec::encode(value, &mut payload)?;
-            payloads.push((key_bytes(&key)?.into_owned(), payload));
-        }
-        let items: Vec<Item<'_>> =
-            payloads.iter().map(|(key, payload)| Item { key, payload, ttl: None }).collect();
-        Ok(if self.write(&items)? { i64::try_from(items.len()).unwrap_or(i64::MAX) } else { 0 })
+        finish(self.write_many(items))
     }
 
     /// Removes a value; true if there was one and it is gone for good.

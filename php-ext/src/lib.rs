@@ -1,26 +1,57 @@
-//! The PHP extension.
+//! The PHP extension `larder`: `Larder\Store` and `Larder\Cache` over the core crate.
 //!
 //! - [`codec`]: PHP values to payloads and back.
 //! - [`near`]: decoded values that are handed out without copying.
+//! - `store`, `cache`: the classes; `values` and `keys` carry values and keys between them and the core.
+//! - `registry`: the stores of this process, kept across requests.
 
+mod cache;
 pub mod codec;
+mod exceptions;
+mod info;
+mod keys;
 pub mod near;
+mod options;
 #[cfg(feature = "probe")]
 mod probe;
+mod registry;
+mod store;
+mod values;
 mod zend;
 
 use ext_php_rs::prelude::*;
 
+extern "C" fn module_startup(_: i32, module: i32) -> i32 {
+    options::register_ini(module);
+    0
+}
+
 /// RINIT: no value of an earlier request is left.
 extern "C" fn request_startup(_: i32, _: i32) -> i32 {
     near::graveyard::clear();
+    registry::begin_request();
+    0
+}
+
+extern "C" fn request_shutdown(_: i32, _: i32) -> i32 {
+    registry::end_request();
     0
 }
 
 /// What PHP loads.
 #[php_module]
 pub fn get_module(module: ModuleBuilder<'_>) -> ModuleBuilder<'_> {
-    let module = module.name("larder").request_startup_function(request_startup);
+    let module = module
+        .name("larder")
+        .startup_function(module_startup)
+        .request_startup_function(request_startup)
+        .request_shutdown_function(request_shutdown)
+        .info_function(info::print)
+        .class::<exceptions::Exception>()
+        .class::<exceptions::ConfigException>()
+        .class::<exceptions::ValueException>()
+        .class::<store::Store>()
+        .class::<cache::Cache>();
     #[cfg(feature = "probe")]
     let module = probe::functions(module);
     module

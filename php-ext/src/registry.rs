@@ -5,16 +5,23 @@ use std::collections::HashMap;
 
 use larder::{Config, Decode, Engine};
 
-use crate::near::NearValue;
+use crate::near::{NearValue, graveyard};
 
-/// Decodes payloads into values that PHP can be given without copying.
-pub(crate) struct NearValues;
+/// Decodes payloads into values that PHP can be given without copying, until what the running request was given and
+/// memory has dropped since grows to the budget of the near cache itself.
+pub(crate) struct NearValues {
+    limit: usize,
+}
 
 impl Decode for NearValues {
     type Value = NearValue;
 
     fn decode(&self, payload: &[u8]) -> Option<(NearValue, usize)> {
-        let value = NearValue::from_payload(payload)?;
+        let value = if graveyard::is_full(self.limit) {
+            NearValue::encoded(payload)
+        } else {
+            NearValue::from_payload(payload).ok()?
+        };
         let weight = value.weight();
         Some((value, weight))
     }
@@ -33,7 +40,9 @@ pub(crate) fn open(config: &Config) -> larder::Result<Shared> {
     if let Some(engine) = ENGINES.with_borrow(|engines| engines.get(config).copied()) {
         return Ok(engine);
     }
-    let engine: Shared = Box::leak(Box::new(Engine::open(config, NearValues)?));
+    let limit = usize::try_from(config.near_bytes()).unwrap_or(usize::MAX);
+    let engine: Shared = Box::leak(Box::new(Engine::open(config, NearValues { limit })?));
+    engine.begin_request();
     ENGINES.with_borrow_mut(|engines| engines.insert(config.clone(), engine));
     Ok(engine)
 }
@@ -41,6 +50,11 @@ pub(crate) fn open(config: &Config) -> larder::Result<Shared> {
 /// A request begins: the first operation of each store will be a sync point.
 pub(crate) fn begin_request() {
     ENGINES.with_borrow(|engines| engines.values().for_each(|engine| engine.begin_request()));
+}
+
+/// A request ends.
+pub(crate) fn end_request() {
+    ENGINES.with_borrow(|engines| engines.values().for_each(|engine| engine.end_request()));
 }
 
 /// Runs `visit` for each store.

@@ -90,25 +90,20 @@ impl Store {
         Ok(array)
     }
 
-    /// Asks the backend now: `available`, `error`, and facts about the backend. Makes a round trip.
+    /// Asks the backend now: `reachable`, then facts about it, or `error`. Makes a round trip or two.
     pub fn health(&self) -> PhpResult<ZBox<ZendHashTable>> {
         let mut array = ZendHashTable::new();
         let described = self.engine.sync().and_then(|()| self.engine.backend().describe());
-        array.insert("available", described.is_ok())?;
+        array.insert("reachable", described.is_ok())?;
         match described {
-            Ok(facts) => {
-                let mut backend = ZendHashTable::new();
-                for (name, fact) in facts {
-                    backend.insert(name.as_str(), fact)?;
-                }
-                array.insert("error", "")?;
-                array.insert("backend", backend)?;
-            }
-            Err(error) => {
-                array.insert("error", error.to_string())?;
-                array.insert("backend", ZendHashTable::new())?;
-            }
+            Ok(facts) => facts.into_iter().try_for_each(|(name, fact)| array.insert(name.as_str(), fact))?,
+            Err(error) => array.insert("error", error.to_string())?,
         }
         Ok(array)
+    }
+
+    /// Empties every cache of this namespace, on every node; false if the backend is away or refuses.
+    pub fn purge(&self) -> PhpResult<bool> {
+        Ok(outage(self.engine.reset())?.is_some())
     }
 }

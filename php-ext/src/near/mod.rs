@@ -56,16 +56,15 @@ impl NearValue {
     ///
     /// [`Error::Broken`].
     pub fn from_payload(payload: &[u8]) -> Result<Self, Error> {
-        let encoded = |payload: &[u8]| Self::new(Kind::Encoded, None, payload);
         if let Ok(Token::Ext(EXT_PHP, _)) = Reader::new(payload).token() {
-            return Ok(encoded(payload));
+            return Ok(Self::encoded(payload));
         }
         let mut arena = Arena::new(payload.len());
         // Not to be dropped as a zval: its memory is the arena's.
         let mut value = ManuallyDrop::new(Zval::new());
         match build(&mut arena, &mut Scratch::default(), payload, &raw mut *value) {
             Err(Stop::Broken) => return Err(Error::Broken),
-            Err(Stop::Foreign) => return Ok(encoded(payload)),
+            Err(Stop::Foreign) => return Ok(Self::encoded(payload)),
             Ok(()) => {}
         }
         let kept: &[u8] = if arena.classes { payload } else { &[] };
@@ -77,6 +76,11 @@ impl NearValue {
             }
         };
         Ok(Self::new(kind, Some(arena), kept))
+    }
+
+    /// Keeps the payload, to be decoded to the request's heap at each get.
+    pub fn encoded(payload: &[u8]) -> Self {
+        Self::new(Kind::Encoded, None, payload)
     }
 
     fn new(kind: Kind, arena: Option<Arena>, payload: &[u8]) -> Self {

@@ -1,0 +1,164 @@
+<?php
+
+/**
+ * What the extension `larder` offers, for IDEs and static analysis. Not loaded by PHP.
+ */
+
+namespace Larder;
+
+/** Misuse or bad configuration; never an outage. */
+class Exception extends \Exception
+{
+}
+
+/** An option is unknown or has a bad value; the message names it. */
+class ConfigException extends Exception
+{
+}
+
+/** A key, cache name or value that cannot be stored. */
+class ValueException extends Exception
+{
+}
+
+/**
+ * A store: a backend with decoded values before it in the memory of this process.
+ */
+final class Store
+{
+    /**
+     * The store for a configuration, kept by the process across requests. Does not connect.
+     *
+     * @param array<string, string|int|float|null> $config See "Configuration" in the README.
+     * @throws ConfigException
+     */
+    public static function open(array $config): Store
+    {
+    }
+
+    /**
+     * A cache of this store.
+     *
+     * @param array{ttl?: int|null, near?: bool} $options
+     *   `ttl`: seconds to live, negative = expired at once, 0 or null = for ever.
+     *   `near`: keep values in memory (default). Without, each read goes to the backend, and entries survive a change
+     *   of the server's identity.
+     * @throws ValueException
+     */
+    public function cache(string $name, array $options = []): Cache
+    {
+    }
+
+    /** A sync point now: later reads see all that was acknowledged before this call. One round trip. */
+    public function sync(): void
+    {
+    }
+
+    /**
+     * What this process did with the store, and what it holds. No round trip.
+     *
+     * @return array<string, int>
+     */
+    public function stats(): array
+    {
+    }
+
+    /**
+     * Asks the backend now. `reachable`, then facts about it, or `error`.
+     *
+     * @return array<string, string|bool>
+     */
+    public function health(): array
+    {
+    }
+
+    /** Empties every cache of this namespace, on every node. */
+    public function purge(): bool
+    {
+    }
+}
+
+/**
+ * One cache of a store. No method throws because the backend is away: reads miss, writes return false.
+ *
+ * Keys are any bytes, at most 64 KiB.
+ */
+final class Cache
+{
+    /** The value of a key, or `$default`. */
+    public function get(string|int $key, mixed $default = null): mixed
+    {
+    }
+
+    /**
+     * The values of those keys that have one.
+     *
+     * @param array<string|int> $keys
+     * @return array<string|int, mixed>
+     */
+    public function getMany(array $keys): array
+    {
+    }
+
+    /**
+     * Stores a value; false if the backend refused it or is away.
+     *
+     * @param int|null $ttl Seconds to live, instead of the cache's.
+     * @throws ValueException if the value cannot be serialized.
+     */
+    public function set(string|int $key, mixed $value, ?int $ttl = null): bool
+    {
+    }
+
+    /**
+     * Stores values, all or none; how many stand.
+     *
+     * @param array<string|int, mixed> $items
+     * @throws ValueException if a value cannot be serialized.
+     */
+    public function setMany(array $items): int
+    {
+    }
+
+    /** Removes a value; true if there was one and it is gone for good. */
+    public function delete(string|int $key): bool
+    {
+    }
+
+    /**
+     * Removes values; how many there were.
+     *
+     * @param array<string|int> $keys
+     */
+    public function deleteMany(array $keys): int
+    {
+    }
+
+    public function has(string|int $key): bool
+    {
+    }
+
+    /** @param array<string|int> $keys */
+    public function hasAny(array $keys): bool
+    {
+    }
+
+    /** @param array<string|int> $keys */
+    public function hasAll(array $keys): bool
+    {
+    }
+
+    /** Removes all values; false if the backend is away or refused. */
+    public function purge(): bool
+    {
+    }
+
+    /**
+     * The keys, or those that start with `$prefix`, in no order.
+     *
+     * @return list<string>
+     */
+    public function keys(?string $prefix = null): array
+    {
+    }
+}

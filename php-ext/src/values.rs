@@ -1,0 +1,77 @@
+//! Values between PHP and the core, and how a call ends when one of them cannot be carried.
+
+use ext_php_rs::prelude::*;
+use ext_php_rs::types::Zval;
+use ext_php_rs::zend::ExecutorGlobals;
+
+use crate::codec::{self, Error};
+use crate::exceptions::bad_value;
+use crate::near::NearValue;
+
+/// Why a method ends early.
+pub(crate) enum Stop {
+    /// With an exception.
+    Throw(PhpException),
+    /// The engine bailed out: every frame drops what it owns, and [`finish`] goes on with the bailout.
+    Bailout,
+}
+
+impl From<PhpException> for Stop {
+    fn from(exception: PhpException) -> Self {
+        Self::Throw(exception)
+    }
+}
+
+impl From<ext_php_rs::error::Error> for Stop {
+    fn from(error: ext_php_rs::error::Error) -> Self {
+        Self::Throw(error.into())
+    }
+}
+
+/// Ends a method. Its body is a function of its own, so that nothing is left to drop here.
+pub(crate) fn finish<T>(result: Result<T, Stop>) -> PhpResult<T> {
+    match result {
+        Ok(value) => Ok(value),
+        Err(Stop::Throw(exception)) => Err(exception),
+        Err(Stop::Bailout) => codec::resume_bailout(),
+    }
+}
+
+/// The payload of a value. Runs user code where the value's class has some: hold no borrow.
+pub(crate) fn encode(value: &Zval) -> Result<Vec<u8>, Stop> {
+    let mut payload = Vec::new();
+    match codec::encode(value, &mut payload) {
+        Ok(()) => Ok(payload),
+        Err(Error::Bailout) => Err(Stop::Bailout),
+        Err(Error::Thrown) => Err(Stop::Throw(refusal())),
+        Err(error) => Err(Stop::Throw(bad_value(error.to_string()))),
+    }
+}
+
+/// Gives PHP a value; false if its entry is broken. Runs user code where the value's class has some.
+pub(crate) fn give(value: &NearValue, out: &mut Zval) -> Result<bool, Stop> {
+    match value.copy_to(out) {
+        Ok(()) => Ok(true),
+        Err(Error::Bailout) => Err(Stop::Bailout),
+        Err(Error::Thrown) => Err(Stop::Throw(pending())),
+        Err(_) => Ok(false),
+    }
+}
+
+/// PHP's own refusals ("Serialization of 'Closure' is not allowed") become `Larder\ValueException`; an exception of
+/// the value's class stays what it is.
+fn refusal() -> PhpException {
+    let refused = ExecutorGlobals::get().exception().and_then(|exception| {
+        let class = exception.get_class_name().ok()?;
+        let message: String = exception.get_property("message").ok()?;
+        (class == "Exception" && message.starts_with("Serialization of ")).then_some(message)
+    });
+    let Some(message) = refused else { return pending() };
+    drop(ExecutorGlobals::take_exception());
+    bad_value(message)
+}
+
+/// Stands for an exception that is pending already: throwing this one changes nothing.
+fn pending() -> PhpException {
+    PhpException::default(String::new())
+}
