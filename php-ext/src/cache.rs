@@ -140,7 +140,8 @@ impl Cache {
     /// The keys, or those that start with `$prefix`; an empty array if the backend is away.
     #[php(optional = prefix)]
     pub fn keys(&self, prefix: Option<&Zval>) -> PhpResult<ZBox<ZendHashTable>> {
-        let prefix = prefix.filter(|prefix| !prefix.is_null()).map_or(Ok(Cow::Borrowed(&b""[..])), key_bytes)?;
+        let prefix =
+            prefix.filter(|prefix| !prefix.is_null()).map_or(Ok(Cow::Borrowed(&b""[..])), key_bytes)?;
         let mut array = ZendHashTable::new();
         for key in outage(self.engine.keys(&self.handle, &prefix))?.unwrap_or_default() {
             let mut value = Zval::new();

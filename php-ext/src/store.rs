@@ -1,8 +1,8 @@
 //! `Larder\Store`.
 
+use ext_php_rs::boxed::ZBox;
 use ext_php_rs::prelude::*;
 use ext_php_rs::types::{ZendHashTable, Zval};
-use ext_php_rs::boxed::ZBox;
 use larder::Config;
 
 use crate::cache::Cache;
@@ -26,7 +26,8 @@ impl Store {
     /// Throws `Larder\ConfigException` for an unknown option or a bad value.
     pub fn open(config: &ZendHashTable) -> PhpResult<Self> {
         let config = options::read(config)?;
-        let engine = registry::open(&config).map_err(|error| misuse(&error).unwrap_or_else(|| error.to_string().into()))?;
+        let engine = registry::open(&config)
+            .map_err(|error| misuse(&error).unwrap_or_else(|| error.to_string().into()))?;
         Ok(Self { engine, config })
     }
 
@@ -50,7 +51,9 @@ impl Store {
                 (Some("near"), ..) => return Err(bad_value("option 'near' must be a boolean".into())),
                 (option, ..) => {
                     let option = option.unwrap_or_default().escape_debug();
-                    return Err(bad_value(format!("a cache has no option '{option}'; the options are ttl and near")));
+                    return Err(bad_value(format!(
+                        "a cache has no option '{option}'; the options are ttl and near"
+                    )));
                 }
             }
             Ok(())

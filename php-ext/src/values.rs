@@ -1,5 +1,6 @@
 //! Values between PHP and the core, and how a call ends when one of them cannot be carried.
 
+use ext_php_rs::convert::IntoZval;
 use ext_php_rs::prelude::*;
 use ext_php_rs::types::Zval;
 use ext_php_rs::zend::ExecutorGlobals;
@@ -61,17 +62,18 @@ pub(crate) fn give(value: &NearValue, out: &mut Zval) -> Result<bool, Stop> {
 /// PHP's own refusals ("Serialization of 'Closure' is not allowed") become `Larder\ValueException`; an exception of
 /// the value's class stays what it is.
 fn refusal() -> PhpException {
-    let refused = ExecutorGlobals::get().exception().and_then(|exception| {
-        let class = exception.get_class_name().ok()?;
-        let message: String = exception.get_property("message").ok()?;
-        (class == "Exception" && message.starts_with("Serialization of ")).then_some(message)
-    });
-    let Some(message) = refused else { return pending() };
-    drop(ExecutorGlobals::take_exception());
-    bad_value(message)
+    let Some(exception) = ExecutorGlobals::take_exception() else { return pending() };
+    let is_php_own = exception.get_class_name().is_ok_and(|class| class == "Exception");
+    let message =
+        exception.try_call_method("getMessage", Vec::new()).ok().and_then(|message| message.string());
+    match message {
+        Some(message) if is_php_own && message.starts_with("Serialization of ") => bad_value(message),
+        _ => PhpException::from_message(String::new())
+            .with_object(exception.into_zval(false).unwrap_or_else(|_| Zval::null())),
+    }
 }
 
 /// Stands for an exception that is pending already: throwing this one changes nothing.
 fn pending() -> PhpException {
-    PhpException::default(String::new())
+    PhpException::from_message(String::new())
 }
