@@ -13,13 +13,24 @@ pub fn open(url: &str) -> Redis {
     open_with(url, &[])
 }
 
-/// The same with other options.
+/// A handle on another namespace, which may be one that the configuration would refuse.
+pub fn open_in(url: &str, namespace: &str) -> Redis {
+    let mut settings = settings(url, &[]);
+    namespace.clone_into(&mut settings.namespace);
+    Redis::new(settings)
+}
+
+/// A handle with other options.
 pub fn open_with(url: &str, options: &[(&str, &str)]) -> Redis {
+    Redis::new(settings(url, options))
+}
+
+fn settings(url: &str, options: &[(&str, &str)]) -> Settings {
     let mut all = vec![("server", url)];
     let defaults = [("namespace", "t"), ("read_timeout", "0.4"), ("connect_timeout", "1")];
     all.extend(defaults.iter().filter(|(name, _)| !options.iter().any(|(other, _)| other == name)));
     all.extend(options);
-    Redis::new(Settings::of(&Config::from_options(all).unwrap()).unwrap())
+    Settings::of(&Config::from_options(all).unwrap()).unwrap()
 }
 
 /// The logged cache of these tests.

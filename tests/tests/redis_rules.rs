@@ -128,7 +128,8 @@ fn r3_the_position_is_read_before_the_data() {
     let position = here(&reader);
     proxy.hold_last_command();
     let fetched = thread::scope(|scope| {
-        let fetched = scope.spawn(|| reader.fetch(Some(position), &[Read { cache: &cache, key: b"k" }]).unwrap());
+        let fetched =
+            scope.spawn(|| reader.fetch(Some(position), &[Read { cache: &cache, key: b"k" }]).unwrap());
         proxy.await_held();
         make(&writer, set(&cache, b"k", b"2"));
         proxy.release();

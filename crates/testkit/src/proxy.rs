@@ -65,7 +65,8 @@ impl Proxy {
         let listener =
             TcpListener::bind(("127.0.0.1", 0)).unwrap_or_else(|error| unreachable!("listen: {error}"));
         let port = listener.local_addr().map_or(0, |address| address.port());
-        let mode = Mode { answers: Answers::Pass, requests_stall: false, delay: Duration::ZERO, split: Split::Off };
+        let mode =
+            Mode { answers: Answers::Pass, requests_stall: false, delay: Duration::ZERO, split: Split::Off };
         let shared = Arc::new(Shared {
             upstream,
             mode: Mutex::new(mode),

@@ -132,6 +132,11 @@ impl RedisServer {
         self.run();
     }
 
+    /// Adds an option, in force from its next start on.
+    pub fn configure(&mut self, name: &str, value: &str) {
+        self.options.extend([name.to_owned(), value.to_owned()]);
+    }
+
     /// Makes it a replica and waits until it has all that the primary holds.
     ///
     /// # Panics

@@ -20,7 +20,10 @@ impl Redis {
 
     /// Runs something that may be run twice. A kept connection may have died since its last use; only its next use
     /// can tell.
-    pub(super) fn on_connection<T>(&self, run: impl Fn(&mut Slot) -> Result<T, Failure>) -> Result<T, Failure> {
+    pub(super) fn on_connection<T>(
+        &self,
+        run: impl Fn(&mut Slot) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
         twice_if_kept(&mut *self.pool.slot()?, run)
     }
 
