@@ -8,7 +8,7 @@
 use std::fmt;
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::fault::{NAME, io_error};
@@ -150,7 +150,9 @@ impl Directory {
     /// A mark is there whole or not at all, whether the process is killed or the machine.
     fn write_mark(&self, mark: &str) -> Result<()> {
         let new = self.path.join(NEW_MARK);
-        let written = File::create(&new).and_then(|mut file| {
+        let mut options = File::options();
+        let file = options.write(true).create(true).truncate(true).mode(0o600).open(&new);
+        let written = file.and_then(|mut file| {
             file.write_all(mark.as_bytes())?;
             file.sync_all()?;
             fs::rename(&new, self.path.join(MARK))

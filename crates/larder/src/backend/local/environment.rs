@@ -44,11 +44,15 @@ impl Open {
             return false;
         }
         let now = clock::boottime().as_secs();
-        if self.looked.swap(now, Ordering::Relaxed) == now {
+        if self.looked.load(Ordering::Relaxed) == now {
             return true;
         }
         let found = fs::symlink_metadata(self.path.join("data.mdb"));
-        found.is_ok_and(|found| FileId::of(&found) == self.id)
+        let same = found.is_ok_and(|found| FileId::of(&found) == self.id);
+        if same {
+            self.looked.store(now, Ordering::Relaxed);
+        }
+        same
     }
 
     /// Begins a read transaction.
