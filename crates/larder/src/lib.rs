@@ -4,6 +4,8 @@
 //! their own kind of decoded values in memory; [`Backend`] is the contract of what keeps the entries.
 //! `docs/design.md` says what is promised and why it is built so, `docs/protocol.md` has the rules.
 
+#![deny(unsafe_code)]
+
 mod backend;
 mod breaker;
 mod clock;

@@ -23,7 +23,7 @@ const OWN_FILES: [&str; 5] = [MARK, NEW_MARK, LOCK, DATA, "lock.mdb"];
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// Filesystems that several machines see: LMDB's locks and its map do not reach across.
-const NETWORK: [(u32, &str); 6] = [
+const NETWORK: [(i64, &str); 6] = [
     (0x6969, "NFS"),
     (0x517b, "SMB"),
     (0xff53_4d42, "CIFS"),
@@ -80,7 +80,7 @@ impl Directory {
             return Err(refuse("is writable by everybody"));
         }
         let kind = rustix::fs::statfs(path).map_err(|errno| refuse(&errno.to_string()))?.f_type;
-        if let Some((_, name)) = NETWORK.iter().find(|(magic, _)| i64::from(*magic) == i64::from(kind)) {
+        if let Some((_, name)) = NETWORK.iter().find(|(magic, _)| *magic == kind) {
             return Err(refuse(&format!("is on a network filesystem ({name}); local: needs a local disk")));
         }
         let path = path.canonicalize().map_err(|error| refuse(&error.to_string()))?;

@@ -74,12 +74,11 @@ impl Local {
     }
 
     fn with<T>(&self, mut work: impl FnMut(&Open) -> Result<T, Fault>) -> Result<T> {
-        let slot = match self.slot.get() {
-            Some(slot) => slot,
-            None => {
-                let slot = Slot::of(&self.settings.path, self.settings.max_bytes)?;
-                self.slot.get_or_init(|| slot)
-            }
+        let slot = if let Some(slot) = self.slot.get() {
+            slot
+        } else {
+            let slot = Slot::of(&self.settings.path, self.settings.max_bytes)?;
+            self.slot.get_or_init(|| slot)
         };
         slot.with(|open| {
             self.transactions.fetch_add(1, Ordering::Relaxed);

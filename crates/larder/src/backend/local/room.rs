@@ -6,6 +6,7 @@ use super::environment::Open;
 use super::fault::Fault;
 use super::rows;
 use super::tables::{Counters, Row, Tables};
+use super::write::ATTEMPTS;
 use crate::clock::Millis;
 
 /// How much of its own clearing a write does: enough that clearing keeps pace with writing, little enough that
@@ -51,8 +52,10 @@ impl Bounds {
 
 /// Evicts the oldest entries, in transactions of their own, until `need` fits. Each further `attempt` leaves
 /// less.
-pub(super) fn make(open: &Open, need: u64, attempt: u64) -> Result<(), Fault> {
-    let target = (open.bounds.map / 100 * (LOW * (4 - attempt.min(4)) / 4)).saturating_sub(need);
+pub(super) fn make(open: &Open, need: u64, attempt: u32) -> Result<(), Fault> {
+    let target = (open.bounds.map / 100
+        * (LOW * u64::from(ATTEMPTS - attempt.min(ATTEMPTS)) / u64::from(ATTEMPTS)))
+    .saturating_sub(need);
     let mut at_once = EVICTED_AT_ONCE;
     loop {
         match evict(open, target, at_once) {
@@ -109,10 +112,10 @@ pub(super) fn sweep(
     }
     let mut expired = Vec::new();
     for row in tables.expiries.iter(txn)?.take(EXPIRED_PER_WRITE) {
-        let (expires, key) = row?;
+        let (when, key) = row?;
         // The rest of the key is the age.
         let mut soonest = [0; 8];
-        for (to, from) in soonest.iter_mut().zip(Row(expires).take(8)?) {
+        for (to, from) in soonest.iter_mut().zip(Row(when).take(8)?) {
             *to = *from;
         }
         if u64::from_be_bytes(soonest) > now {

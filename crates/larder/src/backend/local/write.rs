@@ -1,5 +1,8 @@
 //! `apply` and `reset`: everything that changes the file, under the write lock.
 
+use std::thread;
+use std::time::Duration;
+
 use heed::RwTxn;
 
 use super::changes::{self, Record};
@@ -11,8 +14,9 @@ use crate::backend::{Applied, CacheId, Change, Op, Outcome, Position};
 use crate::clock;
 use crate::error::Error;
 
-/// How often to evict more and try again before the file is given up.
-const ATTEMPTS: u64 = 5;
+/// How often to evict more and try again before the file is given up. The pauses double from 1 ms: readers
+/// end meanwhile, and only then the pages that they saw can be used again.
+pub(super) const ATTEMPTS: u32 = 8;
 
 /// One call of `apply`.
 pub(super) struct Write<'a> {
@@ -45,8 +49,14 @@ impl Write<'_> {
                 }
                 Err(Fault::Full(reason)) => {
                     full = reason;
-                    open.env.clear_stale_readers()?;
-                    room::make(open, need, attempt)?;
+                    if attempt > 0 {
+                        open.env.clear_stale_readers()?;
+                        thread::sleep(Duration::from_millis(1 << (attempt - 1)));
+                    }
+                    match room::make(open, need, attempt) {
+                        Ok(()) | Err(Fault::Full(_)) => {}
+                        Err(fault) => return Err(fault),
+                    }
                 }
                 Err(fault) => return Err(fault),
             }

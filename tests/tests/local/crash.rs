@@ -1,13 +1,11 @@
 //! Processes killed in the middle of writes lose nothing that was acknowledged and break nothing.
 
-mod local_common;
-
 use std::io::Read as _;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
+use crate::place::{Place, cache, get, put, quiet};
 use larder::{Backend, Read};
-use local_common::{Place, cache, get, put, quiet};
 use rustix::process::{Pid, Signal, kill_process};
 
 const WRITERS: u32 = 3;
@@ -42,8 +40,9 @@ fn left_by(backend: &dyn Backend, id: u32) -> u64 {
     ];
     let entries = backend.fetch(None, &reads).unwrap().entries;
     let numbers: Vec<_> = entries.iter().map(|entry| number(entry.as_ref())).collect();
-    assert!(numbers.iter().all(|number| *number == numbers[0]), "half a write: {numbers:?}");
-    numbers[0]
+    let (number, others) = numbers.split_first().unwrap();
+    assert!(others.iter().all(|other| other == number), "half a write: {numbers:?}");
+    *number
 }
 
 fn crash(place: &Place, rounds: u32, with_survivor: bool) {

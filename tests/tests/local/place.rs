@@ -1,7 +1,5 @@
 //! A directory to test in, and handles on it.
 
-#![allow(dead_code, clippy::allow_attributes, reason = "each test binary uses a part")]
-
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Arc;

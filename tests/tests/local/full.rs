@@ -1,12 +1,10 @@
 //! A full directory: the oldest entries go, callers see no errors.
 
-mod local_common;
-
 use std::process::Stdio;
 use std::time::Duration;
 
+use crate::place::{Place, cache, get, here, put, quiet};
 use larder::{Change, ErrorKind, Op};
-use local_common::{Place, cache, get, here, put, quiet};
 use rustix::process::{Pid, Signal, kill_process};
 
 fn file_len(place: &Place) -> u64 {
@@ -18,6 +16,7 @@ fn file_len(place: &Place) -> u64 {
 fn the_oldest_go() {
     let place = Place::new("4M");
     let (backend, cache) = (place.open(), cache("c"));
+    let before = here(&*backend);
     let mut random = 1_u64;
     let mut written = 0;
     for i in 0..4_000_u64 {
@@ -38,6 +37,7 @@ fn the_oldest_go() {
     let youngest: Vec<_> = (4_000 - kept.len() as u64..4_000).collect();
     assert_eq!(kept, youngest, "exactly the youngest are kept");
     assert!(kept.len() > 20, "{} kept", kept.len());
+    assert_eq!(here(&*backend).incarnation, before.incarnation, "evicting is enough");
 }
 
 /// Small entries too, whose bookkeeping is larger than they are; also in unlogged caches and with expiry.
@@ -45,6 +45,7 @@ fn the_oldest_go() {
 fn small_entries_fill_it_too() {
     let place = Place::new("4M");
     let (backend, quiet) = (place.open(), quiet("c"));
+    let before = here(&*backend);
     for batch in 0..100_u64 {
         let keys: Vec<_> = (0..1_000).map(|i| (batch * 1_000 + i).to_be_bytes()).collect();
         let ops: Vec<_> = keys
@@ -56,6 +57,7 @@ fn small_entries_fill_it_too() {
     }
     assert!(file_len(&place) <= 4 << 20);
     assert!(backend.usage().unwrap()[0].entries > 3_000);
+    assert_eq!(here(&*backend).incarnation, before.incarnation, "evicting is enough");
 }
 
 /// What cannot fit is refused; the old entry is gone and others are told.
@@ -81,6 +83,7 @@ fn an_entry_that_cannot_fit() {
 #[test]
 fn large_entries_replace_each_other() {
     let place = Place::new("4M");
+    let before = here(&*place.open());
     std::thread::scope(|scope| {
         for thread in 0..3_u8 {
             let backend = place.open();
@@ -95,6 +98,7 @@ fn large_entries_replace_each_other() {
         }
     });
     assert!(file_len(&place) <= 4 << 20);
+    assert_eq!(here(&*place.open()).incarnation, before.incarnation, "evicting is enough");
 }
 
 /// A batch beyond the bound does nothing but remove.

@@ -1,15 +1,13 @@
 //! The directory: hostile ones are refused by name, a removed or replaced one is noticed, nothing of another
 //! boot is read.
 
-mod local_common;
-
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 
+use crate::place::{Place, cache, get, here, put, quiet};
 use larder::ErrorKind;
-use local_common::{Place, cache, get, here, put, quiet};
 
 fn kind(place: &Place, path: &Path) -> ErrorKind {
     let error = place.open().fetch(None, &[]).unwrap_err();
