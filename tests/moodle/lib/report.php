@@ -54,8 +54,11 @@ if (!$calls) {
     $problems[] = 'the store was never called';
 }
 printf(ROW, $suite, $tests, $skipped, count($failing), $calls, $locks, $seconds, $problems ? implode(', ', $problems) : 'ok');
-foreach ($unexpected as $name) {
+foreach (array_slice($unexpected, 0, 20) as $name) {
     echo "    $name\n";
+}
+if (count($unexpected) > 20) {
+    echo "    ... (RESULTS keeps them all)\n";
 }
 if ($problems) {
     echo preg_replace('/^/m', '    | ', implode('', array_slice(file("$work/phpunit.log"), -40)));
