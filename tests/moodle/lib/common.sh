@@ -1,4 +1,4 @@
-# Shared by run and site: a scratch copy of a Moodle tree, with the store plugin in it and the extension loaded.
+# Shared by run and site: a throw-away copy of a Moodle tree, with the store plugin in it and the extension loaded.
 # Expects MOODLE_DIR, here (this script's directory's parent) and root; sets store, work, tree and public.
 
 store=${STORE:-larder}
@@ -30,7 +30,8 @@ make_tree() {
     local plugin=$public/cache/stores/$store
     if [ "$store" = larder ]; then
         rm -rf "$plugin"
-        cp -r "$root/moodle-plugin" "$plugin"
+        mkdir "$plugin"
+        cp -rL "$root/moodle-plugin/." "$plugin"
     fi
     php "$here/lib/count_calls.php" "$store" "$plugin/lib.php"
 }

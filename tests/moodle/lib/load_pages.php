@@ -74,7 +74,8 @@ function answer(array $response): array {
 function problem(array $response): string {
     [$status, $body] = $response;
     if ($status !== 200) {
-        return "HTTP $status";
+        $text = strip_tags(preg_replace('#<(style|script|head)\b.*?</\1>#s', '', $body));
+        return "HTTP $status: " . substr(trim(preg_replace('/\s+/', ' ', $text)), 0, 400);
     }
     if (!str_contains($body, '</html>')) {
         return 'broken off';
@@ -122,8 +123,9 @@ if (!$calls) {
     echo "the store was never called\n";
 }
 
-// All pages at the same time: four workers share the store.
-for ($round = 0; $round < 3; $round++) {
+// All pages at the same time, while the course's cache is empty: four workers share the store and want its locks.
+for ($round = 0; $round < 5; $round++) {
+    answer(fetch_all([ask('purge')])[0]);
     foreach (fetch_all($pages) as $name => $response) {
         if ($problem = problem($response)) {
             $failures++;
