@@ -23,6 +23,13 @@ type Done = Result<(), Refused>;
 
 /// Appends the value to `out`. On failure `out` holds a part of it.
 pub(super) fn write_value(value: *const Zv, out: &mut Vec<u8>) -> Done {
+    if type_of(value) == php::IS_STRING {
+        // SAFETY: the string is the live value. Alone, it has nothing to be shared with.
+        let bytes = unsafe { bytes_of((*value).value.str_) };
+        check_len(bytes.len())?;
+        write::str(out, bytes);
+        return Ok(());
+    }
     let mut encoder = Encoder {
         out,
         strings: Strings::default(),
@@ -101,7 +108,6 @@ impl Encoder<'_> {
         let holders = unsafe { (*table).gc.refcount };
         let inside = Place { shared: inside.shared || (!place.root && holders > 1), ..inside };
         let len = table::len(table);
-        check_len(len)?;
         if is_list(table) {
             write::array(self.out, len);
             for (value, _, _) in Entries::new(table) {
@@ -110,6 +116,13 @@ impl Encoder<'_> {
             return Ok(());
         }
         let keys = Entries::new(table).map(|(_, _, key)| key);
+        if let Some((index, len)) = self.shapes.last(None, keys.clone()) {
+            self.open_instance(index, len);
+            for (value, _, _) in Entries::new(table) {
+                self.value(value, inside)?;
+            }
+            return Ok(());
+        }
         let list =
             if table::is_packed(table) { None } else { Shapes::list(None, MIN_SHAPE_KEYS, keys.clone()) };
         if self.instance(list, keys.clone(), len)? {
@@ -155,12 +168,20 @@ impl Encoder<'_> {
         inside: Place,
     ) -> Done {
         let names = properties.clone().map(|(_, name)| name);
-        let len = names.clone().count();
-        check_len(len * 2 + 1)?;
-        if names.clone().any(|name| name.is_null()) {
-            return Err(Refused::Foreign);
+        if let Some((index, len)) = self.shapes.last(Some(class), names.clone()) {
+            self.open_instance(index, len);
+            for (value, _) in properties {
+                self.value(value, inside)?;
+            }
+            return Ok(());
         }
         let list = Shapes::list(Some(class), 0, names.clone());
+        let len = match list {
+            Some(list) => list.len,
+            None if names.clone().any(|name| name.is_null()) => return Err(Refused::Foreign),
+            None => names.clone().count(),
+        };
+        check_len(len * 2 + 1)?;
         if self.instance(list, names.clone(), len)? {
             for (value, _) in properties {
                 self.value(value, inside)?;
@@ -191,9 +212,14 @@ impl Encoder<'_> {
         let Some(index) = list.and_then(|list| self.shapes.find(list, keys)) else {
             return Ok(false);
         };
+        self.open_instance(index, len);
+        Ok(true)
+    }
+
+    #[inline]
+    fn open_instance(&mut self, index: u32, len: usize) {
         write::array(self.out, len + 1);
         write::index(self.out, EXT_SHAPE, index);
-        Ok(true)
     }
 
     fn inside(&self, place: Place) -> Result<Place, Refused> {

@@ -124,6 +124,8 @@ pub(super) struct Shapes {
     known: Vec<Known>,
     keys: Vec<*mut ZStr>,
     defined: u32,
+    /// The position used last: records of a shape come in a row.
+    last: usize,
 }
 
 impl Shapes {
@@ -148,6 +150,22 @@ impl Shapes {
         (len >= least).then_some(KeyList { hash, class, object, len })
     }
 
+    /// The shape used last, if these very key strings are its own. Saves hashing them.
+    #[inline]
+    pub(super) fn last(
+        &self,
+        class: Option<Option<*mut ZStr>>,
+        mut keys: impl Iterator<Item = *mut ZStr>,
+    ) -> Option<(u32, usize)> {
+        let known = self.known.get(self.last)?;
+        let list = known.list;
+        if list.object != class.is_some() || list.class != class.flatten().unwrap_or(std::ptr::null_mut()) {
+            return None;
+        }
+        let own = self.keys.get(known.start..known.start + list.len)?;
+        (own.iter().all(|key| keys.next() == Some(*key)) && keys.next().is_none()).then_some((known.index, list.len))
+    }
+
     /// The index of a list that was defined.
     #[inline]
     pub(super) fn find(
@@ -166,7 +184,9 @@ impl Shapes {
                         .is_some_and(|others| keys.clone().zip(others).all(|(a, b)| same_key(a, *b)))
             })
         });
-        found.ok().and_then(|at| self.known.get(at as usize)).map(|known| known.index)
+        let at = found.ok()? as usize;
+        self.last = at;
+        self.known.get(at).map(|known| known.index)
     }
 
     /// Gives a list that was written out the next index; the first of equal lists stays.
@@ -177,6 +197,7 @@ impl Shapes {
             && let Err(slot) = self.index.find(list.hash, |_| false)
         {
             self.index.insert(slot, list.hash);
+            self.last = self.known.len();
             self.known.push(Known { list, start: self.keys.len(), index });
             self.keys.extend(keys);
         }

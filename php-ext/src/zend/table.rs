@@ -257,15 +257,19 @@ pub(crate) fn add_ref(text: *mut ZStr) {
 /// The elements of an array in order, with deleted ones left out and indirect ones followed.
 #[derive(Clone)]
 pub(crate) struct Entries {
-    table: *const HashTable,
-    at: u32,
+    at: *const u8,
+    left: u32,
+    packed: bool,
+    index: u64,
 }
 
 impl Entries {
     /// Over a live table that is not changed meanwhile.
     #[inline]
     pub(crate) fn new(table: *const HashTable) -> Self {
-        Self { table, at: 0 }
+        // SAFETY: callers pass a live table.
+        let left = unsafe { (*table).nNumUsed };
+        Self { at: data(table).cast(), left, packed: cfg!(php82) && is_packed(table), index: 0 }
     }
 }
 
@@ -302,11 +306,19 @@ impl Iterator for Entries {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        // SAFETY: the table lives and `at` stays below `nNumUsed`.
+        // SAFETY: the table lives, and as many slots are left as are counted.
         unsafe {
-            while self.at < (*self.table).nNumUsed {
-                let (mut value, hash, key) = slot(self.table, self.at);
-                self.at += 1;
+            while self.left > 0 {
+                let bucket = self.at.cast::<Bucket>();
+                let mut value = bucket.cast::<Zv>().cast_mut();
+                let (hash, key, size) = if self.packed {
+                    (self.index, std::ptr::null_mut(), size_of::<Zv>())
+                } else {
+                    ((*bucket).h, (*bucket).key, size_of::<Bucket>())
+                };
+                self.at = self.at.add(size);
+                self.left -= 1;
+                self.index += 1;
                 if u32::from((*value).u1.v.type_) == php::IS_INDIRECT {
                     value = (*value).value.zv;
                 }

@@ -81,7 +81,8 @@ impl<'a> Reader<'a> {
     /// # Errors
     ///
     /// [`Broken`] at the end of the input, for a length beyond it, an unknown marker, or an integer beyond `i64`.
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "the common tokens are matched again by the caller, which folds both matches")]
     pub fn token(&mut self) -> Result<Token<'a>, Broken> {
         let [first] = self.take::<1>()?;
         Ok(match Marker::from_u8(first) {
@@ -93,6 +94,16 @@ impl<'a> Reader<'a> {
             Marker::Null => Token::Nil,
             Marker::True => Token::Bool(true),
             Marker::False => Token::Bool(false),
+            Marker::Str8 => Token::Str(self.counted::<1>()?),
+            Marker::FixExt1 => self.ext(1)?,
+            marker => return self.longer(marker),
+        })
+    }
+
+    /// The tokens that are less common.
+    #[inline(never)]
+    fn longer(&mut self, marker: Marker) -> Result<Token<'a>, Broken> {
+        Ok(match marker {
             Marker::U8 => Token::Int(u8::from_be_bytes(self.take()?).into()),
             Marker::U16 => Token::Int(u16::from_be_bytes(self.take()?).into()),
             Marker::U32 => Token::Int(u32::from_be_bytes(self.take()?).into()),
@@ -103,7 +114,6 @@ impl<'a> Reader<'a> {
             Marker::I64 => Token::Int(i64::from_be_bytes(self.take()?)),
             Marker::F32 => Token::Float(f32::from_be_bytes(self.take()?).into()),
             Marker::F64 => Token::Float(f64::from_be_bytes(self.take()?)),
-            Marker::Str8 => Token::Str(self.counted::<1>()?),
             Marker::Str16 => Token::Str(self.counted::<2>()?),
             Marker::Str32 => Token::Str(self.counted::<4>()?),
             Marker::Bin8 => Token::Bin(self.counted::<1>()?),
@@ -125,7 +135,6 @@ impl<'a> Reader<'a> {
                 let len = self.length::<4>()?;
                 Token::Map(self.claim(len, 2)?)
             }
-            Marker::FixExt1 => self.ext(1)?,
             Marker::FixExt2 => self.ext(2)?,
             Marker::FixExt4 => self.ext(4)?,
             Marker::FixExt8 => self.ext(8)?,
@@ -142,7 +151,7 @@ impl<'a> Reader<'a> {
                 let len = self.length::<4>()?;
                 self.ext(len)?
             }
-            Marker::Reserved => return Err(Broken),
+            _ => return Err(Broken),
         })
     }
 
