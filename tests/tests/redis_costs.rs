@@ -1,7 +1,5 @@
 //! Round trips, counted.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use larder::{Backend, CacheId, Op, Outcome, Read};
 use larder_testkit::RedisServer;
 use larder_tests::redis::{cache, delete, fill, get, here, make, open, set, trips};

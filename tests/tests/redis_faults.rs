@@ -1,8 +1,6 @@
 //! What goes wrong with a server or on the way to it: the right kind of error in bounded time, nothing half done, and
 //! all well again afterwards.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::thread;
 use std::time::Duration;
 

@@ -54,7 +54,7 @@ impl Redis {
         }
         let mut slot = self.pool.slot()?;
         let mut again = ops.iter().all(|op| !matches!(op, Op::Set { .. }));
-        let mut not_before = 0;
+        let (mut not_before, mut late) = (0, false);
         let mut script = self.apply_script.cached();
         if slot.long_unused() {
             // A write cannot be sent twice, so that a connection closed meanwhile would cost it.
@@ -69,7 +69,13 @@ impl Redis {
             match slot.drop_if_cut(result) {
                 Ok(Verdict::Done(applied)) => return Ok(applied),
                 Ok(Verdict::Identity) => self.hello(&mut slot)?,
-                Ok(Verdict::Late) => {}
+                // The server's clock may have been set; but what took too long to send would do so again.
+                Ok(Verdict::Late) if late => {
+                    return Err(Failure::unavailable(
+                        "the read timeout is too short for the request to arrive",
+                    ));
+                }
+                Ok(Verdict::Late) => late = true,
                 Ok(Verdict::Wait(now)) => {
                     let wait = Duration::from_millis(not_before.saturating_sub(now));
                     std::thread::sleep(wait.min(self.settings.read_timeout) + MARGIN);
