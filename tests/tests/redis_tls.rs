@@ -14,7 +14,7 @@ fn openssl(directory: &Path, command: &str) {
         .current_dir(directory)
         .stdin(Stdio::null())
         .output()
-        .expect("these tests need openssl: apt-get install openssl");
+        .unwrap_or_else(|error| unreachable!("these tests need openssl: apt-get install openssl ({error})"));
     assert!(done.status.success(), "{command}: {}", String::from_utf8_lossy(&done.stderr));
 }
 
