@@ -3,8 +3,10 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use larder::{Backend, CacheId, Config, Op, Read};
+use rustix::process::{Pid, Signal, kill_process};
 
 struct Shared {
     backend: Arc<dyn Backend>,
@@ -90,5 +92,36 @@ fn main() -> io::Result<()> {
     forked(|| {}, || shared.count("parent 4"));
     shared.count("parent 5");
     assert_eq!(shared.get("child 3"), Some(500));
+    killed_children_hold_nothing(&*shared.backend, &shared.cache)
+}
+
+/// Children killed in the middle of reading: had they read through the parent's handle, their snapshots would
+/// count as the parent's for as long as that lives, and the file would fill up with what they saw.
+fn killed_children_hold_nothing(backend: &dyn Backend, cache: &CacheId) -> io::Result<()> {
+    let put = |key: &[u8], entry: &[u8]| {
+        backend.apply(None, &[Op::Set { cache, key, entry, expires: None, guard: None }])
+    };
+    let before = put(b"large", &vec![1; 3_000_000]).map_err(io::Error::other)?.delta.position;
+    let mut children = Vec::new();
+    for _ in 0..4 {
+        match fork::fork()? {
+            fork::Fork::Child => loop {
+                let read = backend.fetch(None, &[Read { cache, key: b"large" }; 4]);
+                assert!(read.is_ok(), "{read:?}");
+            },
+            fork::Fork::Parent(child) => children.push(child),
+        }
+    }
+    std::thread::sleep(Duration::from_millis(100));
+    for child in children {
+        let pid = Pid::from_raw(child).ok_or(io::ErrorKind::InvalidInput)?;
+        kill_process(pid, Signal::KILL)?;
+        fork::waitpid(child)?;
+    }
+    let mut after = before;
+    for i in 0..60_u8 {
+        after = put(&[i], &vec![i; 2_000_000]).map_err(io::Error::other)?.delta.position;
+    }
+    assert_eq!(after.incarnation, before.incarnation, "the file was given up");
     Ok(())
 }

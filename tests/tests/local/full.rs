@@ -140,3 +140,57 @@ fn a_stopped_reader_does_not_stop_writers() {
     reader.wait().unwrap();
     assert!(file_len(&place) <= 32 << 20);
 }
+
+/// A small filesystem of its own, as long as this lives; `None` where that takes rights that we do not have.
+struct SmallDisk(std::path::PathBuf);
+
+impl SmallDisk {
+    fn mount(at: &std::path::Path) -> Option<Self> {
+        std::fs::create_dir(at).unwrap();
+        let mut mount = std::process::Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", "size=3m,mode=0700", "none"]).arg(at).stderr(Stdio::null());
+        mount.status().is_ok_and(|status| status.success()).then(|| Self(at.to_owned()))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // Lazily: the file may still be open.
+        let _ = std::process::Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+/// The disk is full long before the file has its size: entries are evicted, or refused without leaving the old.
+#[test]
+fn a_full_disk() {
+    let place = Place::new("64M");
+    let Some(_disk) = SmallDisk::mount(&place.path()) else { return };
+    let (backend, cache) = (place.open(), cache("c"));
+    let mut refused = 0;
+    for i in 0..400_u32 {
+        let (key, entry) = ([i.to_le_bytes()[0] % 50], vec![i.to_le_bytes()[0]; 50_000]);
+        match put(&*backend, &cache, &key, &entry) {
+            Ok(()) => assert!(get(&*backend, &cache, &key) == Some(entry)),
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
+                assert_eq!(get(&*backend, &cache, &key), None, "a refused overwrite leaves nothing");
+                refused += 1;
+            }
+        }
+    }
+    assert!(refused < 20, "{refused} of 400 refused");
+    // Filled up by others: nothing can be stored, nothing panics.
+    let filling = std::fs::write(place.path().join("filling"), vec![0; 4 << 20]);
+    assert!(filling.is_err());
+    for i in 0..50_u8 {
+        if let Err(error) = put(&*backend, &cache, &[i], &vec![i; 200_000]) {
+            assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
+        }
+        if let Err(error) = backend.fetch(None, &[]) {
+            assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
+        }
+    }
+    std::fs::remove_file(place.path().join("filling")).unwrap();
+    put(&*backend, &cache, b"k", b"v").unwrap();
+    assert_eq!(get(&*backend, &cache, b"k").as_deref(), Some(&b"v"[..]));
+}

@@ -54,7 +54,8 @@ impl From<heed::Error> for Fault {
 
 impl From<io::Error> for Fault {
     fn from(error: io::Error) -> Self {
-        const NO_SPACE: [Errno; 3] = [Errno::NOSPC, Errno::DQUOT, Errno::FBIG];
+        // LMDB says EIO when the disk took only a part of what it wrote.
+        const NO_SPACE: [Errno; 4] = [Errno::NOSPC, Errno::DQUOT, Errno::FBIG, Errno::IO];
         if NO_SPACE.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error())) {
             return Self::Full(error.to_string());
         }
