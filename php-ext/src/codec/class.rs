@@ -2,6 +2,7 @@
 
 use ext_php_rs::ffi as php;
 
+use super::tables::Owner;
 use crate::zend::ffi::{zend_class_entry, zend_object};
 use crate::zend::memory::{Foreign, bytes_of, put};
 use crate::zend::table::{self, Entries, same_key};
@@ -85,8 +86,8 @@ impl PlainClasses {
         Self { last: (std::ptr::null(), false) }
     }
 
-    /// The class name to write for an object (none for `stdClass`), if it may be written as a plain object.
-    pub(super) fn name(&mut self, object: *const zend_object) -> Option<Option<*mut ZStr>> {
+    /// The class of an object that may be written as a plain one.
+    pub(super) fn owner(&mut self, object: *const zend_object) -> Option<Owner> {
         // SAFETY: the object is live.
         unsafe {
             let class = (*object).ce.cast_const();
@@ -94,12 +95,12 @@ impl PlainClasses {
                 return None;
             }
             if is_std_class(class) {
-                return Some(None);
+                return Some(Owner::StdClass);
             }
             if !std::ptr::eq(self.last.0, class) {
                 self.last = (class, is_plain_class(class));
             }
-            self.last.1.then_some(Some((*class).name))
+            self.last.1.then_some(Owner::Class((*class).name))
         }
     }
 }

@@ -165,12 +165,11 @@ impl<'p, M: Memory> Builder<'_, 'p, M> {
     fn key(&mut self, token: Token<'p>, common: bool) -> Result<*mut ZStr, Stop> {
         let text = match token {
             Token::Str(bytes) => {
-                let text = match if common { keys::find(bytes) } else { None } {
-                    Some(text) => text,
-                    None => {
-                        let mut value = std::mem::MaybeUninit::<Zv>::uninit();
-                        memory::string(self.memory, bytes, value.as_mut_ptr())
-                    }
+                let text = if let Some(text) = common.then(|| keys::find(bytes)).flatten() {
+                    text
+                } else {
+                    let mut value = std::mem::MaybeUninit::<Zv>::uninit();
+                    memory::string(self.memory, bytes, value.as_mut_ptr())
                 };
                 if is_shared_len(bytes.len()) {
                     self.scratch.strings.push(text);
@@ -251,7 +250,7 @@ impl<'p, M: Memory> Builder<'_, 'p, M> {
     }
 
     fn object(&mut self, class: &'p [u8], len: usize, depth: u32, out: *mut Zv) -> Result<(), Stop> {
-        if len % 2 != 0 {
+        if !len.is_multiple_of(2) {
             return Err(Stop::Broken);
         }
         let count = len / 2;

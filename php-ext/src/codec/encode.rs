@@ -4,7 +4,7 @@ use ext_php_rs::ffi as php;
 use larder::payload::{EXT_OBJECT, EXT_SHAPE, EXT_STRING, MAX_DEPTH, MIN_SHAPE_KEYS, is_shared_len, write};
 
 use super::class::{self, PlainClasses};
-use super::tables::{KeyList, Seen, Shapes, Strings};
+use super::tables::{KeyList, Owner, Seen, Shapes, Strings};
 use crate::zend::ffi::zend_object;
 use crate::zend::memory::bytes_of;
 use crate::zend::table::{self, Entries};
@@ -103,7 +103,7 @@ impl Encoder<'_> {
     }
 
     fn array(&mut self, table: *mut HashTable, place: Place) -> Done {
-        let inside = self.inside(place)?;
+        let inside = place.inside()?;
         // SAFETY: the table is part of the live value.
         let holders = unsafe { (*table).gc.refcount };
         let inside = Place { shared: inside.shared || (!place.root && holders > 1), ..inside };
@@ -116,16 +116,19 @@ impl Encoder<'_> {
             return Ok(());
         }
         let keys = Entries::new(table).map(|(_, _, key)| key);
-        if let Some((index, len)) = self.shapes.last(None, keys.clone()) {
+        if let Some((index, len)) = self.shapes.last(Owner::Array, keys.clone()) {
             self.open_instance(index, len);
             for (value, _, _) in Entries::new(table) {
                 self.value(value, inside)?;
             }
             return Ok(());
         }
-        let list =
-            if table::is_packed(table) { None } else { Shapes::list(None, MIN_SHAPE_KEYS, keys.clone()) };
-        if self.instance(list, keys.clone(), len)? {
+        let list = if table::is_packed(table) {
+            None
+        } else {
+            Shapes::list(Owner::Array, MIN_SHAPE_KEYS, keys.clone())
+        };
+        if self.instance(list, &keys, len) {
             for (value, _, _) in Entries::new(table) {
                 self.value(value, inside)?;
             }
@@ -147,50 +150,54 @@ impl Encoder<'_> {
     }
 
     fn object(&mut self, object: *mut zend_object, place: Place) -> Done {
-        let class = self.classes.name(object).ok_or(Refused::Foreign)?;
-        let inside = self.inside(place)?;
+        let owner = self.classes.owner(object).ok_or(Refused::Foreign)?;
+        let inside = place.inside()?;
         // SAFETY: the object is part of the live value.
         let (holders, table) = unsafe { ((*object).gc.refcount, (*object).properties) };
         if (holders > 1 || place.shared) && self.seen.again(object.cast()) {
             return Err(Refused::Foreign);
         }
         if table.is_null() {
-            self.properties(class, class::declared(object), inside)
+            self.properties(owner, class::declared(object), inside)
         } else {
-            self.properties(class, Entries::new(table).map(|(value, _, name)| (value, name)), inside)
+            self.properties(owner, Entries::new(table).map(|(value, _, name)| (value, name)), inside)
         }
     }
 
     fn properties(
         &mut self,
-        class: Option<*mut ZStr>,
+        owner: Owner,
         properties: impl Iterator<Item = (*mut Zv, *mut ZStr)> + Clone,
         inside: Place,
     ) -> Done {
         let names = properties.clone().map(|(_, name)| name);
-        if let Some((index, len)) = self.shapes.last(Some(class), names.clone()) {
+        if let Some((index, len)) = self.shapes.last(owner, names.clone()) {
             self.open_instance(index, len);
             for (value, _) in properties {
                 self.value(value, inside)?;
             }
             return Ok(());
         }
-        let list = Shapes::list(Some(class), 0, names.clone());
+        let list = Shapes::list(owner, 0, names.clone());
         let len = match list {
             Some(list) => list.len,
-            None if names.clone().any(|name| name.is_null()) => return Err(Refused::Foreign),
+            None if names.clone().any(<*mut ZStr>::is_null) => return Err(Refused::Foreign),
             None => names.clone().count(),
         };
         check_len(len * 2 + 1)?;
-        if self.instance(list, names.clone(), len)? {
+        if self.instance(list, &names, len) {
             for (value, _) in properties {
                 self.value(value, inside)?;
             }
             return Ok(());
         }
         write::array(self.out, len * 2 + 1);
-        // SAFETY: a class's name lives with the class.
-        write::ext(self.out, EXT_OBJECT, class.map_or(&[], |name| unsafe { bytes_of(name) }));
+        let name: &[u8] = match owner {
+            // SAFETY: a class's name lives with the class.
+            Owner::Class(name) => unsafe { bytes_of(name) },
+            Owner::StdClass | Owner::Array => &[],
+        };
+        write::ext(self.out, EXT_OBJECT, name);
         for (value, name) in properties {
             self.string(name)?;
             self.value(value, inside)?;
@@ -206,14 +213,14 @@ impl Encoder<'_> {
     fn instance(
         &mut self,
         list: Option<KeyList>,
-        keys: impl Iterator<Item = *mut ZStr> + Clone,
+        keys: &(impl Iterator<Item = *mut ZStr> + Clone),
         len: usize,
-    ) -> Result<bool, Refused> {
-        let Some(index) = list.and_then(|list| self.shapes.find(list, keys)) else {
-            return Ok(false);
-        };
-        self.open_instance(index, len);
-        Ok(true)
+    ) -> bool {
+        let index = list.and_then(|list| self.shapes.find(list, keys));
+        if let Some(index) = index {
+            self.open_instance(index, len);
+        }
+        index.is_some()
     }
 
     #[inline]
@@ -221,12 +228,14 @@ impl Encoder<'_> {
         write::array(self.out, len + 1);
         write::index(self.out, EXT_SHAPE, index);
     }
+}
 
-    fn inside(&self, place: Place) -> Result<Place, Refused> {
-        if place.depth >= MAX_DEPTH {
+impl Place {
+    fn inside(self) -> Result<Self, Refused> {
+        if self.depth >= MAX_DEPTH {
             return Err(Refused::Foreign);
         }
-        Ok(Place { depth: place.depth + 1, root: false, ..place })
+        Ok(Self { depth: self.depth + 1, root: false, ..self })
     }
 }
 

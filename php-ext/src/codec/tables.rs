@@ -65,7 +65,6 @@ impl Index {
 }
 
 #[inline]
-#[expect(clippy::cast_possible_truncation, reason = "any bits of a hash will do")]
 fn spread(hash: u64) -> usize {
     (hash.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize
 }
@@ -101,13 +100,38 @@ impl Strings {
     }
 }
 
-/// A list of keys, its class among them.
+/// What a list of keys belongs to.
+#[derive(Clone, Copy)]
+pub(super) enum Owner {
+    Array,
+    StdClass,
+    /// The name of another class.
+    Class(*mut ZStr),
+}
+
+impl Owner {
+    fn same(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Array, Self::Array) | (Self::StdClass, Self::StdClass) => true,
+            (Self::Class(a), Self::Class(b)) => same_key(a, b),
+            _ => false,
+        }
+    }
+
+    fn hash(self) -> u64 {
+        match self {
+            Self::Array => 0,
+            Self::StdClass => 1,
+            Self::Class(name) => hash_of(name),
+        }
+    }
+}
+
+/// A list of keys.
 #[derive(Clone, Copy)]
 pub(super) struct KeyList {
-    pub(super) hash: u64,
-    /// Null for an array or `stdClass`; which of both tells `object`.
-    pub(super) class: *mut ZStr,
-    pub(super) object: bool,
+    hash: u64,
+    owner: Owner,
     pub(super) len: usize,
 }
 
@@ -131,14 +155,8 @@ pub(super) struct Shapes {
 impl Shapes {
     /// Hashes a key list; nothing when a key is an integer or the list is too long for a shape.
     #[inline]
-    pub(super) fn list(
-        class: Option<Option<*mut ZStr>>,
-        least: usize,
-        keys: impl Iterator<Item = *mut ZStr>,
-    ) -> Option<KeyList> {
-        let object = class.is_some();
-        let class = class.flatten().unwrap_or(std::ptr::null_mut());
-        let mut hash = if class.is_null() { u64::from(object) } else { hash_of(class) };
+    pub(super) fn list(owner: Owner, least: usize, keys: impl Iterator<Item = *mut ZStr>) -> Option<KeyList> {
+        let mut hash = owner.hash();
         let mut len = 0;
         for key in keys {
             if key.is_null() || len == MAX_SHAPE_KEYS {
@@ -147,23 +165,24 @@ impl Shapes {
             hash = (hash.rotate_left(5) ^ hash_of(key)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
             len += 1;
         }
-        (len >= least).then_some(KeyList { hash, class, object, len })
+        (len >= least).then_some(KeyList { hash, owner, len })
     }
 
     /// The shape used last, if these very key strings are its own. Saves hashing them.
     #[inline]
     pub(super) fn last(
         &self,
-        class: Option<Option<*mut ZStr>>,
+        owner: Owner,
         mut keys: impl Iterator<Item = *mut ZStr>,
     ) -> Option<(u32, usize)> {
         let known = self.known.get(self.last)?;
         let list = known.list;
-        if list.object != class.is_some() || list.class != class.flatten().unwrap_or(std::ptr::null_mut()) {
+        if !list.owner.same(owner) {
             return None;
         }
         let own = self.keys.get(known.start..known.start + list.len)?;
-        (own.iter().all(|key| keys.next() == Some(*key)) && keys.next().is_none()).then_some((known.index, list.len))
+        (own.iter().all(|key| keys.next() == Some(*key)) && keys.next().is_none())
+            .then_some((known.index, list.len))
     }
 
     /// The index of a list that was defined.
@@ -171,14 +190,13 @@ impl Shapes {
     pub(super) fn find(
         &mut self,
         list: KeyList,
-        keys: impl Iterator<Item = *mut ZStr> + Clone,
+        keys: &(impl Iterator<Item = *mut ZStr> + Clone),
     ) -> Option<u32> {
         let (known, all) = (&self.known, &self.keys);
         let found = self.index.find(list.hash, |at| {
             known.get(at as usize).is_some_and(|other| {
-                other.list.object == list.object
-                    && other.list.len == list.len
-                    && same_key(other.list.class, list.class)
+                other.list.len == list.len
+                    && other.list.owner.same(list.owner)
                     && all
                         .get(other.start..other.start + list.len)
                         .is_some_and(|others| keys.clone().zip(others).all(|(a, b)| same_key(a, *b)))
@@ -193,7 +211,7 @@ impl Shapes {
     pub(super) fn define(&mut self, list: KeyList, keys: impl Iterator<Item = *mut ZStr> + Clone) {
         let index = self.defined;
         self.defined += 1;
-        if self.find(list, keys.clone()).is_none()
+        if self.find(list, &keys).is_none()
             && let Err(slot) = self.index.find(list.hash, |_| false)
         {
             self.index.insert(slot, list.hash);

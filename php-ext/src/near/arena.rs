@@ -2,6 +2,7 @@
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::cell::Cell;
+use std::ffi::c_void;
 
 use ext_php_rs::ffi as php;
 
@@ -92,7 +93,7 @@ impl Arena {
     fn class_name(&mut self, name: &[u8]) -> (*const u8, usize) {
         // SAFETY: the name copied last lives in this arena.
         if name != unsafe { std::slice::from_raw_parts(self.class.0, self.class.1) } {
-            let copy = self.alloc(name.len());
+            let copy = self.alloc(name.len()).cast::<u8>();
             // SAFETY: the copy has room for the name.
             unsafe { std::ptr::copy_nonoverlapping(name.as_ptr(), copy, name.len()) };
             self.class = (copy, name.len());
@@ -120,7 +121,7 @@ impl Memory for Arena {
     const HASHED: bool = true;
 
     #[inline]
-    fn alloc(&mut self, size: usize) -> *mut u8 {
+    fn alloc(&mut self, size: usize) -> *mut c_void {
         let size = size.next_multiple_of(8);
         if size > self.left {
             let chunk = size.max(self.next_chunk).next_multiple_of(ALIGN);
@@ -135,12 +136,12 @@ impl Memory for Arena {
             if layout.size() - size >= self.left {
                 (self.at, self.left) = (start.wrapping_add(size), layout.size() - size);
             }
-            return start;
+            return start.cast();
         }
         let start = self.at;
         self.at = self.at.wrapping_add(size);
         self.left -= size;
-        start
+        start.cast()
     }
 
     fn array(&mut self, table: *mut HashTable, dynamic: bool, out: *mut Zv) {
@@ -198,10 +199,10 @@ impl Memory for Forever {
     const TRIMMED: bool = true;
     const HASHED: bool = true;
 
-    fn alloc(&mut self, size: usize) -> *mut u8 {
+    fn alloc(&mut self, size: usize) -> *mut c_void {
         let (start, layout) = block(size);
         self.bytes += layout.size() + BLOCK_OVERHEAD;
-        start
+        start.cast()
     }
 
     fn array(&mut self, table: *mut HashTable, _: bool, out: *mut Zv) {

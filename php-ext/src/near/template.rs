@@ -90,26 +90,11 @@ impl Build {
             // SAFETY: the slot holds a node of the same arena.
             let inner = unsafe { &*(*slot).value.ptr.cast::<Node>() };
             if let Err(foreign) = self.value(inner, slot) {
-                self.give_up(copy, slots);
+                give_up(copy, slots);
                 return Err(foreign);
             }
         }
         Ok(copy)
-    }
-
-    /// Frees an unfinished copy. The nodes not built yet are no values.
-    fn give_up(&mut self, copy: *mut HashTable, slots: &[u32]) {
-        for at in slots {
-            let (slot, _, _) = table::slot(copy, *at);
-            // SAFETY: the slot is in use.
-            unsafe {
-                if u32::from((*slot).u1.v.type_) == php::IS_PTR {
-                    put(slot, php::zend_value { lval: 0 }, php::IS_NULL);
-                }
-            }
-        }
-        // SAFETY: the copy is whole and ours.
-        unsafe { php::zend_array_destroy(copy) };
     }
 
     fn object(&mut self, (name, len): (*const u8, usize), node: &Node, out: *mut Zv) -> Result<(), Foreign> {
@@ -157,4 +142,19 @@ impl Build {
         }
         Ok(())
     }
+}
+
+/// Frees an unfinished copy. The nodes not built yet are no values.
+fn give_up(copy: *mut HashTable, slots: &[u32]) {
+    for at in slots {
+        let (slot, _, _) = table::slot(copy, *at);
+        // SAFETY: the slot is in use.
+        unsafe {
+            if u32::from((*slot).u1.v.type_) == php::IS_PTR {
+                put(slot, php::zend_value { lval: 0 }, php::IS_NULL);
+            }
+        }
+    }
+    // SAFETY: the copy is whole and ours.
+    unsafe { php::zend_array_destroy(copy) };
 }

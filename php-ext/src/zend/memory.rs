@@ -1,6 +1,7 @@
 //! Where the values of a decode live: the request's heap, or an arena that outlives requests.
 
 use std::alloc::Layout;
+use std::ffi::c_void;
 
 use ext_php_rs::alloc::emalloc;
 use ext_php_rs::ffi as php;
@@ -27,7 +28,7 @@ pub(crate) trait Memory {
     const HASHED: bool;
 
     /// Memory for `size` bytes, aligned for every engine structure. Never null.
-    fn alloc(&mut self, size: usize) -> *mut u8;
+    fn alloc(&mut self, size: usize) -> *mut c_void;
 
     /// Wraps a finished array. `dynamic` is set when an element is not a value yet but a node to be built at each get.
     fn array(&mut self, table: *mut HashTable, dynamic: bool, out: *mut Zv);
@@ -144,9 +145,9 @@ impl Memory for RequestHeap {
     const HASHED: bool = false;
 
     #[inline]
-    fn alloc(&mut self, size: usize) -> *mut u8 {
+    fn alloc(&mut self, size: usize) -> *mut c_void {
         // SAFETY: the size is not 0 and far below isize::MAX: payloads are.
-        emalloc(unsafe { Layout::from_size_align_unchecked(size, 8) })
+        emalloc(unsafe { Layout::from_size_align_unchecked(size, 8) }).cast()
     }
 
     #[inline]

@@ -3,6 +3,8 @@
 //! A table is made for a known number of elements and never grows here, which saves the engine's checks at each
 //! insertion. `nNumUsed` counts up as slots are filled, so an unfinished table can be given up at any time.
 
+use std::ffi::c_void;
+
 use ext_php_rs::ffi as php;
 use php::_Bucket as Bucket;
 
@@ -76,7 +78,7 @@ fn new_table<M: Memory>(
     let table = memory.alloc(size_of::<HashTable>()).cast::<HashTable>();
     let slots = if M::TRIMMED { len } else { size as usize };
     let hash = hash_bytes(mask);
-    let block = memory.alloc(hash + slots * slot);
+    let block = memory.alloc(hash + slots * slot).cast::<u8>();
     // SAFETY: both blocks are ours and of these sizes; every field of the table is written.
     unsafe {
         table.write_bytes(0, 1);
@@ -257,7 +259,7 @@ pub(crate) fn add_ref(text: *mut ZStr) {
 /// The elements of an array in order, with deleted ones left out and indirect ones followed.
 #[derive(Clone)]
 pub(crate) struct Entries {
-    at: *const u8,
+    at: *const c_void,
     left: u32,
     packed: bool,
     index: u64,
@@ -316,7 +318,7 @@ impl Iterator for Entries {
                 } else {
                     ((*bucket).h, (*bucket).key, size_of::<Bucket>())
                 };
-                self.at = self.at.add(size);
+                self.at = self.at.byte_add(size);
                 self.left -= 1;
                 self.index += 1;
                 if u32::from((*value).u1.v.type_) == php::IS_INDIRECT {

@@ -303,7 +303,7 @@ impl<'de> Visitor<'de> for ValueVisitor {
         while let Some(key) = map.next_key::<Key>()? {
             match (key, map.next_value()?) {
                 (Key::Str(name), Value::Str(text)) if entries.is_empty() && &*name == CLASS => {
-                    class = Some(text)
+                    class = Some(text);
                 }
                 entry => entries.push(entry),
             }

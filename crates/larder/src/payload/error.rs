@@ -34,8 +34,8 @@ impl PayloadError {
     pub(super) fn php_only() -> Self {
         Self(Kind::PhpOnly)
     }
-    pub(super) fn integer(number: impl ToString) -> Self {
-        Self(Kind::Integer(number.to_string()))
+    pub(super) fn integer(number: impl std::fmt::Display) -> Self {
+        Self(Kind::Integer(format!("{number}")))
     }
     pub(super) fn too_deep() -> Self {
         Self(Kind::TooDeep(super::MAX_DEPTH))

@@ -82,7 +82,10 @@ impl<'a> Reader<'a> {
     ///
     /// [`Broken`] at the end of the input, for a length beyond it, an unknown marker, or an integer beyond `i64`.
     #[inline(always)]
-    #[expect(clippy::inline_always, reason = "the common tokens are matched again by the caller, which folds both matches")]
+    #[expect(
+        clippy::inline_always,
+        reason = "the common tokens are matched again by the caller, which folds both matches"
+    )]
     pub fn token(&mut self) -> Result<Token<'a>, Broken> {
         let [first] = self.take::<1>()?;
         Ok(match Marker::from_u8(first) {

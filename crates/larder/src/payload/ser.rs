@@ -36,7 +36,7 @@ impl ToValue {
     }
 
     fn entries(self) -> Res<Entries> {
-        Ok(Entries { inside: self.inside()?, entries: Vec::new(), key: None, variant: None })
+        Ok(Entries { inside: self.inside()?, filled: Vec::new(), key: None, variant: None })
     }
 
     fn variant(self, name: &'static str) -> Res<Entries> {
@@ -189,20 +189,20 @@ impl Serializer for ToValue {
 /// A container being filled.
 struct Entries {
     inside: ToValue,
-    entries: Vec<(Key, Value)>,
+    filled: Vec<(Key, Value)>,
     key: Option<Key>,
     variant: Option<&'static str>,
 }
 
 impl Entries {
     fn push<T: Serialize + ?Sized>(&mut self, v: &T) -> Res<()> {
-        let index = i64::try_from(self.entries.len()).map_err(|_| PayloadError::too_long())?;
-        self.entries.push((Key::Int(index), v.serialize(self.inside)?));
+        let index = i64::try_from(self.filled.len()).map_err(|_| PayloadError::too_long())?;
+        self.filled.push((Key::Int(index), v.serialize(self.inside)?));
         Ok(())
     }
 
     fn finish(self) -> Value {
-        let value = Value::Array(self.entries);
+        let value = Value::Array(self.filled);
         match self.variant {
             Some(name) => named(name, value),
             None => value,
@@ -236,7 +236,7 @@ macro_rules! fields {
             type Ok = Value;
             type Error = PayloadError;
             fn serialize_field<T: Serialize + ?Sized>(&mut self, key: &'static str, v: &T) -> Res<()> {
-                self.entries.push((Key::Str(key.into()), v.serialize(self.inside)?));
+                self.filled.push((Key::Str(key.into()), v.serialize(self.inside)?));
                 Ok(())
             }
             fn end(self) -> Res {
@@ -270,7 +270,7 @@ impl SerializeMap for Entries {
             .key
             .take()
             .ok_or_else(|| <PayloadError as serde::ser::Error>::custom("a value without a key"))?;
-        self.entries.push((key, v.serialize(self.inside)?));
+        self.filled.push((key, v.serialize(self.inside)?));
         Ok(())
     }
 

@@ -198,7 +198,7 @@ impl Decoder<'_> {
             [] => "stdClass".into(),
             name => std::str::from_utf8(name).map_err(|_| Broken)?.into(),
         };
-        if len % 2 != 0 {
+        if !len.is_multiple_of(2) {
             return Err(Broken);
         }
         let mut props = Vec::with_capacity(len / 2);
