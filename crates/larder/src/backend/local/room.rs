@@ -3,11 +3,11 @@
 use heed::RwTxn;
 
 use super::environment::Open;
-use super::fault::Fault;
+use super::fault::{Fault, damaged};
 use super::rows;
-use super::tables::{Counters, Row, Tables};
+use super::tables::{Counters, Tables};
 use super::write::ATTEMPTS;
-use crate::clock::Millis;
+use crate::clock::{self, Millis};
 
 /// How much of its own clearing a write does: enough that clearing keeps pace with writing, little enough that
 /// no write takes noticeably longer.
@@ -71,67 +71,83 @@ pub(super) fn make(open: &Open, need: u64, attempt: u32) -> Result<(), Fault> {
     }
 }
 
-/// One transaction; says whether there is more to do.
+/// One transaction; says whether there is more to do. What is dead goes before what is only old.
 fn evict(open: &Open, target: u64, at_once: usize) -> Result<bool, Fault> {
     let tables = &open.tables;
     let mut txn = open.env.write_txn()?;
     let mut counters = tables.counters(&txn)?;
-    let mut evicted = 0;
-    while counters.live > target && evicted < at_once {
+    let mut removed = remove_purged(tables, &mut txn, &mut counters, at_once)?;
+    removed += remove_expired(tables, &mut txn, &mut counters, clock::wall_clock(), at_once)?;
+    while counters.live > target && removed < at_once {
         let Some((_, key)) = tables.ages.first(&txn)? else { break };
         let key = key.to_vec();
         if !rows::remove(tables, &mut txn, &mut counters, &key)? {
-            return Err(super::fault::damaged("an age without an entry"));
+            return Err(damaged("an age without an entry"));
         }
-        evicted += 1;
+        removed += 1;
     }
     tables.put_counters(&mut txn, &counters)?;
     txn.commit()?;
-    Ok(evicted > 0 && counters.live > target)
+    Ok(removed > 0 && counters.live > target)
 }
 
-/// Removes some entries of purged caches and some that expired.
+/// Removes some entries of purged caches and some that expired, as part of every write.
 pub(super) fn sweep(
     tables: &Tables,
     txn: &mut RwTxn<'_>,
     counters: &mut Counters,
     now: Millis,
 ) -> Result<(), Fault> {
+    remove_purged(tables, txn, counters, PURGED_PER_WRITE)?;
+    remove_expired(tables, txn, counters, now, EXPIRED_PER_WRITE)?;
+    Ok(())
+}
+
+/// Removes up to `count` entries of one purged cache.
+fn remove_purged(
+    tables: &Tables,
+    txn: &mut RwTxn<'_>,
+    counters: &mut Counters,
+    count: usize,
+) -> Result<usize, Fault> {
     let dead = match tables.meta.prefix_iter(txn, b"d")?.next() {
         Some(row) => row?.0.get(1..).map(<[u8]>::to_vec),
         None => None,
     };
-    if let Some(cache) = dead {
-        let keys = first_keys(tables.entries.prefix_iter(txn, &cache)?, PURGED_PER_WRITE)?;
-        for key in &keys {
-            rows::remove(tables, txn, counters, key)?;
-        }
-        if keys.len() < PURGED_PER_WRITE {
-            tables.meta.delete(txn, &[b"d", &cache[..]].concat())?;
-        }
+    let Some(cache) = dead else { return Ok(0) };
+    let mut keys = Vec::new();
+    for row in tables.entries.prefix_iter(txn, &cache)?.take(count) {
+        keys.push(row?.0.to_vec());
     }
-    let mut expired = Vec::new();
-    for row in tables.expiries.iter(txn)?.take(EXPIRED_PER_WRITE) {
-        let (when, key) = row?;
-        // The rest of the key is the age.
-        let mut soonest = [0; 8];
-        for (to, from) in soonest.iter_mut().zip(Row(when).take(8)?) {
-            *to = *from;
-        }
-        if u64::from_be_bytes(soonest) > now {
-            break;
-        }
-        expired.push(key.to_vec());
-    }
-    for key in &expired {
+    for key in &keys {
         rows::remove(tables, txn, counters, key)?;
     }
-    Ok(())
+    if keys.len() < count {
+        tables.meta.delete(txn, &[b"d", &cache[..]].concat())?;
+    }
+    Ok(keys.len())
 }
 
-fn first_keys<'t>(
-    rows: impl Iterator<Item = heed::Result<(&'t [u8], &'t [u8])>>,
+/// Removes up to `count` entries whose time is over.
+fn remove_expired(
+    tables: &Tables,
+    txn: &mut RwTxn<'_>,
+    counters: &mut Counters,
+    now: Millis,
     count: usize,
-) -> Result<Vec<Vec<u8>>, Fault> {
-    rows.take(count).map(|row| Ok(row?.0.to_vec())).collect()
+) -> Result<usize, Fault> {
+    let mut keys = Vec::new();
+    for row in tables.expiries.iter(txn)?.take(count) {
+        let (when, key) = row?;
+        // The rest of the key is the age.
+        let (when, _) = when.split_first_chunk().ok_or_else(|| damaged("expiry"))?;
+        if u64::from_be_bytes(*when) > now {
+            break;
+        }
+        keys.push(key.to_vec());
+    }
+    for key in &keys {
+        rows::remove(tables, txn, counters, key)?;
+    }
+    Ok(keys.len())
 }
