@@ -59,7 +59,6 @@ macro_rules! conformance_suite {
     };
     (@cases $fixture:expr; $($module:ident: $($case:ident),+;)+) => {
         $(mod $module {
-            #[allow(unused_imports)]
             use super::*;
             $(#[test]
             fn $case() {
