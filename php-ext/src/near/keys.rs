@@ -5,6 +5,7 @@
 //! only when it is met a second time, so that keys which are data do not fill it.
 
 use std::cell::RefCell;
+use std::mem::ManuallyDrop;
 
 use super::arena::Forever;
 use crate::zend::ZStr;
@@ -27,8 +28,9 @@ struct Keys {
 }
 
 thread_local! {
-    static KEYS: RefCell<Keys> =
-        const { RefCell::new(Keys { slots: Vec::new(), once: Vec::new(), len: 0, bytes: 0 }) };
+    // Not dropped at exit: PHP may still hold the strings.
+    static KEYS: RefCell<ManuallyDrop<Keys>> =
+        const { RefCell::new(ManuallyDrop::new(Keys { slots: Vec::new(), once: Vec::new(), len: 0, bytes: 0 })) };
 }
 
 /// The process's string for a key, if it has or now makes one.
