@@ -23,6 +23,7 @@
 //! 7. **Unlogged caches** are outside of all this: no records, no incarnation. They survive a change of
 //!    identity, and nobody may keep their entries in memory.
 
+pub mod dir;
 mod local;
 pub mod redis;
 
@@ -240,7 +241,7 @@ pub trait Backend: Send + Sync {
     /// The time on the backend's clock, as far as known without asking it.
     fn now(&self) -> Millis;
 
-    /// Round trips (Redis) or transactions (local) made by this handle so far.
+    /// Round trips (Redis), transactions (local) or filesystem calls (dir) made by this handle so far.
     fn round_trips(&self) -> u64;
 
     /// Facts about the backend for people: names and values in the order to print, no secrets.
@@ -258,12 +259,15 @@ pub fn open(config: &Config) -> Result<Arc<dyn Backend>> {
     if let Some(settings) = redis::Settings::of(config) {
         return Ok(Arc::new(redis::Redis::new(settings)));
     }
+    if let Some(settings) = dir::Settings::of(config) {
+        return Ok(Arc::new(dir::Dir::new(&settings)));
+    }
     match config.server() {
         Server::Local { path, max_bytes } => Ok(Arc::new(Local::new(local::Settings {
             path: path.clone(),
             namespace: config.namespace(),
             max_bytes: *max_bytes,
         }))),
-        Server::Redis { .. } => Err(Error::config("option 'server': no backend for it")),
+        Server::Redis { .. } | Server::Dir { .. } => Err(Error::config("option 'server': no backend for it")),
     }
 }

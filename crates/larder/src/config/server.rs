@@ -12,6 +12,10 @@ use crate::error::{Error, Result};
 const LOCAL_MAX_BYTES: u64 = 1 << 30;
 /// The smallest bound that leaves room to work, in bytes.
 const LOCAL_MIN_BYTES: u64 = 4 << 20;
+/// The bound of a `dir:` directory when its URL names none, in bytes.
+const DIR_MAX_BYTES: u64 = 4 << 30;
+/// The smallest bound that leaves room to work, in bytes.
+const DIR_MIN_BYTES: u64 = 16 << 20;
 
 /// Where entries are kept.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -36,6 +40,13 @@ pub enum Server {
         /// The most that it may take on disk.
         max_bytes: u64,
     },
+    /// `dir:/path[?size=4G]`: a directory that all nodes share, as on NFS, bounded in size.
+    Dir {
+        /// The directory.
+        path: PathBuf,
+        /// The most that it may take, but for a tenth.
+        max_bytes: u64,
+    },
 }
 
 /// Where a Redis server listens.
@@ -58,15 +69,24 @@ impl Server {
     pub(super) fn parse(url: &str, username: Option<&str>, password: Option<&str>) -> Result<Self> {
         let scheme = url.split(':').next().unwrap_or_default();
         let server = match scheme {
-            "local" => Self::local(url)?,
+            "local" => {
+                let (path, max_bytes) = Self::directory(url, "local:", LOCAL_MAX_BYTES, LOCAL_MIN_BYTES)?;
+                Self::Local { path, max_bytes }
+            }
+            "dir" => {
+                let (path, max_bytes) = Self::directory(url, "dir:", DIR_MAX_BYTES, DIR_MIN_BYTES)?;
+                Self::Dir { path, max_bytes }
+            }
             "redis" | "rediss" | "redis+unix" => Self::redis(url, username, password)?,
             _ => {
                 return Err(Error::config(
-                    "option 'server' must be a URL with one of redis://, rediss://, redis+unix:// or local:",
+                    "option 'server' must be a URL with one of redis://, rediss://, redis+unix://, local: or dir:",
                 ));
             }
         };
-        if matches!(server, Self::Local { .. }) && (username.is_some() || password.is_some()) {
+        if matches!(server, Self::Local { .. } | Self::Dir { .. })
+            && (username.is_some() || password.is_some())
+        {
             return Err(Error::config("options 'username' and 'password' are only for a Redis server"));
         }
         Ok(server)
@@ -76,24 +96,28 @@ impl Server {
         matches!(self, Self::Redis { address: RedisAddress::Tcp { tls: true, .. }, .. })
     }
 
-    fn local(url: &str) -> Result<Self> {
-        let rest = url.strip_prefix("local:").unwrap_or_default();
+    /// The path and the size in the URL of a directory.
+    fn directory(url: &str, scheme: &str, default: u64, least: u64) -> Result<(PathBuf, u64)> {
+        let rest = url.strip_prefix(scheme).unwrap_or_default();
         let rest = rest.strip_prefix("//").unwrap_or(rest);
         let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
         let path = parse::absolute("server", path)?;
         let max_bytes = match query.split_once('=') {
-            None if query.is_empty() => LOCAL_MAX_BYTES,
+            None if query.is_empty() => default,
             Some(("size", size)) => parse::bytes("server", size)?,
             _ => {
-                return Err(Error::config(
-                    "option 'server': local: takes no parameter but size, as in ?size=1G",
-                ));
+                return Err(Error::config(format!(
+                    "option 'server': {scheme} takes no parameter but size, as in ?size=1G"
+                )));
             }
         };
-        if !(LOCAL_MIN_BYTES..=1 << 40).contains(&max_bytes) {
-            return Err(Error::config("option 'server': the size of local: must be 4M to 1024G"));
+        if !(least..=1 << 40).contains(&max_bytes) {
+            return Err(Error::config(format!(
+                "option 'server': the size of {scheme} must be {}M to 1024G",
+                least >> 20
+            )));
         }
-        Ok(Self::Local { path: path.into(), max_bytes })
+        Ok((path.into(), max_bytes))
     }
 
     fn redis(url: &str, username: Option<&str>, password: Option<&str>) -> Result<Self> {
@@ -176,6 +200,8 @@ mod tests {
             parse("local:/a/b?size=64M").unwrap(),
             Server::Local { path: "/a/b".into(), max_bytes: 64 << 20 }
         );
+        let dir = Server::Dir { path: "/a".into(), max_bytes: 32 << 20 };
+        assert_eq!(parse("dir:/a?size=32M").unwrap(), dir);
         let ipv6 = parse("redis://[::1]:1").unwrap();
         assert!(
             matches!(ipv6, Server::Redis { address: RedisAddress::Tcp { host, .. }, .. } if host == "::1")
@@ -196,6 +222,8 @@ mod tests {
             "local:",
             "local:/x?size=1",
             "local:/x?color=red",
+            "dir:x",
+            "dir:/x?size=4M",
             "redis://h:99999",
             "redis+unix:///x?db=-1",
             "redis://u:p#x@h",

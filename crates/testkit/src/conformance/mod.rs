@@ -27,6 +27,22 @@ pub trait Fixture: Send + Sync {
 
     /// A program that opens the same store and calls [`processes::peer`] with its remaining arguments.
     fn peer(&self) -> Command;
+
+    /// What the store's calls cost.
+    fn cost(&self) -> Cost {
+        Cost { apply: 1, fetch: 1, sync: 1 }
+    }
+}
+
+/// Round trips, as [`Backend::round_trips`] counts them.
+#[derive(Clone, Copy, Debug)]
+pub struct Cost {
+    /// A few small operations.
+    pub apply: u64,
+    /// The same small entry many times.
+    pub fetch: u64,
+    /// No entry.
+    pub sync: u64,
 }
 
 /// Makes one `#[test]` of each case of the suite; the argument is an expression for a new [`Fixture`].

@@ -1,0 +1,133 @@
+//! The index as it stood where a segment of the log begins, in a file: what spares a new process the history.
+//!
+//! ```text
+//! check  4   CRC-32 of all that follows
+//! position of the newest record, changes kept, files, caches with their keys
+//! ```
+
+use std::collections::HashMap;
+
+use super::history::History;
+use super::index::{FileNumber, Index, Slot};
+use super::wire::{In, Out};
+use crate::backend::{CacheId, Change, Position};
+
+/// What a checkpoint holds.
+pub(super) struct Checkpoint {
+    pub(super) index: Index,
+    pub(super) history: History,
+}
+
+pub(super) fn encode(index: &Index, history: &History) -> Vec<u8> {
+    let mut out = Out(vec![0; 4]);
+    write_history(&mut out, history);
+    let mut places: HashMap<FileNumber, usize> = HashMap::new();
+    let files: Vec<_> = index.files().collect();
+    out.count(files.len());
+    for (place, (number, holder)) in files.into_iter().enumerate() {
+        places.insert(number, place);
+        out.file(holder.id);
+        out.u64(holder.bytes);
+    }
+    let caches: Vec<_> = index.caches().filter(|(_, keys)| !keys.is_empty()).collect();
+    out.count(caches.len());
+    for (cache, keys) in caches {
+        out.u8(u8::from(cache.logged()));
+        out.bytes(cache.name().as_bytes());
+        out.count(keys.len());
+        for (key, slot) in keys {
+            out.bytes(key);
+            out.count(places.get(&slot.file).copied().unwrap_or(usize::MAX));
+            out.u64(slot.offset);
+            out.u32(slot.length);
+            out.u32(slot.crc);
+            out.u64(slot.expires.unwrap_or(0));
+        }
+    }
+    let check = crc32fast::hash(out.0.get(4..).unwrap_or_default());
+    if let Some(place) = out.0.first_chunk_mut::<4>() {
+        *place = check.to_le_bytes();
+    }
+    out.0
+}
+
+/// Reads a checkpoint; `None` if it is damaged.
+pub(super) fn decode(bytes: &[u8]) -> Option<Checkpoint> {
+    let (check, rest) = bytes.split_first_chunk::<4>()?;
+    if u32::from_le_bytes(*check) != crc32fast::hash(rest) {
+        return None;
+    }
+    let mut input = In::new(rest);
+    let history = read_history(&mut input)?;
+    let mut index = Index::default();
+    let mut files = Vec::new();
+    for _ in 0..input.u32()? {
+        let id = input.file()?;
+        files.push(index.add_file(id, input.u64()?));
+    }
+    for _ in 0..input.u32()? {
+        let logged = input.u8()? != 0;
+        let cache = CacheId::new(input.text()?, logged).ok()?;
+        for _ in 0..input.u32()? {
+            let key = input.bytes()?;
+            let slot = Slot {
+                file: *files.get(usize::try_from(input.u32()?).ok()?)?,
+                offset: input.u64()?,
+                length: input.u32()?,
+                crc: input.u32()?,
+                expires: Some(input.u64()?).filter(|expires| *expires > 0),
+            };
+            index.insert(&cache, key, slot);
+        }
+    }
+    input.is_empty().then_some(Checkpoint { index, history })
+}
+
+fn write_position(out: &mut Out, position: Position) {
+    out.u128(position.incarnation);
+    out.u128(position.id);
+    out.u128(position.nonce);
+}
+
+fn read_position(input: &mut In<'_>) -> Option<Position> {
+    Some(Position { incarnation: input.u128()?, id: input.u128()?, nonce: input.u128()? })
+}
+
+fn write_history(out: &mut Out, history: &History) {
+    write_position(out, history.floor());
+    out.count(history.records().len());
+    for (position, changes) in history.records() {
+        write_position(out, *position);
+        out.count(changes.len());
+        for change in changes {
+            let (cache, key) = match change {
+                Change::Key { cache, key } => (cache, Some(key)),
+                Change::Cache { cache } => (cache, None),
+            };
+            out.u8(u8::from(key.is_some()));
+            out.bytes(cache.as_bytes());
+            if let Some(key) = key {
+                out.bytes(key);
+            }
+        }
+    }
+}
+
+fn read_history(input: &mut In<'_>) -> Option<History> {
+    let mut history = History::new(read_position(input)?);
+    for _ in 0..input.u32()? {
+        let position = read_position(input)?;
+        let mut changes = Vec::new();
+        for _ in 0..input.u32()? {
+            let has_key = input.u8()? != 0;
+            let cache = input.text()?.into();
+            changes.push(if has_key {
+                Change::Key { cache, key: input.bytes()?.into() }
+            } else {
+                Change::Cache { cache }
+            });
+        }
+        history.push(position, changes);
+    }
+    Some(history)
+}

@@ -1,0 +1,79 @@
+//! Facts for people, and for `larder doctor`.
+
+use std::path::Path;
+
+use super::failure::{self, Fault};
+use super::files::Files;
+use super::follow::{Access, Node};
+
+/// Filesystems by the number that they have in `statfs`.
+const FILESYSTEMS: [(u32, &str); 9] = [
+    (0x6969, "nfs"),
+    (0xef53, "ext4"),
+    (0x5846_5342, "xfs"),
+    (0x9123_683e, "btrfs"),
+    (0x0102_1994, "tmpfs"),
+    (0x6573_5546, "fuse"),
+    (0xff53_4d42, "cifs"),
+    (0xfe53_4d42, "smb2"),
+    (0x794c_7630, "overlay"),
+];
+
+impl Node {
+    pub(super) fn describe(&mut self, files: &Files) -> Result<Vec<(String, String)>, Fault> {
+        drop(self.hold(files, Access::Read, &mut Vec::new())?);
+        let path = self.site.path.clone();
+        let shown = path.display().to_string();
+        let looked = (|| Ok((files.look(&path)?, files.filesystem(&path)?)))();
+        let (found, filesystem) = looked.map_err(failure::error)?;
+        let max_bytes = self.max_bytes;
+        let log = self.known()?;
+        let held: u64 = log.index.caches().map(|(_, keys)| keys.len() as u64).sum();
+        let block = u64::try_from(filesystem.f_frsize).unwrap_or(0);
+        let mut facts = vec![
+            ("path", shown),
+            ("filesystem", filesystem_name(filesystem.f_type)),
+            ("mode", format!("{:04o}", found.st_mode & 0o7777)),
+            ("owner", found.st_uid.to_string()),
+            ("incarnation", format!("{:032x}", log.incarnation)),
+            ("log_segment", log.segment.number.to_string()),
+            ("log_bytes", log.end.to_string()),
+            ("checkpoint_bytes", log.checkpoint_bytes.to_string()),
+            ("entries", held.to_string()),
+            ("files", log.index.files().count().to_string()),
+            ("bytes", log.index.bytes().to_string()),
+            ("max_bytes", max_bytes.to_string()),
+            ("free_bytes", (filesystem.f_bavail * block).to_string()),
+        ];
+        if let Some((point, options)) = mount(&path) {
+            facts.push(("mount_point", point));
+            facts.push(("mount_options", options));
+        }
+        Ok(facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+    }
+}
+
+fn filesystem_name(kind: i64) -> String {
+    let known = FILESYSTEMS.iter().find(|(number, _)| i64::from(*number) == kind);
+    known.map_or_else(|| format!("{kind:#x}"), |(_, name)| (*name).to_owned())
+}
+
+/// The mount that a path is on: where, and with which options of the mount and of the filesystem.
+fn mount(path: &Path) -> Option<(String, String)> {
+    let real = path.canonicalize().ok()?;
+    let table = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
+    let mounts = table.lines().filter_map(|line| {
+        let (front, back) = line.split_once(" - ")?;
+        let mut front = front.split(' ').skip(4);
+        let (point, options) = (unescape(front.next()?), front.next()?);
+        let super_options = back.split(' ').nth(2)?;
+        real.starts_with(&point).then(|| (point, format!("{options},{super_options}")))
+    });
+    // The last of those with the longest path is the one on top.
+    mounts.max_by_key(|(point, _)| point.len())
+}
+
+/// The table writes spaces and the like as octal numbers.
+fn unescape(text: &str) -> String {
+    text.replace("\\040", " ").replace("\\011", "\t").replace("\\012", "\n").replace("\\134", "\\")
+}

@@ -1,0 +1,179 @@
+//! Following the log: what every call does first.
+
+use super::failure::{Fault, NAME};
+use super::files::Files;
+use super::hold::{Deadline, Hold};
+use super::log::{Chunk, Log};
+use super::rotate::Keep;
+use super::site::Site;
+use super::{Settings, root};
+use crate::error::Error;
+
+/// How often a call looks again after files vanished or the log went on elsewhere.
+const ATTEMPTS: usize = 8;
+
+/// What a handle knows of its namespace.
+pub(super) struct Node {
+    pub(super) site: Site,
+    pub(super) max_bytes: u64,
+    pub(super) wait: std::time::Duration,
+    pub(super) log: Option<Log>,
+    /// The incarnation and the place in its log that this handle has seen.
+    seen: Option<(u128, u128)>,
+    /// The incarnation whose history is not what this handle has seen, or that is a copy.
+    lost: Option<u128>,
+    pub(super) cleaning: super::clean::Cleaning,
+}
+
+/// What a file of the log is opened for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    /// To read, without a lock.
+    Read,
+    /// To append, under its lock.
+    Append,
+}
+
+impl Node {
+    pub(super) fn new(settings: &Settings) -> Self {
+        Self {
+            site: Site::new(&settings.path, &settings.namespace),
+            max_bytes: settings.max_bytes,
+            wait: settings.wait,
+            log: None,
+            seen: None,
+            lost: None,
+            cleaning: super::clean::Cleaning::default(),
+        }
+    }
+
+    pub(super) fn deadline(&self) -> Deadline {
+        Deadline::after(self.wait)
+    }
+
+    /// Opens the segment that the log ends in, and takes in what is new. Three calls when nothing happened, with
+    /// the one that closes it. What was read goes to `chunks`.
+    pub(super) fn hold<'f>(
+        &mut self,
+        files: &'f Files,
+        access: Access,
+        chunks: &mut Vec<Chunk>,
+    ) -> Result<Hold<'f>, Fault> {
+        let deadline = self.deadline();
+        let mut fault = Fault::Gone;
+        for _ in 0..ATTEMPTS {
+            match self.try_hold(files, access, deadline, chunks) {
+                Ok(Some(hold)) => return Ok(hold),
+                Ok(None) => {}
+                Err(Fault::Error(error)) => return Err(error.into()),
+                Err(Fault::Gone) => {
+                    self.forget();
+                    fault = Fault::Gone;
+                }
+                Err(Fault::Lost) => {
+                    if let Some(log) = &self.log {
+                        self.lost = Some(log.incarnation);
+                    }
+                    self.forget();
+                    fault = Fault::Lost;
+                }
+            }
+        }
+        Err(fault)
+    }
+
+    /// Forgets the log, but not what was seen of it.
+    pub(super) fn forget(&mut self) {
+        if let Some(log) = self.log.take() {
+            self.seen = Some((log.incarnation, log.id()));
+        }
+        self.site.distrust();
+    }
+
+    fn try_hold<'f>(
+        &mut self,
+        files: &'f Files,
+        access: Access,
+        deadline: Deadline,
+        chunks: &mut Vec<Chunk>,
+    ) -> Result<Option<Hold<'f>>, Fault> {
+        if self.log.is_none() {
+            self.log = self.start(files, deadline)?;
+        }
+        let Some(log) = &mut self.log else { return Ok(None) };
+        let path = log.segment.path(&self.site.path);
+        let hold = match access {
+            Access::Read => Hold::unlocked(files.read(&path)?),
+            Access::Append => Hold::lock(files.write(&path)?, deadline)?,
+        };
+        if let Some(seal) = log.read_tail(hold.open(), chunks)? {
+            if seal.incarnation == log.incarnation {
+                log.go_on(seal);
+            } else {
+                // It was emptied: what stays stands in the successor's checkpoint.
+                self.log = None;
+                self.seen = None;
+            }
+            return Ok(None);
+        }
+        if let Some((incarnation, id)) = self.seen.take()
+            && incarnation == log.incarnation
+            && id > log.id()
+        {
+            self.lost = Some(incarnation);
+        }
+        if self.lost.take() == Some(log.incarnation) {
+            // Acknowledged changes may be missing here (R14).
+            let hold = match access {
+                Access::Append => hold,
+                Access::Read => {
+                    drop(hold);
+                    Hold::lock(files.write(&path)?, deadline)?
+                }
+            };
+            let lost = log.incarnation;
+            if log.read_tail(hold.open(), chunks)?.is_none() {
+                self.rotate(files, &hold, Keep::Unlogged, deadline)?;
+            } else {
+                self.lost = Some(lost);
+                self.log = None;
+            }
+            return Ok(None);
+        }
+        Ok(Some(hold))
+    }
+
+    /// Finds the log from the root on; sets the namespace up if it is not.
+    fn start(&mut self, files: &Files, deadline: Deadline) -> Result<Option<Log>, Fault> {
+        self.site.prepare(files)?;
+        let segment = match root::read(files, &self.site.path)? {
+            Some(segment) => segment,
+            None => self.site.set_up(files, deadline)?,
+        };
+        match Log::load(files, &self.site.path, segment) {
+            Ok((log, original)) => {
+                if !original {
+                    self.lost = Some(log.incarnation);
+                }
+                Ok(Some(log))
+            }
+            Err(Fault::Gone) => {
+                // Either the log went on meanwhile, or somebody removed what the root names.
+                if root::read(files, &self.site.path)? == Some(segment) {
+                    self.site.replace(files, segment, deadline)?;
+                }
+                Ok(None)
+            }
+            Err(Fault::Lost) => {
+                self.site.replace(files, segment, deadline)?;
+                Ok(None)
+            }
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// The log, which is known after [`hold`](Self::hold).
+    pub(super) fn known(&mut self) -> Result<&mut Log, Fault> {
+        self.log.as_mut().ok_or_else(|| Error::unavailable(NAME, "the log is not known").into())
+    }
+}

@@ -1,0 +1,84 @@
+//! The file `root`: where a process that knows nothing finds the log.
+//!
+//! It names a segment of the log, the newest one but for a moment after each rotation; the seals of the segments lead
+//! on from there. Two slots are written in turn, so that a torn write leaves the other.
+//!
+//! ```text
+//! magic  16
+//! slot   32  number 8, nonce 16, CRC-32 of both 4, zeros 4
+//! slot   32
+//! ```
+
+use std::path::Path;
+
+use super::failure::{Fault, foreign};
+use super::files::{Files, Opened};
+use super::names::{FileId, Kind, ROOT};
+use super::segment::{self, MAGIC};
+use super::wire::{In, Out};
+
+const SLOT: usize = 32;
+const LENGTH: usize = MAGIC.len() + 2 * SLOT;
+
+/// The segment that the root names; `None` if the namespace is not set up.
+pub(super) fn read(files: &Files, site: &Path) -> Result<Option<FileId>, Fault> {
+    match files.read(&site.join(ROOT)) {
+        Ok(open) => named(&open),
+        Err(rustix::io::Errno::NOENT) => Ok(None),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// The segment that an open root names.
+pub(super) fn named(open: &Opened<'_>) -> Result<Option<FileId>, Fault> {
+    let mut bytes = Vec::new();
+    open.read_more(&mut bytes, 0, LENGTH)?;
+    if bytes.len() < LENGTH {
+        // Whoever sets it up writes all at once.
+        return if MAGIC.starts_with(&bytes) || bytes.starts_with(&MAGIC) {
+            Ok(None)
+        } else {
+            Err(foreign("the file 'root' was not written by Larder"))
+        };
+    }
+    segment::check_magic(&bytes)?;
+    let slots = bytes.get(MAGIC.len()..).unwrap_or_default().chunks_exact(SLOT);
+    let newest = slots.filter_map(read_slot).max_by_key(|file| file.number);
+    Ok(newest)
+}
+
+fn read_slot(bytes: &[u8]) -> Option<FileId> {
+    let mut input = In::new(bytes);
+    let (number, nonce, check) = (input.u64()?, input.u128()?, input.u32()?);
+    let sound = check == crc32fast::hash(bytes.get(..24)?) && number > 0;
+    sound.then_some(FileId { kind: Kind::Log, number, nonce })
+}
+
+fn slot(segment: FileId) -> Vec<u8> {
+    let mut out = Out::default();
+    out.u64(segment.number);
+    out.u128(segment.nonce);
+    out.u32(crc32fast::hash(&out.0));
+    out.0.resize(SLOT, 0);
+    out.0
+}
+
+/// Writes a root that names its first segment.
+pub(super) fn write_first(open: &Opened<'_>, segment: FileId) -> Result<(), Fault> {
+    let mut bytes = MAGIC.to_vec();
+    for turn in 0..2 {
+        bytes.append(&mut if segment.number % 2 == turn { slot(segment) } else { vec![0; SLOT] });
+    }
+    open.write_at(&bytes, 0)?;
+    Ok(open.sync()?)
+}
+
+/// Makes the root name a later segment; under its lock, so that it never goes back.
+pub(super) fn advance(open: &Opened<'_>, segment: FileId) -> Result<(), Fault> {
+    if named(open)?.is_some_and(|named| named.number >= segment.number) {
+        return Ok(());
+    }
+    let place = MAGIC.len() as u64 + (segment.number % 2) * SLOT as u64;
+    open.write_at(&slot(segment), place)?;
+    Ok(open.sync()?)
+}

@@ -1,0 +1,85 @@
+//! The beginning of a segment of the log.
+//!
+//! ```text
+//! magic        16
+//! check         4  CRC-32 of the rest of the header
+//! incarnation  16
+//! base          8  what the offsets of the segments before sum up to
+//! inode         8  of this file: a copy of it has another
+//! checkpoint   25  the file, or a zero byte and zeros
+//! nonce        16  of the file's name; records follow
+//! ```
+
+use super::failure::{Fault, foreign};
+use super::names::FileId;
+use super::wire::{In, Out};
+use crate::backend::Position;
+
+/// The length of the header.
+pub(super) const HEADER: usize = 96;
+const NONCE_AT: usize = HEADER - 16;
+
+/// What files of this version begin with; the number is the version.
+pub(super) const MAGIC: [u8; 16] = *b"larder dir v1\n\0\0";
+const FAMILY: usize = 12;
+
+/// What a segment begins with.
+pub(super) struct Header {
+    pub(super) incarnation: u128,
+    pub(super) base: u64,
+    pub(super) inode: u64,
+    pub(super) checkpoint: Option<FileId>,
+}
+
+impl Header {
+    pub(super) fn write(&self, segment: FileId) -> Vec<u8> {
+        let mut rest = Out::default();
+        rest.u128(self.incarnation);
+        rest.u64(self.base);
+        rest.u64(self.inode);
+        rest.optional_file(self.checkpoint);
+        rest.0.resize(NONCE_AT - 20, 0);
+        rest.u128(segment.nonce);
+        let mut out = Out(MAGIC.to_vec());
+        out.u32(crc32fast::hash(&rest.0));
+        out.0.append(&mut rest.0);
+        out.0
+    }
+
+    /// Reads the header of a file that is there.
+    pub(super) fn read(bytes: &[u8], segment: FileId) -> Result<Self, Fault> {
+        check_magic(bytes)?;
+        let rest = bytes.get(20..HEADER).ok_or(Fault::Lost)?;
+        let mut input = In::new(bytes.get(16..).unwrap_or_default());
+        if input.u32() != Some(crc32fast::hash(rest)) || !rest.ends_with(&segment.nonce.to_le_bytes()) {
+            return Err(Fault::Lost);
+        }
+        let mut fields = || {
+            Some(Self {
+                incarnation: input.u128()?,
+                base: input.u64()?,
+                inode: input.u64()?,
+                checkpoint: input.optional_file()?,
+            })
+        };
+        fields().ok_or(Fault::Lost)
+    }
+
+    /// The position of a log that begins with this segment.
+    pub(super) fn first_position(&self, segment: FileId) -> Position {
+        let id = u128::from(self.base) + HEADER as u128;
+        Position { incarnation: self.incarnation, id, nonce: segment.nonce }
+    }
+}
+
+/// Whether a file begins as files of this version do.
+pub(super) fn check_magic(bytes: &[u8]) -> Result<(), Fault> {
+    let magic = bytes.get(..MAGIC.len()).ok_or(Fault::Lost)?;
+    if magic == MAGIC {
+        return Ok(());
+    }
+    if magic.get(..FAMILY) == MAGIC.get(..FAMILY) {
+        return Err(foreign("the files are those of another version of Larder"));
+    }
+    Err(foreign("there is a file in the directory that Larder did not write"))
+}
