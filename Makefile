@@ -1,0 +1,40 @@
+# `make help` lists the tasks. Each installs what it needs first (Debian, as root) or says what is missing.
+
+PREFIX ?= /usr/local
+PROCESSES ?= 4
+PASSES ?= 5
+export PREFIX PROCESSES PASSES MOODLE_DIR
+
+.DEFAULT_GOAL := build
+.PHONY: build demo test test-moodle bench lint install help
+
+build: ## build the extension and the command (target/release)
+	@tools/setup build
+	cargo build --release -p larder-php -p larder-cli
+
+demo: ## replay recorded Moodle pages in several PHP processes (PROCESSES=4 PASSES=5)
+	@tools/setup build
+	@tools/demo
+
+test: ## check everything: format, lints, docs, Rust tests, PHPT, PHPUnit
+	@tools/setup test
+	@tools/test
+
+test-moodle: ## run Moodle's own cache suites with this store (MOODLE_DIR=/path/to/moodle)
+	@tools/setup test
+	@tools/test-moodle
+
+bench: ## compare stores on the recorded pages, in one process each (PASSES=5)
+	@tools/setup bench
+	@tools/bench
+
+lint: ## the part of `make test` that runs nothing
+	@tools/setup build
+	@tools/lint
+
+install: ## install the extension into PHP and the command into PREFIX/bin (/usr/local)
+	@tools/install
+
+help: ## this list
+	@echo "make TASK"
+	@sed -n 's/^\([a-z-]*\): ## /  \1\t/p' Makefile | expand -t 16

@@ -1,0 +1,64 @@
+<?php
+/**
+ * Larder, through the Moodle plugin's store class and the PHP extension.
+ *
+ * @license MIT OR Apache-2.0
+ */
+
+namespace Larder\Bench;
+
+use cachestore_larder\configuration;
+use core_cache\definition;
+
+/** Larder as Moodle uses it: one bound object of the plugin for each definition, one store of the extension. */
+final class LarderStore implements Store {
+    /** @var array<string, \cachestore_larder> */
+    private array $bound = [];
+
+    private \Larder\Store $store;
+
+    /**
+     * @param string $server
+     * @param string[] $definitions
+     */
+    public function __construct(string $server, array $definitions) {
+        require_once dirname(__DIR__, 3) . '/tests/php/standin/moodle.php';
+        $configuration = ['server' => $server, 'namespace' => 'replay'];
+        foreach ($definitions as $id) {
+            [$component, $area] = explode('/', $id);
+            $this->bound[$id] = new \cachestore_larder('replay', $configuration);
+            $this->bound[$id]->initialise(definition::load($id, [
+                'mode' => \core_cache\store::MODE_APPLICATION,
+                'component' => $component,
+                'area' => $area,
+                'requiredataguarantee' => in_array($id, Recording::DATA_GUARANTEE, true),
+            ]));
+        }
+        $this->store = \Larder\Store::open(configuration::for_extension($configuration));
+    }
+
+    /** In a web server the first operation of a request does this by itself. */
+    public function begin(): void {
+        $this->store->sync();
+    }
+
+    public function get(string $definition, string $key): mixed {
+        return $this->bound[$definition]->get($key);
+    }
+
+    public function getMany(string $definition, array $keys): array {
+        return $this->bound[$definition]->get_many($keys);
+    }
+
+    public function set(string $definition, string $key, mixed $value): void {
+        $this->bound[$definition]->set($key, $value) || throw new \RuntimeException("{$definition} {$key} was not stored");
+    }
+
+    public function delete(string $definition, string $key): void {
+        $this->bound[$definition]->delete($key);
+    }
+
+    public function roundTrips(): int {
+        return $this->store->stats()['round_trips'];
+    }
+}

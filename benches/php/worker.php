@@ -1,0 +1,66 @@
+<?php
+/**
+ * One process of a replay. Reads commands from its standard input and answers on its standard output, JSON by the line.
+ *
+ *     php worker.php '{"recording": DIRECTORY, "store": NAME, "target": WHERE}'
+ *
+ * {"do": "fill"} · {"do": "verify", "offset": PAGE} · {"do": "measure", "offset": PAGE} · {"do": "results"} ·
+ * {"do": "page"} · {"do": "get", "definition": …, "key": …} · {"do": "set", …, "value": …}.
+ * Each ends with an answer that has the member "done".
+ *
+ * @license MIT OR Apache-2.0
+ */
+
+namespace Larder\Bench;
+
+error_reporting(E_ALL);
+ini_set('display_errors', 'stderr');
+foreach (['lib/recording', 'lib/replay', 'stores/store', 'stores/larder', 'stores/file', 'stores/redis', 'stores/apcu', 'stores/memory'] as $file) {
+    require __DIR__ . "/{$file}.php";
+}
+
+$answer = fn(array $what) => fwrite(STDOUT, json_encode($what, JSON_THROW_ON_ERROR) . "\n");
+$options = json_decode($argv[1], true, 8, JSON_THROW_ON_ERROR);
+$recording = new Recording($options['recording']);
+$store = match ($options['store']) {
+    'larder' => new LarderStore($options['target'], $recording->definitions()),
+    'file' => new FileStore($options['target']),
+    'redis' => new RedisStore($options['target'], false),
+    'redis-igbinary' => new RedisStore($options['target'], true),
+    'apcu' => new ApcuStore(),
+    'memory' => new MemoryStore(),
+};
+$replay = new Replay($recording, $store);
+
+while (($line = fgets(STDIN)) !== false) {
+    $command = json_decode($line, true, 8, JSON_THROW_ON_ERROR);
+    $result = null;
+    switch ($command['do']) {
+        case 'fill':
+            $replay->fill();
+            break;
+        case 'verify':
+        case 'measure':
+            $pages = 0;
+            $each = function () use (&$pages, $answer): void {
+                ++$pages % 20 === 0 && $answer(['pages' => $pages]);
+            };
+            $replay->{$command['do']}($command['offset'], $each);
+            break;
+        case 'results':
+            $result = get_object_vars($replay);
+            break;
+        case 'page':
+            $store->begin();
+            break;
+        case 'get':
+            $before = $store->roundTrips();
+            $result = $store->get($command['definition'], $command['key']);
+            $result = ['value' => $result, 'trips' => $store->roundTrips() - $before];
+            break;
+        case 'set':
+            $store->set($command['definition'], $command['key'], $command['value']);
+            break;
+    }
+    $answer(['done' => true, 'result' => $result]);
+}

@@ -1,0 +1,106 @@
+//! What a check found.
+
+use larder::{Error, ErrorKind, RedisAddress, Server};
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Level {
+    /// As it should be.
+    Ok,
+    /// Worth knowing.
+    Note,
+    /// Works, but not well, or not for long.
+    Warning,
+    /// Does not work, or breaks a promise.
+    Problem,
+}
+
+impl Level {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Note => "note",
+            Self::Warning => "warning",
+            Self::Problem => "PROBLEM",
+        }
+    }
+}
+
+/// What a check found, and how to mend it if need be.
+#[derive(Debug)]
+pub(super) struct Check {
+    pub(super) level: Level,
+    pub(super) about: &'static str,
+    pub(super) found: String,
+    pub(super) mend: Option<String>,
+}
+
+impl Check {
+    pub(super) fn ok(about: &'static str, found: impl Into<String>) -> Self {
+        Self { level: Level::Ok, about, found: found.into(), mend: None }
+    }
+
+    pub(super) fn note(about: &'static str, found: impl Into<String>, mend: &str) -> Self {
+        Self { level: Level::Note, about, found: found.into(), mend: Some(mend.into()) }
+    }
+
+    pub(super) fn warning(about: &'static str, found: impl Into<String>, mend: impl Into<String>) -> Self {
+        Self { level: Level::Warning, about, found: found.into(), mend: Some(mend.into()) }
+    }
+
+    pub(super) fn problem(about: &'static str, found: impl Into<String>, mend: impl Into<String>) -> Self {
+        Self { level: Level::Problem, about, found: found.into(), mend: Some(mend.into()) }
+    }
+}
+
+/// The facts that a backend told, by name.
+pub(super) struct Facts(Vec<(String, String)>);
+
+impl Facts {
+    pub(super) fn new(facts: Vec<(String, String)>) -> Self {
+        Self(facts)
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(fact, _)| fact == name).map(|(_, value)| value.as_str())
+    }
+
+    pub(super) fn number(&self, name: &str) -> Option<u64> {
+        self.get(name)?.parse().ok()
+    }
+}
+
+/// The server without its secrets.
+pub(super) fn server_name(server: &Server) -> String {
+    match server {
+        Server::Redis { address: RedisAddress::Tcp { host, port, tls }, database, username, .. } => {
+            let (scheme, user) =
+                (if *tls { "rediss" } else { "redis" }, username.as_deref().unwrap_or("default"));
+            format!("{scheme}://{host}:{port}/{database} as user {user}")
+        }
+        Server::Redis { address: RedisAddress::Unix(path), database, .. } => {
+            format!("redis+unix://{} database {database}", path.display())
+        }
+        Server::Local { path, .. } => format!("local:{}", path.display()),
+        Server::Dir { path, .. } => format!("dir:{}", path.display()),
+        other => format!("{other:?}"),
+    }
+}
+
+/// The server did not answer as it should.
+pub(super) fn unreachable(error: &Error) -> Check {
+    let mend = match error.kind() {
+        ErrorKind::Unavailable => {
+            "check address, port, firewall and that the server runs; raise connect_timeout and read_timeout if it is \
+             far away"
+        }
+        ErrorKind::Foreign => "give Larder a directory or a database of its own",
+        _ => "check user name, password and the user's rights",
+    };
+    Check::problem("connection", error.to_string(), mend)
+}
+
+/// The server refused something that Larder needs.
+pub(super) fn refused(about: &'static str, error: &Error) -> Check {
+    Check::problem(about, error.to_string(), "check the user's rights, and what the server says about it")
+}

@@ -1,0 +1,60 @@
+//! Tries what Larder needs, because no list of rights says it as surely.
+
+use std::time::Instant;
+
+use larder::{CacheOptions, Result, Store};
+
+use super::checks::{Check, refused};
+
+/// Round trips that are timed.
+const TRIES: usize = 9;
+/// From here on a round trip for each page is felt.
+const SLOW_MS: f64 = 5.0;
+
+/// How long a round trip takes.
+pub(super) fn round_trip(store: &Store) -> Check {
+    let mut times = Vec::with_capacity(TRIES);
+    for _ in 0..TRIES {
+        let start = Instant::now();
+        if let Err(error) = store.sync() {
+            return super::checks::unreachable(&error);
+        }
+        times.push(start.elapsed().as_secs_f64() * 1000.0);
+    }
+    times.sort_by(f64::total_cmp);
+    let median = times.get(TRIES / 2).copied().unwrap_or_default();
+    let found = format!("answers in {median:.2} ms (median of {TRIES})");
+    if median < SLOW_MS {
+        Check::ok("connection", found)
+    } else {
+        Check::warning(
+            "connection",
+            found,
+            "every request waits for one answer: move the server closer to its users",
+        )
+    }
+}
+
+/// Writes, reads, lists, deletes and purges in two caches made for that.
+pub(super) fn rights(store: &Store) -> Check {
+    let name = format!("larder/doctor-{}", std::process::id());
+    match exercise(store, &name, true).and_then(|()| exercise(store, &name, false)) {
+        Ok(()) => Check::ok("rights", "writing, reading, listing, deleting and purging work"),
+        Err(error) => refused("rights", &error),
+    }
+}
+
+fn exercise(store: &Store, name: &str, near: bool) -> Result<()> {
+    let cache = store.cache_with(name, CacheOptions { ttl: Some(60), near })?;
+    let done = (|| {
+        cache.set("a", &1)?;
+        cache.set("b", &2)?;
+        store.sync()?;
+        cache.get::<i32>("a")?;
+        cache.keys("")?;
+        cache.delete("a").map(drop)
+    })();
+    // Whatever happened, nothing stays behind.
+    let purged = cache.purge();
+    done.and(purged)
+}

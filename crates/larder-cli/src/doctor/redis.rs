@@ -1,0 +1,159 @@
+//! What a Redis server's own facts say.
+
+use larder::Store;
+
+use super::checks::{Check, Facts, refused};
+
+/// Processes on several nodes compare wall clocks through the values that they cache.
+const MAX_SKEW_MS: u64 = 1000;
+/// The oldest version that Larder's commands are in.
+const OLDEST: (u32, u32) = (6, 2);
+
+/// Checks versions, role, memory, eviction, persistence and clients. No round trip.
+pub(super) fn examine(facts: &Facts) -> Vec<Check> {
+    [
+        version(facts),
+        role(facts),
+        replicas(facts),
+        memory(facts),
+        eviction(facts),
+        persistence(facts),
+        clients(facts),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// Compares the server's clock with this node's.
+pub(super) fn clock(store: &Store) -> Check {
+    // The answer to this brings the server's time.
+    if let Err(error) = store.sync() {
+        return refused("clock", &error);
+    }
+    let server = store.backend().now();
+    let here = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+    let skew = server.abs_diff(here);
+    let found = format!("the server's clock and this node's differ by {skew} ms");
+    if skew <= MAX_SKEW_MS {
+        Check::ok("clock", found)
+    } else {
+        Check::problem("clock", found, "run NTP (chrony, systemd-timesyncd) on both")
+    }
+}
+
+fn version(facts: &Facts) -> Option<Check> {
+    let version = facts.get("redis_version")?;
+    let mut numbers = version.split('.').map_while(|number| number.parse::<u32>().ok());
+    let found = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    let about = format!("Redis {version}, larder {}", env!("CARGO_PKG_VERSION"));
+    Some(if found >= OLDEST {
+        Check::ok("version", about)
+    } else {
+        Check::warning(
+            "version",
+            about,
+            format!("Larder is tested on Redis {}.{} and later", OLDEST.0, OLDEST.1),
+        )
+    })
+}
+
+fn role(facts: &Facts) -> Option<Check> {
+    if facts.get("cluster_enabled") == Some("1") {
+        return Some(Check::problem(
+            "role",
+            "the server is a node of a cluster",
+            "this version of Larder needs a single server: set cluster-enabled no",
+        ));
+    }
+    Some(match facts.get("role")? {
+        "master" => Check::ok("role", "master"),
+        other => Check::problem(
+            "role",
+            other,
+            "point Larder at the master: a replica refuses writes and lags behind",
+        ),
+    })
+}
+
+fn replicas(facts: &Facts) -> Option<Check> {
+    let (replicas, least) = (facts.number("connected_slaves")?, facts.number("min-replicas-to-write")?);
+    (replicas > 0 && least == 0).then(|| {
+        Check::warning(
+            "replicas",
+            format!("{replicas} connected, min-replicas-to-write is 0"),
+            "set min-replicas-to-write 1, so that a primary that was cut off stops taking writes",
+        )
+    })
+}
+
+fn memory(facts: &Facts) -> Option<Check> {
+    let used = facts.number("used_memory")?;
+    Some(match facts.number("maxmemory")? {
+        0 => Check::warning(
+            "memory",
+            format!("{} MB in use, no maxmemory", used >> 20),
+            "set maxmemory, so that a full cache cannot bring the machine down",
+        ),
+        bound if used > bound / 10 * 9 => Check::warning(
+            "memory",
+            format!("{} of {} MB in use", used >> 20, bound >> 20),
+            "raise maxmemory before entries are evicted or writes refused",
+        ),
+        bound => Check::ok("memory", format!("{} of {} MB in use", used >> 20, bound >> 20)),
+    })
+}
+
+fn eviction(facts: &Facts) -> Option<Check> {
+    let policy = facts.get("maxmemory_policy")?;
+    let evicted = facts.number("evicted_keys").unwrap_or(0);
+    let found = format!("maxmemory-policy {policy}, {evicted} keys evicted so far");
+    let mend = "set maxmemory-policy volatile-lru: a full server then drops whole caches that can be filled again, \
+                and neither sessions nor Larder's log";
+    Some(if policy.starts_with("allkeys") {
+        Check::problem("eviction", found, mend)
+    } else if policy == "noeviction" {
+        Check::warning("eviction", format!("{found}: a full server refuses writes"), mend)
+    } else {
+        Check::ok("eviction", found)
+    })
+}
+
+fn persistence(facts: &Facts) -> Option<Check> {
+    let snapshots = facts.get("save").map(|save| !save.is_empty());
+    let append_only = facts.get("aof_enabled")? == "1";
+    if facts.get("rdb_last_bgsave_status") == Some("err") || facts.get("aof_last_write_status") == Some("err")
+    {
+        return Some(Check::problem(
+            "persistence",
+            "the server failed to save its data, so it may refuse writes",
+            "see the server's log: most often its disk is full or not writable; or switch saving off",
+        ));
+    }
+    Some(match (snapshots, append_only) {
+        (Some(false), false) => Check::note(
+            "persistence",
+            "off: a restart empties everything, sessions kept in Larder included",
+            "switch it on only if those sessions must survive; all other caches are emptied at a restart anyhow",
+        ),
+        (Some(true), false) => {
+            Check::ok("persistence", "snapshots: a restart may lose the newest session data")
+        }
+        (None, false) => {
+            Check::ok("persistence", "no append-only file; the server does not tell about snapshots")
+        }
+        (_, true) => Check::ok("persistence", "append-only file"),
+    })
+}
+
+fn clients(facts: &Facts) -> Option<Check> {
+    let (now, most) = (facts.number("connected_clients")?, facts.number("maxclients")?);
+    let found = format!("{now} of at most {most} connected");
+    Some(if now > most / 10 * 8 {
+        Check::warning("clients", found, "raise maxclients: every PHP worker keeps a connection")
+    } else {
+        Check::ok("clients", found)
+    })
+}

@@ -1,0 +1,281 @@
+//! The `larder` command as a process: what it prints, what it refuses, and its exit codes.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::io::Read;
+use std::process::{Command, Output, Stdio};
+
+use larder::payload::Value;
+use larder::{CacheOptions, Config, Store};
+use larder_testkit::RedisServer;
+use tempfile::TempDir;
+
+fn larder() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_larder"));
+    command.env_clear();
+    command
+}
+
+struct Site {
+    _directory: TempDir,
+    url: String,
+}
+
+impl Site {
+    fn new() -> Self {
+        let directory = TempDir::new().unwrap();
+        let url = format!("local:{}/store?size=16M", directory.path().display());
+        Self { _directory: directory, url }
+    }
+
+    fn store(&self) -> Store {
+        Store::open(&Config::from_url(&self.url).unwrap()).unwrap()
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        larder().args(["--server", &self.url]).args(arguments).output().unwrap()
+    }
+}
+
+/// Standard output of a run that succeeded.
+fn printed(output: &Output) -> String {
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+/// Standard error of a run that ended with this code.
+fn refused(output: &Output, code: i32) -> String {
+    let message = String::from_utf8(output.stderr.clone()).unwrap();
+    assert_eq!(output.status.code(), Some(code), "{message}");
+    assert!(!message.contains("panicked"), "{message}");
+    message
+}
+
+#[test]
+fn entries_are_listed_shown_and_purged() {
+    let site = Site::new();
+    let store = site.store();
+    let cache = store.cache("courses").unwrap();
+    cache.set("b", &("Rust", 6)).unwrap();
+    cache.set("a", "grüße").unwrap();
+    store.cache_with("sessions", CacheOptions { near: false, ttl: None }).unwrap().set("s", &true).unwrap();
+
+    assert_eq!(printed(&site.run(&["keys", "courses"])), "a\nb\n");
+    assert_eq!(printed(&site.run(&["keys", "courses", "--prefix", "b"])), "b\n");
+    assert_eq!(printed(&site.run(&["get", "courses", "a"])), "\"grüße\"\n");
+    assert_eq!(printed(&site.run(&["get", "courses", "b"])), "[\n  \"Rust\",\n  6\n]\n");
+    assert_eq!(printed(&site.run(&["get", "sessions", "s"])), "true\n");
+    let stats = printed(&site.run(&["stats"]));
+    assert!(stats.contains("courses") && stats.contains("unlogged"), "{stats}");
+
+    assert!(printed(&site.run(&["purge", "courses"])).contains("2 entries"));
+    store.sync().unwrap();
+    assert_eq!(cache.get::<String>("a").unwrap(), None);
+    assert!(refused(&site.run(&["get", "courses", "a"]), 1).contains("courses"));
+    assert!(printed(&site.run(&["purge", "--all"])).contains("1 caches, 1 entries"));
+    assert!(printed(&site.run(&["stats"])).contains("No cache"));
+}
+
+#[test]
+fn keys_of_any_bytes_come_back() {
+    let site = Site::new();
+    let cache = site.store().cache("c").unwrap();
+    let key = b"a\0b\n\\x\xff\x1b[31m";
+    cache.set(key, &1).unwrap();
+    let shown = printed(&site.run(&["keys", "c"]));
+    assert_eq!(shown, "a\\x00b\\x0a\\\\x\\xff\\x1b[31m\n");
+    assert_eq!(printed(&site.run(&["get", "c", shown.trim_end()])), "1\n");
+    assert!(refused(&site.run(&["get", "c", "\\q"]), 2).contains("\\xNN"));
+}
+
+#[test]
+fn values_of_php_are_shown_for_what_they_are() {
+    let site = Site::new();
+    let cache = site.store().cache("c").unwrap();
+    cache.set("php", &Value::Php(b"O:1:\"X\":0:{}".as_slice().into())).unwrap();
+    cache.set("bytes", &Value::Bytes(b"\xff".as_slice().into())).unwrap();
+    cache.set("control", "\u{9b}31m\u{202e}").unwrap();
+    assert!(printed(&site.run(&["get", "c", "php"])).contains(r#""$php": "O:1:\"X\":0:{}""#));
+    assert!(printed(&site.run(&["get", "c", "bytes"])).contains(r#""$bytes": "/w==""#));
+    assert_eq!(printed(&site.run(&["get", "c", "control"])), "\"\\u009b31m\\u202e\"\n");
+}
+
+#[test]
+fn two_caches_of_one_name_are_told_apart() {
+    let site = Site::new();
+    let store = site.store();
+    for near in [true, false] {
+        store.cache_with("c", CacheOptions { near, ttl: None }).unwrap().set("k", &near).unwrap();
+    }
+    assert!(refused(&site.run(&["get", "c", "k"]), 2).contains("--unlogged"));
+    assert_eq!(printed(&site.run(&["get", "c", "k", "--logged"])), "true\n");
+    assert_eq!(printed(&site.run(&["get", "c", "k", "--unlogged"])), "false\n");
+    printed(&site.run(&["purge", "c", "--unlogged"]));
+    assert_eq!(printed(&site.run(&["get", "c", "k"])), "true\n");
+}
+
+#[test]
+fn the_configuration_has_three_sources() {
+    let site = Site::new();
+    let options = [("server", site.url.as_str()), ("namespace", "n")];
+    let store = Store::open(&Config::from_options(options).unwrap()).unwrap();
+    store.cache("c").unwrap().set("k", &1).unwrap();
+
+    let directory = TempDir::new().unwrap();
+    let file = directory.path().join("larder.json");
+    std::fs::write(
+        &file,
+        format!(r#"{{"server": "{}", "namespace": "wrong", "near_bytes": 1048576}}"#, site.url),
+    )
+    .unwrap();
+    let get = || {
+        let mut command = larder();
+        command.args(["get", "c", "k", "--config"]).arg(&file);
+        command
+    };
+    assert_eq!(get().output().unwrap().status.code(), Some(1));
+    assert_eq!(printed(&get().env("LARDER_NAMESPACE", "n").output().unwrap()), "1\n");
+    let output = get().env("LARDER_NAMESPACE", "wrong").args(["--namespace", "n"]).output().unwrap();
+    assert_eq!(printed(&output), "1\n");
+    let output = get().args(["--option", "namespace=n"]).output().unwrap();
+    assert_eq!(printed(&output), "1\n");
+}
+
+#[test]
+fn wrong_options_are_refused_by_name() {
+    let site = Site::new();
+    site.store().sync().unwrap();
+    for (arguments, named) in [
+        (&["stats", "--option", "nearbytes=1"][..], "nearbytes"),
+        (&["stats", "--option", "near_bytes=lots"], "near_bytes"),
+        (&["stats", "--option", "near_bytes"], "NAME=VALUE"),
+        (&["stats", "--option", "generation=1", "--option", "generation=2"], "generation"),
+        (&["stats", "--namespace", "a/b"], "namespace"),
+        (&["stats", "--frobnicate"], "frobnicate"),
+        (&["purge"], "--all"),
+        (&["purge", "c", "--all"], "--all"),
+        (&["get", "", "k"], "name"),
+    ] {
+        let output = site.run(arguments);
+        let code = output.status.code();
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(matches!(code, Some(1 | 2)) && message.contains(named), "{arguments:?}: {message}");
+    }
+    let typo = larder().args(["stats"]).env("LARDER_PASWORD", "hunter2222").output().unwrap();
+    let message = refused(&typo, 2);
+    assert!(message.contains("LARDER_PASWORD") && !message.contains("hunter2222"), "{message}");
+    assert!(refused(&larder().arg("stats").output().unwrap(), 2).contains("--server"));
+
+    let directory = TempDir::new().unwrap();
+    for (text, named) in
+        [("{\"server\": [1]}", "server"), ("[]", "object"), ("{hunter2222", "JSON"), ("{\"x\": 1}", "'x'")]
+    {
+        let file = directory.path().join("larder.json");
+        std::fs::write(&file, text).unwrap();
+        let output = site.run(&["stats", "--config", file.to_str().unwrap()]);
+        let message = refused(&output, 2);
+        assert!(message.contains(named) && !message.contains("hunter2222"), "{message}");
+    }
+}
+
+#[test]
+fn secrets_are_not_taken_from_the_command_line() {
+    let password = ["--option", "password=hunter2222"];
+    let url = ["--server", "redis://u:hunter2222@127.0.0.1:1"];
+    for arguments in [&password[..], &url, &["--option", "seal_key=hunter2222hunter2222"]] {
+        let message = refused(&larder().arg("stats").args(arguments).output().unwrap(), 2);
+        assert!(message.contains("LARDER_") && !message.contains("hunter2222"), "{message}");
+    }
+    let help = larder().arg("--help").env("LARDER_PASSWORD", "hunter2222").output().unwrap();
+    assert!(!printed(&help).contains("hunter2222"));
+}
+
+#[test]
+fn a_misspelt_path_is_not_created() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("typo");
+    for (scheme, command) in [("local", "stats"), ("local", "doctor"), ("dir", "stats"), ("dir", "doctor")] {
+        let url = format!("{scheme}:{}", path.display());
+        assert_eq!(larder().args([command, "--server", &url]).output().unwrap().status.code(), Some(1));
+    }
+    assert!(!path.exists());
+}
+
+#[test]
+fn a_closed_pipe_is_no_error() {
+    let site = Site::new();
+    let cache = site.store().cache("c").unwrap();
+    for part in 0..4 {
+        let items: Vec<(String, u32)> = (0..1000).map(|i| (format!("{part}{i:0200}"), i)).collect();
+        cache.set_many(&items).unwrap();
+    }
+    let mut process = larder()
+        .args(["--server", &site.url, "keys", "c"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut first = [0; 10];
+    process.stdout.take().unwrap().read_exact(&mut first).unwrap();
+    let output = process.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), output.stderr.len()), (Some(0), 0));
+}
+
+#[test]
+fn doctor_approves_of_a_good_directory() {
+    let site = Site::new();
+    site.store().cache("c").unwrap().set("k", &1).unwrap();
+    let report = printed(&site.run(&["doctor"]));
+    assert!(report.contains("No problem found.") && report.contains("1 entries in 1 caches"), "{report}");
+    let json: serde_json::Value = serde_json::from_str(&printed(&site.run(&["doctor", "--json"]))).unwrap();
+    assert_eq!(json["problems"], 0);
+    assert_eq!(printed(&site.run(&["keys", "c"])), "k\n");
+}
+
+#[test]
+fn doctor_knows_shared_directories() {
+    let directory = TempDir::new().unwrap();
+    let url = format!("dir:{}/store?size=64M", directory.path().display());
+    Store::open(&Config::from_url(&url).unwrap()).unwrap().cache("c").unwrap().set("k", &1).unwrap();
+    let report = printed(&larder().args(["doctor", "--server", &url]).output().unwrap());
+    assert!(report.contains("No problem found.") && report.contains("ok       locks"), "{report}");
+    assert_eq!(printed(&larder().args(["get", "c", "k", "--server", &url]).output().unwrap()), "1\n");
+}
+
+#[test]
+fn doctor_finds_what_is_wrong_with_a_server() {
+    let server = RedisServer::start_with(&[
+        "maxmemory",
+        "64mb",
+        "maxmemory-policy",
+        "allkeys-lru",
+        "requirepass",
+        "hunter2222",
+    ]);
+    let url = server.unix_url();
+    let run = |password: &str| {
+        larder().args(["doctor", "--server", &url]).env("LARDER_PASSWORD", password).output().unwrap()
+    };
+    let report = run("hunter2222");
+    let text = String::from_utf8(report.stdout).unwrap();
+    assert_eq!(report.status.code(), Some(1), "{text}");
+    assert!(text.contains("PROBLEM  eviction") && text.contains("volatile-lru"), "{text}");
+    assert!(text.contains("1 problem found.") && !text.contains("hunter2222"), "{text}");
+    let report = String::from_utf8(run("wrong").stdout).unwrap();
+    assert!(report.contains("PROBLEM  connection") && report.contains("password"), "{report}");
+}
+
+#[test]
+fn doctor_approves_of_a_good_server_and_names_one_that_is_away() {
+    let server = RedisServer::start_with(&["maxmemory", "64mb", "maxmemory-policy", "volatile-lru"]);
+    let url = server.tcp_url();
+    let report = larder().args(["doctor", "--server", &url]).output().unwrap();
+    let text = printed(&report);
+    for about in ["version", "role", "memory", "eviction", "persistence", "clients", "clock", "rights"] {
+        assert!(text.contains(&format!("ok       {about}")) || about == "persistence", "{about}: {text}");
+    }
+    drop(server);
+    let report = larder().args(["doctor", "--server", &url]).output().unwrap();
+    assert_eq!(report.status.code(), Some(1));
+    assert!(String::from_utf8(report.stdout).unwrap().contains("firewall"));
+}
