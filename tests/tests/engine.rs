@@ -271,6 +271,71 @@ fn a_set_after_a_hit_or_an_own_write_is_not_guarded() {
     assert_eq!(a.get("gone"), some("4"));
 }
 
+/// What was missing, then found, is known: a set after that replaces it, also if it changes once more.
+#[test]
+fn a_hit_ends_the_miss() {
+    let (a, b) = Node::two();
+    for found in [(|a| assert_eq!(a.get("k"), some("2"))) as fn(&Node), |a: &Node| {
+        assert_eq!(a.engine.get_many(&a.cache, &[b"x", b"k"]).unwrap(), [None, some("2")])
+    }] {
+        a.delete("k");
+        a.engine.begin_request();
+        assert_eq!(a.get("k"), None);
+        b.set("k", "2");
+        found(&a);
+        b.set("k", "3");
+        a.set("k", "4");
+        assert_eq!(a.get("k"), some("4"));
+    }
+    assert_eq!(a.engine.stats().dropped_fills, 0);
+}
+
+/// A fill that was dropped counts as stored before the change; the next set is no fill.
+#[test]
+fn a_dropped_fill_ends_the_miss() {
+    let (a, b) = Node::two();
+    a.get("k");
+    b.set("k", "1");
+    a.set("k", "dropped");
+    a.set("k", "2");
+    assert_eq!(a.get("k"), some("2"));
+    assert_eq!(a.engine.stats().dropped_fills, 1);
+}
+
+/// A sync that another thread sent before the request began is not the request's.
+#[test]
+fn a_request_that_begins_while_another_thread_syncs_asks_anew() {
+    let (a, b) = Node::two();
+    a.set("k", "old");
+    let (engine, other) = (Arc::clone(&a.engine), Node::new(a.memory.peer(), &[]));
+    a.memory.after_next_read(move || {
+        other.set("k", "new");
+        engine.begin_request();
+    });
+    a.engine.sync().unwrap();
+    assert_eq!(a.get("k"), some("new"));
+    drop(b);
+}
+
+#[test]
+fn an_unlogged_cache_leaves_the_logged_one_of_its_name_alone() {
+    let (a, b) = Node::two();
+    let unlogged = a.engine.cache("c", false, None).unwrap();
+    a.get("k");
+    b.delete("k");
+    a.engine.set_many(&unlogged, &[Item { key: b"k", payload: b"v", ttl: None }]).unwrap();
+    a.set("k", "computed from what is no longer true");
+    assert_eq!(a.get("k"), None);
+}
+
+#[test]
+fn the_last_of_a_batch_stands_in_memory_as_in_the_backend() {
+    let (a, _) = Node::two();
+    let item = |ttl| Item { key: b"k", payload: b"v", ttl };
+    a.engine.set_many(&a.cache, &[item(None), item(Some(0))]).unwrap();
+    assert_eq!(a.get("k"), None);
+}
+
 #[test]
 fn misses_are_forgotten_when_a_request_begins() {
     let (a, b) = Node::two();
@@ -385,4 +450,9 @@ fn a_cold_process_fetches_the_hot_set_at_once() {
     a.memory.plant(&key, b"keys", b"no list");
     let cold = Node::new(a.memory.peer(), &[]);
     assert_eq!(cold.trips(|| page(&cold)), 302, "a bad list only costs time");
+    // In MessagePack: {"": [["k", 1]]}, and no cache has an empty name.
+    let forged = Item { key: b"keys", payload: b"\x81\xa0\x91\x92\xc4\x01k\x01", ttl: None };
+    a.engine.set_many(&a.engine.cache("larder/hot", false, None).unwrap(), &[forged]).unwrap();
+    let cold = Node::new(a.memory.peer(), &[]);
+    assert_eq!(cold.trips(|| page(&cold)), 303, "so does a forged one");
 }

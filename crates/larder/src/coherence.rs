@@ -6,12 +6,14 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::backend::{Delta, Op, Outcome, Position};
+use crate::backend::{Delta, Op, Position};
 use crate::clock::{Millis, boottime};
 use crate::near::{CacheNumber, Near};
 
-/// How many misses are remembered. Past that all are forgotten, and the sets that follow them are plain ones.
-const MAX_MISSES: usize = 1 << 17;
+/// How many bytes of misses are remembered. Past that all are forgotten, and the sets that follow them are plain ones.
+const MAX_MISSED_BYTES: usize = 16 << 20;
+/// What a remembered miss takes beside its key.
+const MISS_BYTES: usize = 96;
 
 /// The state of one process (or of one Rust `Store`) towards one backend.
 pub(crate) struct Coherence<V> {
@@ -19,10 +21,13 @@ pub(crate) struct Coherence<V> {
     position: Option<Position>,
     /// When the request of the last sync was sent; `None` = a sync is due.
     synced: Option<Duration>,
+    /// When a sync was last asked for: a request sent before that, by another thread, is none.
+    due: Duration,
     /// Counts what makes requests that are under way in other threads too old to keep.
     era: u64,
-    /// Where the log stood when a key was found missing.
+    /// Where the log stood when a key was found missing. A key in `near` is not among them.
     misses: HashMap<(CacheNumber, Box<[u8]>), Position>,
+    missed_bytes: usize,
 }
 
 /// What was known when a request was sent. What its answer holds may be kept only if nothing newer was learned or
@@ -50,7 +55,15 @@ pub(crate) struct Keep<V> {
 
 impl<V: Clone> Coherence<V> {
     pub(crate) fn new(near_bytes: u64) -> Self {
-        Self { near: Near::new(near_bytes), position: None, synced: None, era: 0, misses: HashMap::new() }
+        Self {
+            near: Near::new(near_bytes),
+            position: None,
+            synced: None,
+            due: Duration::ZERO,
+            era: 0,
+            misses: HashMap::new(),
+            missed_bytes: 0,
+        }
     }
 
     pub(crate) fn number(&mut self, cache: &str) -> CacheNumber {
@@ -59,13 +72,14 @@ impl<V: Clone> Coherence<V> {
 
     /// A request begins: its first operation is a sync point, and misses of the request before mean nothing.
     pub(crate) fn begin_request(&mut self) {
-        self.synced = None;
-        self.misses.clear();
+        self.require_sync();
+        self.forget_misses();
     }
 
     /// Makes the next operation a sync point.
     pub(crate) fn require_sync(&mut self) {
         self.synced = None;
+        self.due = boottime();
     }
 
     /// Whether values may be served without asking: the last sync was sent no longer ago than `max_staleness`.
@@ -105,7 +119,7 @@ impl<V: Clone> Coherence<V> {
             return None;
         }
         self.position = Some(delta.position);
-        self.synced = Some(ticket.sent);
+        self.synced = (ticket.sent >= self.due).then_some(ticket.sent);
         Some(Ticket { position: self.position, ..ticket })
     }
 
@@ -113,63 +127,78 @@ impl<V: Clone> Coherence<V> {
         self.position == ticket.position && self.era == ticket.era
     }
 
-    /// Keeps a value that was read or written with `ticket`, unless something newer was learned since.
+    /// Keeps a value that was read or written with `ticket`, unless something newer was learned since. One that nobody
+    /// asked for stays out while its key counts as missing: seen there, it would not end the miss.
     pub(crate) fn keep(&mut self, ticket: Ticket, cache: CacheNumber, key: &[u8], keep: Keep<V>) {
-        if self.is_current(ticket) {
+        if self.is_current(ticket) && self.guard(cache, key).is_none() {
             self.near.insert(cache, key, keep.value, keep.weight, keep.expires);
+        }
+    }
+
+    /// Keeps what was just written with `ticket`, in place of what an earlier write of the same batch put there.
+    pub(crate) fn keep_own(&mut self, ticket: Ticket, cache: CacheNumber, key: &[u8], keep: Option<Keep<V>>) {
+        match keep {
+            Some(keep) => self.keep(ticket, cache, key, keep),
+            None => self.near.remove(cache, key),
         }
     }
 
     /// Remembers that `key` was missing at `at`.
     pub(crate) fn missed(&mut self, at: Position, cache: CacheNumber, key: &[u8]) {
-        if self.misses.len() >= MAX_MISSES {
-            self.misses.clear();
+        let bytes = key.len() + MISS_BYTES;
+        if self.missed_bytes + bytes > MAX_MISSED_BYTES {
+            self.forget_misses();
         }
-        self.misses.insert((cache, key.into()), at);
+        self.near.remove(cache, key);
+        if self.misses.insert((cache, key.into()), at).is_none() {
+            self.missed_bytes += bytes;
+        }
+    }
+
+    /// A miss is over: the key was found, or stored. What is stored from now on replaces what is known.
+    pub(crate) fn end_miss(&mut self, cache: CacheNumber, key: &[u8]) {
+        if !self.misses.is_empty() && self.misses.remove(&(cache, key.into())).is_some() {
+            self.missed_bytes -= key.len() + MISS_BYTES;
+        }
+    }
+
+    fn forget_misses(&mut self) {
+        self.misses.clear();
+        self.missed_bytes = 0;
     }
 
     /// The guard of a set of `key`: where the log stood when it was found missing (R6).
     pub(crate) fn guard(&self, cache: CacheNumber, key: &[u8]) -> Option<Position> {
-        self.misses.get(&(cache, key.into())).copied()
+        if self.misses.is_empty() { None } else { self.misses.get(&(cache, key.into())).copied() }
     }
 
     /// Own writes are about to be sent: what they change is not served meanwhile (R4).
-    pub(crate) fn before_write(&mut self, ops: &[(CacheNumber, Op<'_>)]) {
-        for (cache, op) in ops {
+    pub(crate) fn before_write(&mut self, cache: CacheNumber, ops: &[Op<'_>]) {
+        for op in ops {
             match op {
-                Op::Set { key, .. } | Op::Delete { key, .. } => self.near.remove(*cache, key),
-                Op::Purge { .. } => self.near.remove_cache(*cache),
+                Op::Set { key, .. } | Op::Delete { key, .. } => self.near.remove(cache, key),
+                Op::Purge { .. } => self.near.remove_cache(cache),
             }
         }
     }
 
-    /// Own writes were answered, their record stands at `at`. A stored value ends the miss; after a delete a fill is
-    /// compared with what happens from then on.
-    pub(crate) fn after_write(
-        &mut self,
-        at: Position,
-        ops: &[(CacheNumber, Op<'_>)],
-        outcomes: &[Outcome],
-    ) -> Ticket {
+    /// Own writes were answered, their record stands at `at`. A set ends the miss, also one that was dropped: it counts as
+    /// stored before the change. After a delete a fill is compared with what happens from then on.
+    pub(crate) fn after_write(&mut self, at: Position, cache: CacheNumber, ops: &[Op<'_>]) -> Ticket {
         // Another thread may have read the old value between sending and now, or be about to keep it.
-        self.before_write(ops);
+        self.before_write(cache, ops);
         self.era += 1;
-        for ((cache, op), outcome) in ops.iter().zip(outcomes) {
+        for op in ops {
             match op {
-                Op::Set { key, .. } if *outcome == Outcome::Stored => {
-                    self.misses.remove(&(*cache, (*key).into()));
-                }
-                Op::Set { .. } => {}
+                Op::Set { key, .. } => self.end_miss(cache, key),
                 Op::Delete { key, .. } => {
-                    if let Some(guard) = self.misses.get_mut(&(*cache, (*key).into())) {
+                    if let Some(guard) = self.misses.get_mut(&(cache, (*key).into())) {
                         *guard = at;
                     }
                 }
                 Op::Purge { .. } => {
-                    self.misses
-                        .iter_mut()
-                        .filter(|((number, _), _)| number == cache)
-                        .for_each(|(_, guard)| *guard = at);
+                    let of_cache = self.misses.iter_mut().filter(|((number, _), _)| *number == cache);
+                    of_cache.for_each(|(_, guard)| *guard = at);
                 }
             }
         }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_bytes::ByteBuf;
 
-use super::{Decode, Engine, Item};
+use super::{Decode, Engine, Item, MAX_KEY};
 use crate::backend::Read;
 use crate::clock::boottime;
 use crate::error::Result;
@@ -68,15 +68,15 @@ impl<D: Decode> Engine<D> {
         }
         let list = self.payload(&self.cache(CACHE, false, None)?, KEY)?;
         for batch in batches(&list.unwrap_or_default()) {
-            let caches: Vec<_> =
-                batch.iter().map(|hot| self.cache(&hot.cache, true, None)).collect::<Result<_>>()?;
-            let reads: Vec<Read<'_>> = caches
+            let hot: Vec<_> = batch
                 .iter()
-                .zip(&batch)
-                .map(|(cache, hot)| Read { cache: cache.id(), key: &hot.key })
+                .filter(|hot| hot.key.len() <= MAX_KEY)
+                .filter_map(|hot| Some((self.cache(&hot.cache, true, None).ok()?, &hot.key)))
                 .collect();
+            let reads: Vec<Read<'_>> =
+                hot.iter().map(|(cache, key)| Read { cache: cache.id(), key }).collect();
             let answer = self.fetch(&reads)?;
-            for ((cache, read), entry) in caches.iter().zip(&reads).zip(&answer.fetched.entries) {
+            for (((cache, _), read), entry) in hot.iter().zip(&reads).zip(&answer.fetched.entries) {
                 if let Some(entry) = entry {
                     self.take_in(cache, *read, entry, answer.ticket);
                 }

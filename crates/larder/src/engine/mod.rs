@@ -211,27 +211,24 @@ impl<D: Decode> Engine<D> {
                 }
             })
             .collect();
-        let ops: Vec<(CacheNumber, Op<'_>)> = {
+        let ops: Vec<Op<'_>> = {
             let state = self.state();
             items
                 .iter()
                 .zip(&entries)
-                .map(|(item, (entry, expires))| {
-                    let op = match entry {
-                        None => Op::Delete { cache: &cache.id, key: item.key },
-                        Some(entry) => Op::Set {
-                            cache: &cache.id,
-                            key: item.key,
-                            entry,
-                            expires: *expires,
-                            guard: cache.id.logged().then(|| state.guard(cache.number, item.key)).flatten(),
-                        },
-                    };
-                    (cache.number, op)
+                .map(|(item, (entry, expires))| match entry {
+                    None => Op::Delete { cache: &cache.id, key: item.key },
+                    Some(entry) => Op::Set {
+                        cache: &cache.id,
+                        key: item.key,
+                        entry,
+                        expires: *expires,
+                        guard: cache.id.logged().then(|| state.guard(cache.number, item.key)).flatten(),
+                    },
                 })
                 .collect()
         };
-        let (applied, ticket) = match self.apply(&ops) {
+        let (applied, ticket) = match self.apply(cache, &ops) {
             Err(error) if error.kind() == ErrorKind::Refused => {
                 // What was refused must not leave the value before it in place.
                 let keys: Vec<&[u8]> = items.iter().map(|item| item.key).collect();
@@ -247,10 +244,10 @@ impl<D: Decode> Engine<D> {
         for ((item, (entry, expires)), outcome) in items.iter().zip(&entries).zip(&applied.outcomes) {
             if *outcome == Outcome::Dropped {
                 self.counters.dropped_fills.fetch_add(1, Ordering::Relaxed);
-            } else if let (Some(ticket), Some(_)) = (ticket, entry)
-                && let Some((value, weight)) = self.decode.decode(item.payload)
-            {
-                self.state().keep(ticket, cache.number, item.key, Keep { value, weight, expires: *expires });
+            } else if let Some(ticket) = ticket {
+                let value = entry.as_ref().and_then(|_| self.decode.decode(item.payload));
+                let keep = value.map(|(value, weight)| Keep { value, weight, expires: *expires });
+                self.state().keep_own(ticket, cache.number, item.key, keep);
             }
         }
         Ok(())
@@ -263,9 +260,8 @@ impl<D: Decode> Engine<D> {
     /// As [`set_many`](Self::set_many).
     pub fn delete_many(&self, cache: &Handle, keys: &[&[u8]]) -> Result<Vec<bool>> {
         keys.iter().try_for_each(|key| check_key(key))?;
-        let ops: Vec<_> =
-            keys.iter().map(|key| (cache.number, Op::Delete { cache: &cache.id, key })).collect();
-        let (answer, _) = self.apply(&ops)?;
+        let ops: Vec<_> = keys.iter().map(|key| Op::Delete { cache: &cache.id, key }).collect();
+        let (answer, _) = self.apply(cache, &ops)?;
         self.counters.deletes.fetch_add(keys.len() as u64, Ordering::Relaxed);
         Ok(answer.outcomes.iter().map(|outcome| *outcome == Outcome::Deleted { existed: true }).collect())
     }
@@ -275,7 +271,7 @@ impl<D: Decode> Engine<D> {
     /// # Errors
     /// If the backend is unavailable or refuses.
     pub fn purge(&self, cache: &Handle) -> Result<()> {
-        self.apply(&[(cache.number, Op::Purge { cache: &cache.id })])?;
+        self.apply(cache, &[Op::Purge { cache: &cache.id }])?;
         self.counters.purges.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
@@ -360,6 +356,9 @@ impl<D: Decode> Engine<D> {
     /// Takes in what was asked for, and remembers what was missing.
     fn take_in_all(&self, cache: &Handle, reads: &[Read<'_>], answer: &Answer) -> Vec<Option<D::Value>> {
         let take = |(read, entry): (&Read<'_>, &Option<Vec<u8>>)| {
+            if entry.is_some() && cache.id.logged() {
+                self.state().end_miss(cache.number, read.key);
+            }
             let value = entry.as_ref().and_then(|entry| self.take_in(cache, *read, entry, answer.ticket));
             let counter = if value.is_some() { &self.counters.hits } else { &self.counters.misses };
             counter.fetch_add(1, Ordering::Relaxed);
@@ -378,16 +377,18 @@ impl<D: Decode> Engine<D> {
         Ok(Answer { fetched, ticket })
     }
 
-    fn apply(&self, ops: &[(CacheNumber, Op<'_>)]) -> Result<(Applied, Option<Ticket>)> {
+    /// Makes changes, all of one cache.
+    fn apply(&self, cache: &Handle, ops: &[Op<'_>]) -> Result<(Applied, Option<Ticket>)> {
+        // Nothing of an unlogged cache is in memory; there may be a logged one of the same name.
+        let remembered = if cache.id.logged() { ops } else { &[] };
         let ticket = {
             let mut state = self.state();
-            state.before_write(ops);
+            state.before_write(cache.number, remembered);
             state.ticket()
         };
-        let plain: Vec<Op<'_>> = ops.iter().map(|(_, op)| *op).collect();
-        let applied = self.call(|| self.backend.apply(ticket.position(), &plain))?;
+        let applied = self.call(|| self.backend.apply(ticket.position(), ops))?;
         let current = self.absorb(ticket, &applied.delta).is_some();
-        let ticket = self.state().after_write(applied.delta.position, ops, &applied.outcomes);
+        let ticket = self.state().after_write(applied.delta.position, cache.number, remembered);
         Ok((applied, current.then_some(ticket)))
     }
 
