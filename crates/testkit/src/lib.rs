@@ -4,6 +4,7 @@ pub mod conformance;
 mod memory;
 mod proxy;
 mod redis_server;
+pub mod slowfs;
 
 pub use memory::Memory;
 pub use proxy::{Answers, Proxy};

@@ -56,7 +56,7 @@ impl Node {
     pub(super) fn hold<'f>(
         &mut self,
         files: &'f Files,
-        access: Access,
+        mut access: Access,
         chunks: &mut Vec<Chunk>,
     ) -> Result<Hold<'f>, Fault> {
         let deadline = self.deadline();
@@ -69,6 +69,10 @@ impl Node {
                 Err(Fault::Gone) => {
                     self.forget();
                     fault = Fault::Gone;
+                }
+                Err(Fault::Lost) if access == Access::Read && self.log.is_some() => {
+                    // Under the lock nothing is cached and nobody writes: what is missing there is missing.
+                    access = Access::Append;
                 }
                 Err(Fault::Lost) => {
                     if let Some(log) = &self.log {
