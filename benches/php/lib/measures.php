@@ -35,10 +35,12 @@ final class Measures {
     /**
      * Milliseconds in the store for an average page: of each page the median of all its replays, because now and then
      * a process waits for a processor.
+     *
+     * @param int[]|null $pages Only these pages; null = all.
      */
-    public function milliseconds(): float {
+    public function milliseconds(?array $pages = null): float {
         $medians = [];
-        foreach (array_keys($this->results[0]['times']) as $page) {
+        foreach ($pages ?? array_keys($this->results[0]['times']) as $page) {
             $times = array_merge(...array_map(fn($result) => $result['times'][$page], $this->results));
             sort($times);
             $medians[] = $times[intdiv(count($times), 2)];

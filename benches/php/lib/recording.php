@@ -49,6 +49,12 @@ final class Recording {
         return array_keys($names);
     }
 
+    /** The numbers of the pages that write nothing. */
+    public function readers(): array {
+        $writes = fn($request) => array_diff(array_column($request['ops'], 0), ['get', 'get_many', 'lock', 'unlock']);
+        return array_keys(array_filter($this->requests, fn($request) => !$writes($request)));
+    }
+
     /** Bytes of all values as PHP serializes them. */
     public function bytes(): int {
         return array_sum(array_map(fn($values) => array_sum(array_map('strlen', $values)), $this->serialized));

@@ -8,13 +8,16 @@ use larder::{CacheId, Store};
 use crate::args::OptionalCacheName;
 use crate::failure::Failure;
 use crate::inspect::{cache, sort};
+use crate::text::count;
 
 /// Empties every cache of the namespace.
 pub(crate) fn all(store: &Store, out: &mut dyn Write) -> Result<ExitCode, Failure> {
     let usage = store.usage()?;
     store.reset()?;
     let entries: u64 = usage.iter().map(|usage| usage.entries).sum();
-    writeln!(out, "Purged the namespace: {} caches, {entries} entries.", usage.len())?;
+    let (caches, entries) =
+        (count(usage.len() as u64, "cache", "caches"), count(entries, "entry", "entries"));
+    writeln!(out, "Purged the namespace: {caches}, {entries}.")?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -43,7 +46,8 @@ pub(crate) fn one(
             cache(store, name, logged)?.purge()?;
         }
         if let Some(entries) = entries {
-            writeln!(out, "Purged the {} cache '{name}': {entries} entries.", sort(logged))?;
+            let entries = count(entries, "entry", "entries");
+            writeln!(out, "Purged the {} cache '{name}': {entries}.", sort(logged))?;
         }
     }
     if sorts.iter().all(|&logged| held(logged).is_none()) {

@@ -13,6 +13,7 @@ use serde_json::json;
 
 use crate::failure::Failure;
 use crate::output;
+use crate::text::count;
 use checks::{Check, Level};
 
 /// Runs all checks and prints what they found; exit code 1 if there is a problem.
@@ -34,12 +35,10 @@ pub(crate) fn run(config: &Config, as_json: bool, out: &mut dyn Write) -> Result
                 writeln!(out, "{:<21} -> {mend}", "")?;
             }
         }
-        writeln!(out)?;
-        match problems {
-            0 => writeln!(out, "No problem found.")?,
-            1 => writeln!(out, "1 problem found.")?,
-            many => writeln!(out, "{many} problems found.")?,
-        }
+        let warnings = checks.iter().filter(|check| check.level == Level::Warning).count();
+        let (problems, warnings) =
+            (count(problems as u64, "problem", "problems"), count(warnings as u64, "warning", "warnings"));
+        writeln!(out, "\n{problems}, {warnings}.")?;
     }
     Ok(ExitCode::from(u8::from(problems > 0)))
 }
@@ -91,7 +90,14 @@ fn namespace(config: &Config, store: &Store) -> Check {
         ),
         Ok(usage) => {
             let entries: u64 = usage.iter().map(|usage| usage.entries).sum();
-            Check::ok("namespace", format!("'{name}' holds {entries} entries in {} caches", usage.len()))
+            Check::ok(
+                "namespace",
+                format!(
+                    "'{name}' holds {} in {}",
+                    count(entries, "entry", "entries"),
+                    count(usage.len() as u64, "cache", "caches")
+                ),
+            )
         }
     }
 }

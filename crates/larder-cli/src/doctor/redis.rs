@@ -122,7 +122,7 @@ fn eviction(facts: &Facts) -> Option<Check> {
 }
 
 fn persistence(facts: &Facts) -> Option<Check> {
-    let snapshots = facts.get("save").map(|save| !save.is_empty());
+    let snapshots = facts.get("save").map(|save| !matches!(save, "" | "none"));
     let append_only = facts.get("aof_enabled")? == "1";
     if facts.get("rdb_last_bgsave_status") == Some("err") || facts.get("aof_last_write_status") == Some("err")
     {
