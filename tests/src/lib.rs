@@ -1,3 +1,4 @@
 //! Cross-process tests; see `tests/`.
 
+pub mod coherence;
 pub mod redis;
