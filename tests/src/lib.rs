@@ -2,3 +2,5 @@
 
 pub mod coherence;
 pub mod redis;
+
+pub mod crash;

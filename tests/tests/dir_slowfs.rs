@@ -40,8 +40,8 @@ impl TwoNodes {
     }
 
     fn url(&self) -> String {
-        let path = &self.paths[self.turn.fetch_add(1, Ordering::Relaxed) % 2];
-        format!("dir:{}", path.join("cache").display())
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % 2;
+        format!("dir:{}", self.paths.get(turn).unwrap().join("cache").display())
     }
 }
 

@@ -14,6 +14,7 @@ use fuser::Errno;
 use super::server::{Attributes, Id, Server};
 
 const PAGE: u64 = 4096;
+const PAGE_BYTES: usize = 4096;
 
 /// The caches of one mount.
 #[derive(Default)]
@@ -71,8 +72,8 @@ impl Caches {
         let first = offset / PAGE;
         let missing = pages.iter().any(|(_, page)| page.is_none());
         if missing {
-            let bytes = server.read(id, first * PAGE, pages.len() * PAGE as usize)?;
-            let mut fresh = bytes.chunks(PAGE as usize).map(<[u8]>::to_vec);
+            let bytes = server.read(id, first * PAGE, pages.len() * PAGE_BYTES)?;
+            let mut fresh = bytes.chunks(PAGE_BYTES).map(<[u8]>::to_vec);
             let mut caches = self.lock();
             let cache = caches.entry(id).or_default();
             for (at, page) in &mut pages {
@@ -86,7 +87,7 @@ impl Caches {
         }
         let mut bytes = Vec::new();
         for mut page in pages.into_iter().filter_map(|(_, page)| page) {
-            page.resize(PAGE as usize, 0);
+            page.resize(PAGE_BYTES, 0);
             bytes.append(&mut page);
         }
         let base = first * PAGE;

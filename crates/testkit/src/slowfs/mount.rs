@@ -210,11 +210,12 @@ impl Filesystem for Mount {
         }
     }
 
-    fn mkdir(&self, _: &Caller, parent: INodeNo, name: &OsStr, mode: u32, _: u32, reply: ReplyEntry) {
+    fn mkdir(&self, _: &Caller, parent: INodeNo, name: &OsStr, permissions: u32, _: u32, reply: ReplyEntry) {
         let shared = &self.0;
-        let made =
-            shared.trip(Request::Create).and_then(|()| shared.server.make_directory(parent.0, name, mode));
-        match made {
+        let created = shared
+            .trip(Request::Create)
+            .and_then(|()| shared.server.make_directory(parent.0, name, permissions));
+        match created {
             Ok(found) => reply.entry(&shared.attribute_cache, &attr(&found), Generation(0)),
             Err(errno) => reply.error(errno),
         }
@@ -249,10 +250,10 @@ impl Filesystem for Mount {
     ) {
         let shared = &self.0;
         match shared.create(parent, name, mode, flags) {
-            Ok(made) => {
+            Ok(found) => {
                 reply.created(
                     &shared.attribute_cache,
-                    &attr(&made),
+                    &attr(&found),
                     Generation(0),
                     shared.handle(),
                     UNCACHED,

@@ -32,7 +32,7 @@ struct Node {
     /// What tells it from another file at the same path.
     inode: u64,
     file: Option<Arc<File>>,
-    /// Counts its changes, as the change attribute of NFSv4 does.
+    /// Counts its changes, as the change attribute of `NFSv4` does.
     version: u64,
 }
 
@@ -99,10 +99,10 @@ impl Server {
         let mut options = OpenOptions::new();
         options.read(true).write(true).mode(mode).custom_flags(nofollow());
         if exclusive {
-            options.create_new(true)
+            options.create_new(true);
         } else {
-            options.create(true).truncate(false)
-        };
+            options.create(true).truncate(false);
+        }
         drop(options.open(&path)?);
         state.identify(&path)
     }
@@ -119,9 +119,9 @@ impl Server {
         let mut state = self.state();
         let path = state.path(parent)?.join(name);
         if directory {
-            fs::remove_dir(&path)?
+            fs::remove_dir(&path)?;
         } else {
-            fs::remove_file(&path)?
+            fs::remove_file(&path)?;
         }
         if let Some(id) = state.ids.remove(&path) {
             state.nodes.remove(&id);

@@ -150,6 +150,7 @@ impl Node {
 
     /// Appends one record, under the lock, and takes it in.
     pub(super) fn commit(&mut self, hold: &Hold<'_>, body: &[u8]) -> Result<(), Commit> {
+        self.permit.begin().map_err(Commit::Undone)?;
         let log = self.known().map_err(Commit::Undone)?;
         let nonce = super::random();
         let frame = record::frame(body, log.end, log.last, nonce);

@@ -1,5 +1,6 @@
 //! Following the log: what every call does first.
 
+use super::bounded::Permit;
 use super::failure::{Fault, NAME};
 use super::files::Files;
 use super::hold::{Deadline, Hold};
@@ -23,6 +24,8 @@ pub(super) struct Node {
     /// The incarnation whose history is not what this handle has seen, or that is a copy.
     lost: Option<u128>,
     pub(super) cleaning: super::clean::Cleaning,
+    /// Of the request that is worked on.
+    pub(super) permit: Permit,
 }
 
 /// What a file of the log is opened for.
@@ -44,6 +47,7 @@ impl Node {
             seen: None,
             lost: None,
             cleaning: super::clean::Cleaning::default(),
+            permit: Permit::default(),
         }
     }
 

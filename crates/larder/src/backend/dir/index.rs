@@ -118,7 +118,9 @@ impl Index {
     /// Forgets all logged caches.
     pub(super) fn purge_logged(&mut self) {
         let logged: Vec<CacheId> = self.caches.keys().filter(|cache| cache.logged()).cloned().collect();
-        logged.iter().for_each(|cache| self.purge(cache));
+        for cache in &logged {
+            self.purge(cache);
+        }
     }
 
     fn release(&mut self, file: FileNumber) {
@@ -156,7 +158,9 @@ impl Index {
                 !gone
             });
         }
-        released.into_iter().for_each(|file| self.release(file));
+        for file in released {
+            self.release(file);
+        }
         self.forget_emptied(log);
     }
 
@@ -182,7 +186,7 @@ impl Index {
         let mut listed = Vec::new();
         for (cache, change) in changes {
             let Some(Some(cache)) = caches.get(*cache) else { continue };
-            let changed = match *change {
+            let told = match *change {
                 LogChange::Set { key, place, length, crc, expires } => {
                     let (file, offset) = match place {
                         Place::Here(offset) => (log, body + offset),
@@ -201,7 +205,7 @@ impl Index {
                 }
             };
             if cache.logged() {
-                listed.push(changed);
+                listed.push(told);
             }
         }
         self.forget_emptied(log);

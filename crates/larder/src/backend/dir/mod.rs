@@ -12,6 +12,7 @@
 //! - When a segment is full, the index is written beside it, and a new process begins there.
 
 mod append;
+mod bounded;
 mod checkpoint;
 mod clean;
 mod describe;
@@ -25,6 +26,7 @@ mod log;
 mod names;
 mod read;
 mod record;
+mod request;
 mod root;
 mod rotate;
 mod segment;
@@ -32,13 +34,13 @@ mod site;
 mod wire;
 
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use self::bounded::Worker;
 use self::files::Files;
 pub use self::files::Observer;
-use self::follow::{Access, Node};
-use self::rotate::Keep;
+use self::follow::Node;
+use self::request::{Ops, Reads};
 use super::{Applied, Backend, CacheId, CacheUsage, Fetched, Op, Position, Read};
 use crate::clock::{self, Millis};
 use crate::config::{Config, Server};
@@ -71,9 +73,11 @@ impl Settings {
 }
 
 /// A handle on a shared directory. It keeps the index of the namespace in memory, about 100 bytes for an entry.
+///
+/// The filesystem calls are made by a thread of the handle, so that one that hangs can be given up.
 pub struct Dir {
     files: Files,
-    node: Mutex<Node>,
+    worker: Worker,
 }
 
 impl Dir {
@@ -89,39 +93,36 @@ impl Dir {
     }
 
     fn with_files(settings: &Settings, files: Files) -> Self {
-        Self { node: Mutex::new(Node::new(settings)), files }
-    }
-
-    fn node(&self) -> MutexGuard<'_, Node> {
-        // A panic leaves the node knowing less than it could, never more.
-        self.node.lock().unwrap_or_else(PoisonError::into_inner)
+        Self { worker: Worker::new(settings, files.clone()), files }
     }
 }
 
 impl Backend for Dir {
     fn fetch(&self, since: Option<Position>, reads: &[Read<'_>]) -> Result<Fetched> {
-        Ok(self.node().fetch(&self.files, since, reads)?)
+        let reads = Reads::new(reads);
+        self.worker.run(move |node, files| node.fetch(files, since, &reads.list()))
     }
 
     fn apply(&self, since: Option<Position>, ops: &[Op<'_>]) -> Result<Applied> {
-        Ok(self.node().apply(&self.files, since, ops)?)
+        let ops = Ops::new(ops);
+        self.worker.run(move |node, files| node.apply(files, since, &ops.list()))
     }
 
     fn list(&self, cache: &CacheId, prefix: &[u8], visit: &mut dyn FnMut(&[u8])) -> Result<()> {
-        let keys = self.node().keys(&self.files, cache, prefix)?;
-        keys.iter().for_each(|key| visit(key));
+        let (cache, prefix) = (cache.clone(), prefix.to_vec());
+        let keys = self.worker.run(move |node, files| node.keys(files, &cache, &prefix))?;
+        for key in &keys {
+            visit(key);
+        }
         Ok(())
     }
 
     fn usage(&self) -> Result<Vec<CacheUsage>> {
-        Ok(self.node().usage(&self.files)?)
+        self.worker.run(Node::usage)
     }
 
     fn reset(&self) -> Result<()> {
-        let mut node = self.node();
-        let hold = node.hold(&self.files, Access::Append, &mut Vec::new())?;
-        let deadline = node.deadline();
-        Ok(node.rotate(&self.files, &hold, Keep::Nothing, deadline)?)
+        self.worker.run(Node::reset)
     }
 
     fn now(&self) -> Millis {
@@ -133,7 +134,7 @@ impl Backend for Dir {
     }
 
     fn describe(&self) -> Result<Vec<(String, String)>> {
-        Ok(self.node().describe(&self.files)?)
+        self.worker.run(Node::describe)
     }
 }
 

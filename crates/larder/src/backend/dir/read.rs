@@ -15,6 +15,9 @@ const GAP: u64 = 64 << 10;
 /// as long as that makes no more than this.
 const SPAN: u64 = 4 << 20;
 
+/// Entries in the order asked for, and whether each that the index knows was there.
+type Found = (Vec<Option<Vec<u8>>>, bool);
+
 /// One entry to read: which of those asked for, and where it is.
 type Wanted = (usize, Slot);
 
@@ -47,7 +50,7 @@ impl Node {
         hold: &Hold<'_>,
         chunks: &[Chunk],
         reads: &[Read<'_>],
-    ) -> Result<(Vec<Option<Vec<u8>>>, bool), Fault> {
+    ) -> Result<Found, Fault> {
         let site = self.site.path.clone();
         let log = self.known()?;
         let mut entries: Vec<Option<Vec<u8>>> = vec![None; reads.len()];

@@ -219,10 +219,7 @@ fn read_ops<'a>(input: &mut In<'a>) -> Option<Body<'a>> {
         let logged = input.u8()? != 0;
         caches.push((input.text()?, logged));
     }
-    let pack = match input.optional_file()? {
-        None => None,
-        Some(file) => Some((file, input.u64()?)),
-    };
+    let pack = if input.no_file() { None } else { Some((input.file()?, input.u64()?)) };
     let mut changes = Vec::new();
     for _ in 0..input.u32()? {
         let cache = usize::try_from(input.u32()?).ok()?;

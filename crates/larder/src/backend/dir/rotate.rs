@@ -5,7 +5,7 @@ use super::append::Commit;
 use super::checkpoint;
 use super::failure::Fault;
 use super::files::Files;
-use super::follow::Node;
+use super::follow::{Access, Node};
 use super::hold::{Deadline, Hold};
 use super::index::Index;
 use super::names::{FileId, Kind};
@@ -37,6 +37,13 @@ pub(super) enum Keep {
 }
 
 impl Node {
+    /// Empties everything under a new incarnation.
+    pub(super) fn reset(&mut self, files: &Files) -> Result<(), Fault> {
+        let hold = self.hold(files, Access::Append, &mut Vec::new())?;
+        let deadline = self.deadline();
+        self.rotate(files, &hold, Keep::Nothing, deadline)
+    }
+
     /// Rotates if the segment is long enough. That it fails harms nobody: the segment grows, and the next writer tries
     /// again.
     pub(super) fn rotate_if_due(&mut self, files: &Files, hold: &Hold<'_>) {

@@ -59,7 +59,7 @@ impl Header {
                 incarnation: input.u128()?,
                 base: input.u64()?,
                 inode: input.u64()?,
-                checkpoint: input.optional_file()?,
+                checkpoint: if input.no_file() { None } else { Some(input.file()?) },
             })
         };
         fields().ok_or(Fault::Lost)

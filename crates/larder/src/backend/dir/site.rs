@@ -171,7 +171,12 @@ impl Site {
 }
 
 fn filesystem(files: &Files, path: &Path) -> Result<i64, Fault> {
-    match files.filesystem(path) {
+    let found = match (files.filesystem(path), path.parent()) {
+        // It was removed, or the mount that it was on.
+        (Err(Errno::NOENT), Some(above)) => files.filesystem(above),
+        (found, _) => found,
+    };
+    match found {
         Ok(found) => Ok(found.f_type),
         Err(errno) => Err(failure::error(errno).into()),
     }

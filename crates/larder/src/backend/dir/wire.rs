@@ -103,16 +103,19 @@ impl<'a> In<'a> {
     }
 
     pub(super) fn file(&mut self) -> Option<FileId> {
-        self.optional_file()?
+        let kind = Kind::from_byte(self.u8()?)?;
+        Some(FileId { kind, number: self.u64()?, nonce: self.u128()? })
     }
 
-    /// A file, or a zero byte where there is none.
-    pub(super) fn optional_file(&mut self) -> Option<Option<FileId>> {
-        let byte = self.u8()?;
-        if byte == 0 {
-            return Some(None);
+    /// Takes the zero byte that stands where there is no file; says whether it was there.
+    pub(super) fn no_file(&mut self) -> bool {
+        match self.rest.split_first() {
+            Some((0, rest)) => {
+                self.rest = rest;
+                self.taken += 1;
+                true
+            }
+            _ => false,
         }
-        let kind = Kind::from_byte(byte)?;
-        Some(Some(FileId { kind, number: self.u64()?, nonce: self.u128()? }))
     }
 }

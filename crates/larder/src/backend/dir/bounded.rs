@@ -1,0 +1,139 @@
+//! Waiting no longer than is bearable for a filesystem that does not answer.
+//!
+//! A call to a hard-mounted NFS server that is gone does not return, and nothing can end it. So the calls are made by
+//! a thread of the handle's own, and who asked waits for it with a time-out. The thread stays stuck until the server
+//! is back; meanwhile the handle is unavailable.
+//!
+//! A write that was given up before it was begun never happens (R7). One that hangs in the middle may still take
+//! effect, but not behind any later one: it holds the log's lock until the server has answered, or has given the
+//! lock to another and refuses the write.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use nix::sys::signal::{SigSet, SigmaskHow};
+use rustix::process::{Pid, getpid};
+
+use super::Settings;
+use super::failure::{Fault, NAME};
+use super::files::Files;
+use super::follow::Node;
+use crate::error::{Error, Result};
+
+/// How long one filesystem call may take, beside the time that a lock is waited for.
+const ONE_CALL: Duration = Duration::from_secs(2);
+
+const WAITING: u8 = 0;
+const WRITING: u8 = 1;
+const GIVEN_UP: u8 = 2;
+
+/// What the thread and who waits for it agree on: whether the write of a request may begin.
+#[derive(Clone, Default)]
+pub(super) struct Permit(Arc<AtomicU8>);
+
+impl Permit {
+    fn change(&self, to: u8) -> bool {
+        let changed = self.0.compare_exchange(WAITING, to, Ordering::AcqRel, Ordering::Acquire);
+        changed.is_ok() || self.0.load(Ordering::Acquire) == to
+    }
+
+    /// Begins to write; from now on the outcome is not known until the thread says so.
+    pub(super) fn begin(&self) -> Result<(), Fault> {
+        if self.change(WRITING) { Ok(()) } else { Err(no_answer().into()) }
+    }
+
+    /// Makes sure that nothing will be written, unless it was begun.
+    fn give_up(&self) -> bool {
+        self.change(GIVEN_UP)
+    }
+}
+
+fn no_answer() -> Error {
+    Error::unavailable(NAME, "the filesystem does not answer")
+}
+
+type Job = Box<dyn FnOnce(&mut Node) + Send>;
+
+/// The thread that makes a handle's calls.
+pub(super) struct Worker {
+    settings: Settings,
+    files: Files,
+    thread: Mutex<Option<(Pid, Sender<Job>)>>,
+}
+
+impl Worker {
+    pub(super) fn new(settings: &Settings, files: Files) -> Self {
+        Self { settings: settings.clone(), files, thread: Mutex::new(None) }
+    }
+
+    /// Has `work` done by the thread.
+    ///
+    /// # Errors
+    /// Unavailable if the filesystem does not answer; else those of `work`.
+    pub(super) fn run<T, W>(&self, work: W) -> Result<T>
+    where
+        T: Send + 'static,
+        W: FnOnce(&mut Node, &Files) -> Result<T, Fault> + Send + 'static,
+    {
+        let permit = Permit::default();
+        let (answer, answered) = mpsc::sync_channel(1);
+        let (files, permitted) = (self.files.clone(), permit.clone());
+        let job: Job = Box::new(move |node: &mut Node| {
+            if permitted.0.load(Ordering::Acquire) != GIVEN_UP {
+                node.permit = permitted;
+                // Who asked may have gone.
+                let _ = answer.send(work(node, &files));
+            }
+        });
+        if let Err(mpsc::SendError(job)) = self.jobs(false)?.send(job) {
+            // The thread is gone, which only a panic can have done.
+            self.jobs(true)?.send(job).map_err(|_| no_answer())?;
+        }
+        let mut more_time = true;
+        loop {
+            let calls = self.files.calls();
+            match answered.recv_timeout(ONE_CALL + self.settings.wait) {
+                Ok(answer) => return Ok(answer?),
+                Err(RecvTimeoutError::Disconnected) => return Err(no_answer()),
+                Err(RecvTimeoutError::Timeout) if self.files.calls() != calls => {}
+                Err(RecvTimeoutError::Timeout) if permit.give_up() || !more_time => return Err(no_answer()),
+                Err(RecvTimeoutError::Timeout) => more_time = false,
+            }
+        }
+    }
+
+    /// Where the thread of this process takes its jobs: a forked child has none of its parent's threads.
+    fn jobs(&self, anew: bool) -> Result<Sender<Job>> {
+        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        let process = getpid();
+        if let Some((of, jobs)) = &*thread
+            && *of == process
+            && !anew
+        {
+            return Ok(jobs.clone());
+        }
+        let (jobs, taken) = mpsc::channel();
+        let node = Node::new(&self.settings);
+        spawn(move || work_off(node, &taken))?;
+        *thread = Some((process, jobs.clone()));
+        Ok(jobs)
+    }
+}
+
+fn work_off(mut node: Node, jobs: &Receiver<Job>) {
+    for job in jobs {
+        job(&mut node);
+    }
+}
+
+/// Starts a thread that no signal is delivered to: the program's handlers expect the program's own threads.
+fn spawn(work: impl FnOnce() + Send + 'static) -> Result<()> {
+    let failed = |what: &dyn std::fmt::Display| Error::unavailable(NAME, format!("no thread: {what}"));
+    let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK).map_err(|errno| failed(&errno))?;
+    let spawned = thread::Builder::new().name("larder-dir".to_owned()).spawn(work);
+    before.thread_set_mask().map_err(|errno| failed(&errno))?;
+    spawned.map(drop).map_err(|error| failed(&error))
+}

@@ -1,0 +1,55 @@
+//! Requests that own what they name: the thread that works on one may outlast who asked.
+
+use crate::backend::{CacheId, Op, Position, Read};
+use crate::clock::Millis;
+
+/// Entries to read.
+pub(super) struct Reads(Vec<(CacheId, Box<[u8]>)>);
+
+impl Reads {
+    pub(super) fn new(reads: &[Read<'_>]) -> Self {
+        Self(reads.iter().map(|read| (read.cache.clone(), read.key.into())).collect())
+    }
+
+    pub(super) fn list(&self) -> Vec<Read<'_>> {
+        self.0.iter().map(|(cache, key)| Read { cache, key }).collect()
+    }
+}
+
+/// Operations.
+pub(super) struct Ops(Vec<(CacheId, Change)>);
+
+enum Change {
+    Set { key: Box<[u8]>, entry: Box<[u8]>, expires: Option<Millis>, guard: Option<Position> },
+    Delete { key: Box<[u8]> },
+    Purge,
+}
+
+impl Ops {
+    pub(super) fn new(ops: &[Op<'_>]) -> Self {
+        let own = |op: &Op<'_>| match *op {
+            Op::Set { cache, key, entry, expires, guard } => {
+                (cache.clone(), Change::Set { key: key.into(), entry: entry.into(), expires, guard })
+            }
+            Op::Delete { cache, key } => (cache.clone(), Change::Delete { key: key.into() }),
+            Op::Purge { cache } => (cache.clone(), Change::Purge),
+        };
+        Self(ops.iter().map(own).collect())
+    }
+
+    pub(super) fn list(&self) -> Vec<Op<'_>> {
+        self.0.iter().map(|(cache, change)| change.lend(cache)).collect()
+    }
+}
+
+impl Change {
+    fn lend<'a>(&'a self, cache: &'a CacheId) -> Op<'a> {
+        match self {
+            Self::Set { key, entry, expires, guard } => {
+                Op::Set { cache, key, entry, expires: *expires, guard: *guard }
+            }
+            Self::Delete { key } => Op::Delete { cache, key },
+            Self::Purge => Op::Purge { cache },
+        }
+    }
+}

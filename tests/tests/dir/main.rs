@@ -1,0 +1,11 @@
+//! The shared directory beyond the conformance suite: what calls cost, what a crash leaves, what faults and hostile
+//! directories do.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod cost;
+mod crash;
+mod faults;
+mod hostile;
+mod restore;
+mod support;
