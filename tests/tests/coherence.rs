@@ -12,9 +12,11 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use larder::{Config, open_backend};
+use larder_testkit::slowfs::{self, Behaviour, Request, SlowFs};
 use larder_testkit::{Proxy, RedisServer};
 use larder_tests::coherence::{Summary, check, now};
 use redis::Value;
+use rustix::io::Errno;
 use tempfile::TempDir;
 
 /// Processes that work at once.
@@ -193,6 +195,45 @@ fn on_local(time: Duration) -> Summary {
     crew.judge()
 }
 
+/// One round on a shared directory, half of the workers on each of two nodes; where there is no FUSE, all on one.
+fn on_dir(time: Duration) -> Summary {
+    let places = [(); 3].map(|()| TempDir::new_in("/dev/shm").or_else(|_| TempDir::new()).unwrap());
+    let [exported, first, second] = places.each_ref().map(TempDir::path);
+    let export = SlowFs::export(exported).unwrap();
+    let nodes: Vec<_> = if slowfs::available() {
+        [first, second].map(|path| export.mount(path, Behaviour::default()).unwrap()).into()
+    } else {
+        Vec::new()
+    };
+    let urls: Vec<_> = match nodes.as_slice() {
+        [] => vec![format!("dir:{}/cache", exported.display())],
+        nodes => nodes.iter().map(|node| format!("dir:{}/cache", node.path().display())).collect(),
+    };
+    let config = Config::from_options([("server", urls[0].as_str()), ("read_timeout", "5")]).unwrap();
+    let mut crew = Crew::new(options(&urls), time);
+    crew.work(Duration::from_millis(200), |crew| {
+        let node = nodes.get(crew.below(2));
+        match (crew.below(12), node) {
+            (0, _) => open_backend(&config).unwrap().reset().unwrap(),
+            (1, _) => drop(fs::remove_dir_all(exported.join("cache"))),
+            (fault @ 2..7, Some(node)) => {
+                let errno = [Errno::NOSPC, Errno::IO, Errno::STALE, Errno::ACCESS][crew.below(4)];
+                match fault {
+                    2 => node.fail(Request::Write, errno.raw_os_error()),
+                    3 => node.fail(Request::Read, errno.raw_os_error()),
+                    4 => node.fail(Request::Open, errno.raw_os_error()),
+                    5 => node.fail(Request::Lock, errno.raw_os_error()),
+                    _ => node.hang(),
+                }
+                sleep(Duration::from_millis(50 + crew.below(200) as u64));
+                node.heal();
+            }
+            _ => crew.kill_one(),
+        }
+    });
+    crew.judge()
+}
+
 /// A run proves something only if much was read from what others wrote.
 fn proves_something(summary: &Summary, operations: u64) {
     println!("{summary:?}");
@@ -219,6 +260,17 @@ fn no_process_reads_what_was_overwritten_on_redis() {
 #[test]
 fn no_process_reads_what_was_overwritten_on_local() {
     proves_something(&on_local(SHORT), 5_000);
+}
+
+#[test]
+fn no_process_reads_what_was_overwritten_on_dir() {
+    proves_something(&on_dir(SHORT), 5_000);
+}
+
+#[test]
+#[ignore = "the long run: a million operations"]
+fn a_million_operations_on_dir() {
+    long(on_dir);
 }
 
 #[test]

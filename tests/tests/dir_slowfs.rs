@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use larder::{Backend, Config, open_backend};
 use larder_testkit::conformance::{Cost, Fixture};
@@ -32,9 +31,7 @@ impl TwoNodes {
             return Self { paths, turn, _mounts: Vec::new(), _directories: directories };
         }
         let export = SlowFs::export(exported).unwrap();
-        // Long enough that a test which passes does not do so because a cache ran out.
-        let behaviour = Behaviour { delay: Duration::ZERO, attribute_cache: Duration::from_mins(1) };
-        let mounts = [first, second].map(|path| export.mount(path, behaviour).unwrap());
+        let mounts = [first, second].map(|path| export.mount(path, Behaviour::default()).unwrap());
         let paths = [first.to_owned(), second.to_owned()];
         Self { paths, turn, _mounts: mounts.into(), _directories: directories }
     }

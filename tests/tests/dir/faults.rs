@@ -20,14 +20,12 @@ struct Nodes {
     directories: [TempDir; 3],
 }
 
-const BEHAVIOUR: Behaviour = Behaviour { delay: Duration::ZERO, attribute_cache: Duration::from_mins(1) };
-
 fn nodes() -> Option<Nodes> {
     slowfs::available().then(|| {
         let directories = [(); 3].map(|()| directory());
         let export = SlowFs::export(directories[0].path()).unwrap();
-        let first = export.mount(directories[1].path(), BEHAVIOUR).unwrap();
-        let second = export.mount(directories[2].path(), BEHAVIOUR).unwrap();
+        let first = export.mount(directories[1].path(), Behaviour::default()).unwrap();
+        let second = export.mount(directories[2].path(), Behaviour::default()).unwrap();
         Nodes { first, second, export, directories }
     })
 }
@@ -140,6 +138,23 @@ fn a_hanging_server_costs_a_bounded_wait() {
     assert_eq!(get(&there, b"k").unwrap().as_deref(), Some(&b"newer"[..]));
 }
 
+/// A node that may only read does.
+#[test]
+fn a_read_only_mount_is_read() {
+    let Some(nodes) = nodes() else { return };
+    let there = open(nodes.second.path());
+    put(&there, b"k", &LARGE).unwrap();
+    let place = directory();
+    let node = nodes.export.mount_read_only(place.path(), Behaviour::default()).unwrap();
+    let here = open(node.path());
+    assert_eq!(get(&here, b"k").unwrap().as_deref(), Some(&LARGE[..]));
+    assert_eq!(kind(put(&here, b"k", b"v")), Refused);
+    assert_eq!(kind(put(&here, b"k", &LARGE)), Refused);
+    assert_eq!(kind(delete(&here, b"k")), Refused);
+    put(&there, b"k", b"w").unwrap();
+    assert_eq!(get(&here, b"k").unwrap().as_deref(), Some(&b"w"[..]));
+}
+
 /// What is below the mount point is not taken for the shared directory.
 #[test]
 fn a_lost_mount_is_an_outage() {
@@ -151,7 +166,7 @@ fn a_lost_mount_is_an_outage() {
     assert_eq!(kind(get(&here, b"k")), ErrorKind::Unavailable);
     assert_eq!(kind(put(&here, b"k", b"w")), ErrorKind::Unavailable);
     assert_eq!(std::fs::read_dir(&path).unwrap().count(), 0, "nothing was created on the local disk");
-    let _again = nodes.export.mount(&path, BEHAVIOUR).unwrap();
+    let _again = nodes.export.mount(&path, Behaviour::default()).unwrap();
     assert_eq!(get(&here, b"k").unwrap().as_deref(), Some(&b"v"[..]));
     put(&here, b"k", b"w").unwrap();
     assert_eq!(get(&there, b"k").unwrap().as_deref(), Some(&b"w"[..]));

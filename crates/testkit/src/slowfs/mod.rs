@@ -41,6 +41,13 @@ pub struct Behaviour {
     pub attribute_cache: Duration,
 }
 
+impl Default for Behaviour {
+    /// No delay, and caches that do not run out while a test runs: one that passes does not do so because they did.
+    fn default() -> Self {
+        Self { delay: Duration::ZERO, attribute_cache: Duration::from_mins(1) }
+    }
+}
+
 /// A mount; unmounted when it is dropped.
 pub struct Node {
     path: PathBuf,
@@ -72,6 +79,18 @@ impl SlowFs {
     /// # Errors
     /// If FUSE refuses.
     pub fn mount(&self, path: &Path, behaviour: Behaviour) -> io::Result<Node> {
+        self.mount_with(path, behaviour, MountOption::RW)
+    }
+
+    /// Mounts the directory so that nothing can be written through it.
+    ///
+    /// # Errors
+    /// If FUSE refuses.
+    pub fn mount_read_only(&self, path: &Path, behaviour: Behaviour) -> io::Result<Node> {
+        self.mount_with(path, behaviour, MountOption::RO)
+    }
+
+    fn mount_with(&self, path: &Path, behaviour: Behaviour, access: MountOption) -> io::Result<Node> {
         let shared = Arc::new(Shared {
             server: Arc::clone(&self.server),
             caches: client::Caches::default(),
@@ -83,7 +102,7 @@ impl SlowFs {
             handles: AtomicU64::new(1),
         });
         let mut config = Config::default();
-        config.mount_options = vec![MountOption::FSName("slowfs".to_owned())];
+        config.mount_options = vec![MountOption::FSName("slowfs".to_owned()), access];
         config.n_threads = Some(THREADS);
         config.clone_fd = true;
         let session = fuser::spawn_mount(Mount(Arc::clone(&shared)), path, &config)?;
