@@ -4,8 +4,8 @@
  *
  *     php worker.php '{"recording": DIRECTORY, "store": NAME, "target": WHERE}'
  *
- * {"do": "fill"} · {"do": "verify", "offset": PAGE} · {"do": "measure", "offset": PAGE} · {"do": "results"} ·
- * {"do": "page"} · {"do": "get", "definition": …, "key": …} · {"do": "set", …, "value": …}.
+ * {"do": "fill"} · {"do": "verify", "offset": PAGE} · {"do": "measure", "offset": PAGE} · {"do": "first"} ·
+ * {"do": "results"} · {"do": "page"} · {"do": "get", "definition": …, "key": …} · {"do": "set", …, "value": …}.
  * Each ends with an answer that has the member "done".
  *
  * @license MIT OR Apache-2.0
@@ -46,6 +46,9 @@ while (($line = fgets(STDIN)) !== false) {
                 ++$pages % 20 === 0 && $answer(['pages' => $pages]);
             };
             $replay->{$command['do']}($command['offset'], $each);
+            break;
+        case 'first':
+            $result = $replay->first($replay->largestQuietPage());
             break;
         case 'results':
             $result = get_object_vars($replay);

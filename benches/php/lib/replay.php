@@ -81,6 +81,27 @@ final class Replay {
         }
     }
 
+    /**
+     * Plays one page as the first of this process.
+     *
+     * @return array{nanoseconds: int, trips: int} What it took, connecting included.
+     */
+    public function first(int $page): array {
+        foreach ($this->pages($page) as $ops) {
+            return ['nanoseconds' => $this->page($ops), 'trips' => $this->store->roundTrips()];
+        }
+    }
+
+    /** The page that reads most among those that write nothing. */
+    public function largestQuietPage(): int {
+        $reads = [];
+        foreach ($this->pages(0) as $page => $ops) {
+            $writes = array_diff(array_column($ops, 0), ['get', 'get_many']);
+            $reads[$page] = $writes ? 0 : count($ops);
+        }
+        return array_search(max($reads), $reads, true);
+    }
+
     /** Plays one page; nanoseconds that it took. Written flat, so that little but the store is measured. */
     private function page(array $ops): int {
         $store = $this->store;

@@ -28,7 +28,7 @@ const WORTH_LISTING: u64 = 16;
 /// A process that holds not much more than it listed lists it again only after this time.
 const INTERVAL: Duration = Duration::from_secs(30);
 /// How much of the list is fetched in one round trip, in bytes of decoded values.
-const BATCH_BYTES: u64 = 8 << 20;
+const BATCH_BYTES: u64 = 16 << 20;
 /// No list, forged or not, costs more round trips than this.
 const MAX_BATCHES: usize = 4;
 
