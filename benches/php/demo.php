@@ -48,6 +48,10 @@ $workers = ['larder' => $start('larder', "local:{$directory}/larder"), 'file' =>
 [$quietPages, $quietTrips] = $larder->quiet();
 $misses = $larder->perPage('reads') - $larder->perPage('hits');
 $times = [$larder->milliseconds(), $file->milliseconds()];
+$readers = $recording->readers();
+$reading = [$larder->milliseconds($readers), $file->milliseconds($readers)];
+$milliseconds = fn(float $time) => sprintf('%.3f ms', $time);
+$ratio = fn(array $pair) => $screen->strong(sprintf('1/%.0f', $pair[1] / $pair[0]));
 $one = fn(float $number) => sprintf('%.1f', $number);
 $screen->line();
 $screen->table(['after a warm-up pass', 'Larder, local:', "file store's way"], [
@@ -59,15 +63,15 @@ $screen->table(['after a warm-up pass', 'Larder, local:', "file store's way"], [
     ['   writes', $one($larder->perPage('writes')), ''],
     ['   misses', $one($misses), ''],
     ['   reads: changed by others, or never kept', $one($larder->perPage('trips') - 1 - $larder->perPage('writes') - $misses), ''],
-    ['   in all, on pages that only read and hit', $one($quietTrips), ''],
-    ['store time a page that only reads', sprintf('%.3f ms', $larder->milliseconds($recording->readers())), sprintf('%.3f ms', $file->milliseconds($recording->readers()))],
-    ['store time a page', sprintf('%.3f ms', $times[0]), sprintf('%.3f ms', $times[1])],
+    [sprintf('   in all, on %s pages that only read and hit', number_format($quietPages)), $one($quietTrips), ''],
+    ['store time a page', ...array_map($milliseconds, $times)],
+    ['   on pages that only read', ...array_map($milliseconds, $reading)],
 ]);
-$screen->line('Larder takes ' . $screen->strong(sprintf('1/%.0f', $times[1] / $times[0])) . ' of the time, on the same disk and with the same answers: all values that the');
-$screen->line('warm-up pass read were compared with the recorded ones. Time is that of the store, the plugin\'s PHP included;');
-$screen->line('of each page the median of its replays. A page begins with the sync that a request in a web server makes by');
-$screen->line(sprintf('itself. %s of the pages only read and hit. %s, whose loss Moodle forbids, is never', number_format($quietPages), Recording::DATA_GUARANTEE[0]));
-$screen->line('kept in memory. Locks of the recording are left out.');
+$screen->line(sprintf('Larder takes %s of the time, %s on the %d pages of %d that only read: on the same disk, with the', $ratio($times), $ratio($reading), count($readers), $count));
+$screen->line('same answers, for all values that the warm-up pass read were compared with the recorded ones. Time is that of');
+$screen->line('the store, the plugin\'s PHP included; of each page the median of its replays. A page begins with the sync that');
+$screen->line('a request in a web server makes by itself. Locks of the recording are left out; ' . Recording::DATA_GUARANTEE[0]);
+$screen->line('is never kept in memory, because Moodle forbids to lose its entries.');
 
 $screen->title('One process changes a value, the others see it at their next request');
 $item = ['definition' => 'core/config', 'key' => 'demo'];
