@@ -32,7 +32,7 @@ impl Cache {
     }
 
     fn write(&self, items: &[Item<'_>]) -> PhpResult<bool> {
-        Ok(outage(self.engine.set_many(&self.handle, items))?.is_some())
+        Ok(outage(self.engine.set_many_under_locks(&self.handle, items))?.is_some())
     }
 
     fn read_one(&self, key: &Zval, default: Option<&Zval>) -> Result<Zval, Stop> {
@@ -60,7 +60,7 @@ impl Cache {
 
     fn write_one(&self, key: &Zval, value: &Zval, ttl: Option<i64>) -> Result<bool, Stop> {
         let payload = encode(value)?;
-        Ok(self.write(&[Item { key: &key_bytes(key)?, payload: &payload, ttl }])?)
+        Ok(self.write(&[Item { key: &key_bytes(key)?, payload: &payload, ttl, lock: None }])?)
     }
 
     fn write_many(&self, items: &ZendHashTable) -> Result<i64, Stop> {
@@ -70,7 +70,7 @@ impl Cache {
             payloads.push((key_bytes(&key)?.into_owned(), encode(value)?));
         }
         let items: Vec<Item<'_>> =
-            payloads.iter().map(|(key, payload)| Item { key, payload, ttl: None }).collect();
+            payloads.iter().map(|(key, payload)| Item { key, payload, ttl: None, lock: None }).collect();
         Ok(if self.write(&items)? { i64::try_from(items.len()).unwrap_or(i64::MAX) } else { 0 })
     }
 }

@@ -1,6 +1,7 @@
 //! Cross-process tests; see `tests/`.
 
 pub mod coherence;
+pub mod locks;
 pub mod redis;
 
 pub mod crash;

@@ -45,12 +45,12 @@ pub fn unlogged() -> CacheId {
 
 /// Stores an entry.
 pub fn set<'a>(cache: &'a CacheId, key: &'a [u8], entry: &'a [u8]) -> Op<'a> {
-    Op::Set { cache, key, entry, expires: None, guard: None }
+    Op::Set { cache, key, entry, expires: None, guard: None, lock: None }
 }
 
 /// Stores an entry if nothing happened to it since `guard`.
 pub fn fill<'a>(cache: &'a CacheId, key: &'a [u8], entry: &'a [u8], guard: Position) -> Op<'a> {
-    Op::Set { cache, key, entry, expires: None, guard: Some(guard) }
+    Op::Set { cache, key, entry, expires: None, guard: Some(guard), lock: None }
 }
 
 /// Removes an entry.

@@ -51,7 +51,7 @@ impl Node {
     }
 
     fn set_for(&self, key: &str, value: &str, ttl: Option<i64>) {
-        let item = Item { key: key.as_bytes(), payload: value.as_bytes(), ttl };
+        let item = Item { key: key.as_bytes(), payload: value.as_bytes(), ttl, lock: None };
         self.engine.set_many(&self.cache, &[item]).unwrap();
     }
 
@@ -100,7 +100,7 @@ fn a_batch_costs_one_round_trip() {
     let (a, b) = Node::two();
     let keys: Vec<String> = (0..100).map(|i| i.to_string()).collect();
     let refs: Vec<&[u8]> = keys.iter().map(String::as_bytes).collect();
-    let items: Vec<Item<'_>> = refs.iter().map(|key| Item { key, payload: key, ttl: None }).collect();
+    let items: Vec<Item<'_>> = refs.iter().map(|key| Item { key, payload: key, ttl: None, lock: None }).collect();
     assert_eq!(a.trips(|| a.engine.set_many(&a.cache, &items).unwrap()), 1);
     assert_eq!(b.trips(|| assert_eq!(b.engine.get_many(&b.cache, &refs).unwrap().len(), 100)), 1);
     assert_eq!(
@@ -167,7 +167,7 @@ fn a_value_read_before_a_newer_sync_is_not_kept() {
     let entry = a.memory.raw(&CacheId::new("c", true).unwrap(), b"k").unwrap();
     b.memory.after_next_read(move || {
         let cache = CacheId::new("c", true).unwrap();
-        let op = larder::Op::Set { cache: &cache, key: b"k", entry: &entry[..0], expires: None, guard: None };
+        let op = larder::Op::Set { cache: &cache, key: b"k", entry: &entry[..0], expires: None, guard: None, lock: None };
         peer.apply(None, &[op]).unwrap();
         other_thread.sync().unwrap();
     });
@@ -186,8 +186,8 @@ fn a_batch_does_not_mix_old_memory_with_new_entries() {
         .set_many(
             &a.cache,
             &[
-                Item { key: b"k1", payload: b"new", ttl: None },
-                Item { key: b"k2", payload: b"new", ttl: None },
+                Item { key: b"k1", payload: b"new", ttl: None, lock: None },
+                Item { key: b"k2", payload: b"new", ttl: None, lock: None },
             ],
         )
         .unwrap();
@@ -218,7 +218,7 @@ fn a_read_under_way_does_not_hide_an_own_write() {
     b.engine.sync().unwrap();
     let (engine, cache) = (Arc::clone(&b.engine), b.cache.clone());
     b.memory.after_next_read(move || {
-        engine.set_many(&cache, &[Item { key: b"k", payload: b"new", ttl: None }]).unwrap();
+        engine.set_many(&cache, &[Item { key: b"k", payload: b"new", ttl: None, lock: None }]).unwrap();
     });
     b.get("k");
     assert_eq!(b.get("k"), some("new"));
@@ -404,9 +404,9 @@ fn an_entry_expires_in_memory_and_in_the_backend() {
 fn unlogged_caches_are_not_kept_in_memory() {
     let (a, b) = Node::two();
     let sessions = |node: &Node| node.engine.cache("c", false, None).unwrap();
-    a.engine.set_many(&sessions(&a), &[Item { key: b"k", payload: b"1", ttl: None }]).unwrap();
+    a.engine.set_many(&sessions(&a), &[Item { key: b"k", payload: b"1", ttl: None, lock: None }]).unwrap();
     assert_eq!(b.engine.get(&sessions(&b), b"k").unwrap(), some("1"));
-    a.engine.set_many(&sessions(&a), &[Item { key: b"k", payload: b"2", ttl: None }]).unwrap();
+    a.engine.set_many(&sessions(&a), &[Item { key: b"k", payload: b"2", ttl: None, lock: None }]).unwrap();
     assert_eq!(b.engine.get(&sessions(&b), b"k").unwrap(), some("2"), "in the same request");
     assert_eq!(b.get("k"), None, "another cache than the logged one of this name");
     assert_eq!(b.engine.stats().near_entries, 0);
@@ -419,7 +419,7 @@ fn a_key_that_is_too_long_is_refused_by_name() {
     for error in [
         a.engine.get(&a.cache, &long).unwrap_err(),
         a.engine.delete_many(&a.cache, &[&long]).unwrap_err(),
-        a.engine.set_many(&a.cache, &[Item { key: &long, payload: b"", ttl: None }]).unwrap_err(),
+        a.engine.set_many(&a.cache, &[Item { key: &long, payload: b"", ttl: None, lock: None }]).unwrap_err(),
     ] {
         assert_eq!(error.kind(), ErrorKind::Value);
         assert!(error.to_string().contains("key"), "{error}");

@@ -70,11 +70,11 @@ fn the_documented_permissions_suffice() {
 
     make(&backend, set(&cache, b"k", b"v"));
     let expires = Some(backend.now() + 60_000);
-    make(&backend, Op::Set { cache: &cache, key: b"t", entry: b"v", expires, guard: None });
+    make(&backend, Op::Set { cache: &cache, key: b"t", entry: b"v", expires, guard: None, lock: None });
     let expires = Some(1);
     make(
         &backend,
-        Op::Set { cache: &cache, key: b"gone", entry: b"v", expires, guard: Some(here(&backend)) },
+        Op::Set { cache: &cache, key: b"gone", entry: b"v", expires, guard: Some(here(&backend)), lock: None },
     );
     make(&backend, set(&cache, b"t", b"v"));
     make(&backend, set(&unlogged(), b"k", b"v"));
@@ -252,7 +252,7 @@ fn expired_entries_are_swept_and_renewed_ones_are_not() {
     let (backend, cache) = (open(&server.unix_url()), cache());
     let keys: Vec<_> = (0..30_u8).map(|n| [b'k', n]).collect();
     let dated =
-        |key, expires| Op::Set { cache: &cache, key, entry: b"v", expires: Some(expires), guard: None };
+        |key, expires| Op::Set { cache: &cache, key, entry: b"v", expires: Some(expires), guard: None, lock: None };
     let now = {
         here(&backend);
         backend.now()
@@ -277,7 +277,7 @@ fn logged_hashes_may_be_evicted_and_control_keys_may_not() {
     let server = RedisServer::start();
     let backend = open(&server.unix_url());
     let expires = Some(backend.now() + 3_600_000);
-    make(&backend, Op::Set { cache: &cache(), key: b"k", entry: b"v", expires, guard: None });
+    make(&backend, Op::Set { cache: &cache(), key: b"k", entry: b"v", expires, guard: None, lock: None });
     make(&backend, set(&unlogged(), b"k", b"v"));
     for key in server.tell::<Vec<String>>(&["KEYS", "*"]) {
         let volatile = server.tell::<i64>(&["TTL", &key]) > 0;

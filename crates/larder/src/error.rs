@@ -20,6 +20,8 @@ pub enum ErrorKind {
     Refused,
     /// The backend holds something that Larder did not write or does not understand.
     Foreign,
+    /// A lock was lost while its holder worked: another may have got it, so the write under it did not happen.
+    LockLost,
 }
 
 /// An error of Larder. Messages never contain passwords, keys of seals or values.
@@ -33,6 +35,8 @@ enum Repr {
     Config(String),
     #[error("{0}")]
     Value(String),
+    #[error("the lock is held no longer; nothing was stored")]
+    LockLost,
     #[error("{backend} is unavailable: {reason}")]
     Unavailable { backend: &'static str, reason: String },
     #[error("{backend} refused: {reason}")]
@@ -47,6 +51,7 @@ impl Error {
         match *self.repr {
             Repr::Config(_) => ErrorKind::Config,
             Repr::Value(_) => ErrorKind::Value,
+            Repr::LockLost => ErrorKind::LockLost,
             Repr::Unavailable { .. } => ErrorKind::Unavailable,
             Repr::Refused { .. } => ErrorKind::Refused,
             Repr::Foreign { .. } => ErrorKind::Foreign,
@@ -59,6 +64,11 @@ impl Error {
 
     pub(crate) fn value(message: impl Into<String>) -> Self {
         Repr::Value(message.into()).into()
+    }
+
+    /// A write was refused because its lock is gone. For implementers of [`Backend`](crate::Backend).
+    pub fn lock_lost() -> Self {
+        Repr::LockLost.into()
     }
 
     /// `backend` cannot be reached or did not answer in time. For implementers of [`Backend`](crate::Backend).

@@ -14,6 +14,7 @@ mod config;
 mod engine;
 mod entry;
 mod error;
+mod lock;
 mod near;
 pub mod payload;
 mod stats;
@@ -28,6 +29,10 @@ pub use clock::Millis;
 pub use config::{Config, NAMES as CONFIG_NAMES, RedisAddress, Secret, Server};
 pub use engine::{Decode, Engine, Handle, Item, MAX_KEY};
 pub use error::{Error, ErrorKind, Result};
+pub use lock::{
+    Attempt, Claim, Forgotten, LockBackend, LockGuard, LockInfo, LockProof, NamedLocks, Renewal, Token, lock_name,
+    parse_lock_name,
+};
 pub use payload::Value;
 pub use stats::Stats;
 pub use store::{Cache, CacheOptions, Store};

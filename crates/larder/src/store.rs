@@ -1,6 +1,7 @@
 //! The Rust face: a store and its caches, typed through serde.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -8,7 +9,8 @@ use serde::de::DeserializeOwned;
 use crate::backend::{Backend, CacheUsage};
 use crate::config::Config;
 use crate::engine::{Decode, Engine, Handle, Item};
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
+use crate::lock::{LockGuard, LockInfo};
 use crate::payload;
 use crate::stats::Stats;
 
@@ -107,6 +109,23 @@ impl Store {
         self.engine.backend().usage()
     }
 
+    /// All locks that are held. Some round trips, more with more locks.
+    ///
+    /// # Errors
+    /// If the backend is unavailable or refuses, or keeps no locks.
+    pub fn locks(&self) -> Result<Vec<LockInfo>> {
+        self.engine.lock_backend()?.list()
+    }
+
+    /// Takes a lock from its holder, whoever that is, and gives it to the next in line. Whether it was held.
+    /// `name` is that of [`LockInfo::name`]. One round trip.
+    ///
+    /// # Errors
+    /// If the backend is unavailable or refuses, or keeps no locks.
+    pub fn break_lock(&self, name: &[u8]) -> Result<bool> {
+        self.engine.lock_backend()?.break_lock(name)
+    }
+
     /// Empties every cache of the namespace.
     ///
     /// # Errors
@@ -167,7 +186,7 @@ impl Cache {
     /// unavailable or refuses.
     pub fn set<T: Serialize + ?Sized>(&self, key: impl AsRef<[u8]>, value: &T) -> Result<()> {
         let payload = payload::to_payload(value)?;
-        self.engine.set_many(&self.handle, &[Item { key: key.as_ref(), payload: &payload, ttl: None }])
+        self.engine.set_many(&self.handle, &[Item { key: key.as_ref(), payload: &payload, ttl: None, lock: None }])
     }
 
     /// Stores many values in one round trip, all or none.
@@ -180,9 +199,56 @@ impl Cache {
         let items: Vec<Item<'_>> = items
             .iter()
             .zip(&payloads)
-            .map(|((key, _), payload)| Item { key: key.as_ref(), payload, ttl: None })
+            .map(|((key, _), payload)| Item { key: key.as_ref(), payload, ttl: None, lock: None })
             .collect();
         self.engine.set_many(&self.handle, &items)
+    }
+
+    /// Waits for the lock on a key, for `wait` at the longest; `None` if it was not to be had. The next read sees all
+    /// that the holder before wrote. `owner` is what lists show. One round trip if the lock is free.
+    ///
+    /// ```no_run
+    /// # let store = larder::Store::open(&larder::Config::from_url("redis://localhost")?)?;
+    /// # let cache = store.cache("report")?;
+    /// use std::time::Duration;
+    ///
+    /// if let Some(lock) = cache.lock("today", "nightly job", Duration::from_secs(5))? {
+    ///     cache.set_locked(&lock, "today", &42)?;
+    /// } // Released here.
+    /// # Ok::<(), larder::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If the backend is unavailable or refuses, or keeps no locks.
+    pub fn lock(
+        &self,
+        key: impl AsRef<[u8]>,
+        owner: impl AsRef<[u8]>,
+        wait: Duration,
+    ) -> Result<Option<LockGuard>> {
+        self.engine.lock(&self.handle, key.as_ref(), owner.as_ref(), wait)
+    }
+
+    /// Stores a value while the lock on its key is held. One round trip.
+    ///
+    /// # Errors
+    /// [`ErrorKind::LockLost`](crate::ErrorKind::LockLost) if the lock is held no longer, or is not that of `key`; nothing
+    /// is changed then. Others as [`set`](Self::set).
+    pub fn set_locked<T: Serialize + ?Sized>(
+        &self,
+        lock: &LockGuard,
+        key: impl AsRef<[u8]>,
+        value: &T,
+    ) -> Result<()> {
+        let payload = payload::to_payload(value)?;
+        let item = Item { key: key.as_ref(), payload: &payload, ttl: None, lock: Some(lock.proof()) };
+        match self.engine.set_many(&self.handle, &[item]) {
+            // A server that was restarted knows the lock again once it was renewed.
+            Err(error) if error.kind() == ErrorKind::LockLost && lock.confirm()? => {
+                self.engine.set_many(&self.handle, &[item])
+            }
+            done => done,
+        }
     }
 
     /// Removes a value; whether there was one. One round trip.

@@ -21,6 +21,7 @@ impl Shared {
             entry: &number.to_le_bytes(),
             expires: None,
             guard: None,
+            lock: None,
         };
         let applied = self.backend.apply(None, &[set]);
         assert!(applied.is_ok(), "{applied:?}");
@@ -99,7 +100,7 @@ fn main() -> io::Result<()> {
 /// count as the parent's for as long as that lives, and the file would fill up with what they saw.
 fn killed_children_hold_nothing(backend: &dyn Backend, cache: &CacheId) -> io::Result<()> {
     let put = |key: &[u8], entry: &[u8]| {
-        backend.apply(None, &[Op::Set { cache, key, entry, expires: None, guard: None }])
+        backend.apply(None, &[Op::Set { cache, key, entry, expires: None, guard: None, lock: None }])
     };
     let before = put(b"large", &vec![1; 3_000_000]).map_err(io::Error::other)?.delta.position;
     let mut children = Vec::new();

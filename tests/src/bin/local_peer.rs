@@ -32,7 +32,7 @@ fn write_for_ever(backend: &dyn Backend, id: &str) -> io::Result<()> {
     for number in 1_u64.. {
         let mut entry = number.to_le_bytes().to_vec();
         entry.resize(8 + usize::try_from(number * 7919 % 50_000).unwrap_or(0), b'.');
-        let set = |cache, key| Op::Set { cache, key, entry: &entry, expires: None, guard: None };
+        let set = |cache, key| Op::Set { cache, key, entry: &entry, expires: None, guard: None, lock: None };
         let [a, b] = keys.each_ref().map(String::as_bytes);
         let ops = [set(&logged, a), set(&logged, b), set(&unlogged, a)];
         backend.apply(None, &ops).map_err(io::Error::other)?;
@@ -61,7 +61,7 @@ fn read_for_ever(backend: &dyn Backend, key: &str) -> io::Result<()> {
 fn once(backend: &Arc<dyn Backend>, key: &str) -> io::Result<()> {
     let cache = cache("once", true)?;
     let key = key.as_bytes();
-    let set = Op::Set { cache: &cache, key, entry: b"v", expires: None, guard: None };
+    let set = Op::Set { cache: &cache, key, entry: b"v", expires: None, guard: None, lock: None };
     let done = backend.apply(None, &[set]).and_then(|_| backend.fetch(None, &[Read { cache: &cache, key }]));
     match done {
         Ok(fetched) => {

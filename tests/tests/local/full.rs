@@ -50,7 +50,7 @@ fn small_entries_fill_it_too() {
         let keys: Vec<_> = (0..1_000).map(|i| (batch * 1_000 + i).to_be_bytes()).collect();
         let ops: Vec<_> = keys
             .iter()
-            .map(|key| Op::Set { cache: &quiet, key, entry: b"x", expires: Some(u64::MAX - 1), guard: None })
+            .map(|key| Op::Set { cache: &quiet, key, entry: b"x", expires: Some(u64::MAX - 1), guard: None, lock: None })
             .collect();
         backend.apply(None, &ops).unwrap();
         assert_eq!(get(&*backend, &quiet, keys.last().unwrap()).as_deref(), Some(&b"x"[..]));
@@ -109,7 +109,7 @@ fn a_batch_that_cannot_fit() {
     put(&*backend, &cache, &[7], b"old").unwrap();
     let keys: Vec<_> = (0..100_u8).map(|i| [i]).collect();
     let entry = vec![0; 50_000];
-    let set = |key| Op::Set { cache: &cache, key, entry: &entry, expires: None, guard: None };
+    let set = |key| Op::Set { cache: &cache, key, entry: &entry, expires: None, guard: None, lock: None };
     let ops: Vec<_> = keys.iter().map(|key| set(&key[..])).collect();
     assert_eq!(backend.apply(None, &ops).unwrap_err().kind(), ErrorKind::Refused);
     assert!(keys.iter().all(|key| get(&*backend, &cache, key).is_none()));

@@ -52,7 +52,7 @@ pub(crate) fn quiet(name: &str) -> CacheId {
 }
 
 pub(crate) fn put(backend: &dyn Backend, cache: &CacheId, key: &[u8], entry: &[u8]) -> larder::Result<()> {
-    backend.apply(None, &[Op::Set { cache, key, entry, expires: None, guard: None }]).map(drop)
+    backend.apply(None, &[Op::Set { cache, key, entry, expires: None, guard: None, lock: None }]).map(drop)
 }
 
 pub(crate) fn get(backend: &dyn Backend, cache: &CacheId, key: &[u8]) -> Option<Vec<u8>> {

@@ -33,6 +33,7 @@ use self::local::Local;
 use crate::clock::Millis;
 use crate::config::{Config, Server};
 use crate::error::{Error, Result};
+use crate::lock::{LockBackend, LockProof};
 
 /// The most changes that an answer lists; when more happened, it says `reset`.
 pub const MAX_CHANGES: usize = 1000;
@@ -113,6 +114,9 @@ pub enum Op<'a> {
         expires: Option<Millis>,
         /// Store only if key and cache did not change since this position. Ignored for unlogged caches.
         guard: Option<Position>,
+        /// Store only while the lock on this key is still the one that was granted; if not, the whole batch fails with
+        /// [`LockLost`](crate::ErrorKind::LockLost), and nothing of it takes effect (R24).
+        lock: Option<LockProof>,
     },
     /// Removes an entry. Logged even if there was none: others may hold in memory what the backend evicted.
     Delete {
@@ -203,8 +207,8 @@ pub struct CacheUsage {
 /// Keeps entries and the log of their changes. See the [module](self) for the contract.
 ///
 /// Calls block for a bounded time (the configured time-outs). All errors are of kind
-/// [`Unavailable`](crate::ErrorKind::Unavailable), [`Refused`](crate::ErrorKind::Refused) or
-/// [`Foreign`](crate::ErrorKind::Foreign).
+/// [`Unavailable`](crate::ErrorKind::Unavailable), [`Refused`](crate::ErrorKind::Refused),
+/// [`Foreign`](crate::ErrorKind::Foreign) or, for a set with a proof, [`LockLost`](crate::ErrorKind::LockLost).
 pub trait Backend: Send + Sync {
     /// The changes since `since`, then the entries asked for. One round trip; after a gap, two more at the most.
     ///
@@ -238,6 +242,11 @@ pub trait Backend: Send + Sync {
     /// If the backend cannot be reached or refuses.
     fn reset(&self) -> Result<()>;
 
+    /// The locks kept beside the entries; `None` if this backend keeps none.
+    fn locks(&self) -> Option<&dyn LockBackend> {
+        None
+    }
+
     /// The time on the backend's clock, as far as known without asking it.
     fn now(&self) -> Millis;
 
@@ -267,6 +276,7 @@ pub fn open(config: &Config) -> Result<Arc<dyn Backend>> {
             path: path.clone(),
             namespace: config.namespace(),
             max_bytes: *max_bytes,
+            lock_lease: config.lock_lease(),
         }))),
         Server::Redis { .. } | Server::Dir { .. } => Err(Error::config("option 'server': no backend for it")),
     }

@@ -108,7 +108,7 @@ impl<D: Decode> Engine<D> {
         };
         if let Ok(cache) = self.cache(CACHE, false, None) {
             // Only a hint: a failure costs the next process some round trips.
-            let _ = self.set_many(&cache, &[Item { key: KEY, payload: &list, ttl: None }]);
+            let _ = self.set_many(&cache, &[Item { key: KEY, payload: &list, ttl: None, lock: None }]);
         }
     }
 

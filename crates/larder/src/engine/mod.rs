@@ -1,6 +1,7 @@
 //! Reads and writes through the near cache: what [`Store`](crate::Store) and the PHP extension share.
 
 mod hot;
+mod locks;
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,9 +14,11 @@ use crate::coherence::{Coherence, Keep, Ticket};
 use crate::config::Config;
 use crate::entry::EntryCodec;
 use crate::error::{Error, ErrorKind, Result};
+use crate::lock::LockProof;
 use crate::near::CacheNumber;
 use crate::stats::{Counters, Stats};
 use hot::HotSet;
+use locks::EngineLocks;
 
 /// The longest key, in bytes.
 pub const MAX_KEY: usize = 64 << 10;
@@ -58,6 +61,8 @@ pub struct Item<'a> {
     pub payload: &'a [u8],
     /// Seconds to live, if not the cache's; zero or less = expired at once.
     pub ttl: Option<i64>,
+    /// Store only while this lock on the key is held.
+    pub lock: Option<LockProof>,
 }
 
 /// What the backend said, and the ticket to keep it with, if it may be kept.
@@ -79,6 +84,7 @@ pub struct Engine<D: Decode> {
     max_staleness: Duration,
     state: Mutex<Coherence<D::Value>>,
     hot: Mutex<HotSet>,
+    locks: EngineLocks,
     counters: Counters,
 }
 
@@ -94,6 +100,7 @@ impl<D: Decode> Engine<D> {
     /// An engine on a given backend.
     pub fn with_backend(backend: Arc<dyn Backend>, config: &Config, decode: D) -> Self {
         Self {
+            locks: EngineLocks::new(Arc::clone(&backend), config.lock_lease()),
             backend,
             breaker: Breaker::new(),
             entries: EntryCodec::new(config),
@@ -197,8 +204,9 @@ impl<D: Decode> Engine<D> {
     /// the backend refused it. A fill that lost against a newer change counts as stored before it.
     ///
     /// # Errors
-    /// [`ErrorKind::Value`] for a bad key; others if the backend is unavailable or refuses. Then nothing is
-    /// acknowledged, and values before may stand or be gone.
+    /// [`ErrorKind::Value`] for a bad key; [`ErrorKind::LockLost`] if an item's lock is gone, nothing is changed then;
+    /// others if the backend is unavailable or refuses. Then nothing is acknowledged, and values before may stand or
+    /// be gone.
     pub fn set_many(&self, cache: &Handle, items: &[Item<'_>]) -> Result<()> {
         items.iter().try_for_each(|item| check_key(item.key))?;
         let now = self.backend.now();
@@ -224,6 +232,7 @@ impl<D: Decode> Engine<D> {
                         entry,
                         expires: *expires,
                         guard: cache.id.logged().then(|| state.guard(cache.number, item.key)).flatten(),
+                        lock: item.lock,
                     },
                 })
                 .collect()

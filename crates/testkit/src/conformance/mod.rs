@@ -95,11 +95,11 @@ pub(crate) fn unlogged(name: &str) -> CacheId {
 }
 
 pub(crate) fn set<'a>(cache: &'a CacheId, key: &'a [u8], entry: &'a [u8]) -> Op<'a> {
-    Op::Set { cache, key, entry, expires: None, guard: None }
+    Op::Set { cache, key, entry, expires: None, guard: None, lock: None }
 }
 
 pub(crate) fn set_if<'a>(cache: &'a CacheId, key: &'a [u8], entry: &'a [u8], guard: Position) -> Op<'a> {
-    Op::Set { cache, key, entry, expires: None, guard: Some(guard) }
+    Op::Set { cache, key, entry, expires: None, guard: Some(guard), lock: None }
 }
 
 pub(crate) fn delete<'a>(cache: &'a CacheId, key: &'a [u8]) -> Op<'a> {

@@ -19,7 +19,9 @@ const MARK: &str = "larder.mark";
 const NEW_MARK: &str = "larder.mark.new";
 const LOCK: &str = "larder.lock";
 const DATA: &str = "data.mdb";
-const OWN_FILES: [&str; 5] = [MARK, NEW_MARK, LOCK, DATA, "lock.mdb"];
+/// The subdirectory of those who wait for locks.
+pub(super) const BELLS: &str = "larder.wake";
+const OWN_FILES: [&str; 6] = [MARK, NEW_MARK, LOCK, DATA, "lock.mdb", BELLS];
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// Filesystems that several machines see: LMDB's locks and its map do not reach across.
@@ -101,11 +103,11 @@ impl Directory {
     }
 
     /// Makes sure, under the lock, that what is in the directory may be opened: removes files of another boot,
-    /// copies, and the data file `damaged`.
+    /// copies, and the data file `damaged`. Whether it is certain that no process of this boot used it before.
     ///
     /// # Errors
     /// Foreign if there are files that Larder did not write, or those of another version.
-    pub(super) fn certify(&self, damaged: Option<FileId>) -> Result<()> {
+    pub(super) fn certify(&self, damaged: Option<FileId>) -> Result<bool> {
         let mark = match fs::read(self.path.join(MARK)) {
             Ok(mark) => String::from_utf8_lossy(&mark).into_owned(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -120,11 +122,13 @@ impl Directory {
             return Err(Error::foreign(NAME, reason));
         }
         let data = self.data();
-        if data.is_some() && data != damaged && mark == contents(&boot_id()?, data) {
-            return Ok(());
+        let boot_id = boot_id()?;
+        if data.is_some() && data != damaged && mark == contents(&boot_id, data) {
+            return Ok(false);
         }
         self.wipe()?;
-        self.write_mark(&contents(&boot_id()?, None))
+        self.write_mark(&contents(&boot_id, None))?;
+        Ok(!mark.is_empty() && !mark.contains(&boot_id))
     }
 
     /// Says, under the lock, that the data file that is there now was written in this boot, by Larder.

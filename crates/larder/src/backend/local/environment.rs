@@ -11,6 +11,7 @@ use heed::{Env, EnvFlags, EnvOpenOptions, MdbError, RoTxn, WithoutTls};
 use super::directory::{Directory, FileId, has_a_name};
 use super::fault::{Fault, NAME};
 use super::lock::{WriteLock, wait_for};
+use super::locks;
 use super::room::Bounds;
 use super::tables::{TABLES, Tables};
 use crate::clock;
@@ -178,7 +179,7 @@ impl Slot {
         let directory = Directory::prepare(&self.path)?;
         let lock = WriteLock::open(&directory.lock_file())?;
         let guard = lock.acquire()?;
-        directory.certify(damaged)?;
+        let first_of_boot = directory.certify(damaged)?;
         let opened = self.open_certified(&directory).or_else(|fault| match fault {
             Fault::Damaged(_) => {
                 directory.certify(directory.data())?;
@@ -191,6 +192,12 @@ impl Slot {
             Fault::Full(reason) => Error::refused(NAME, format!("{}: {reason}", self.path.display())),
             Fault::Damaged(reason) | Fault::Stale(reason) => Error::unavailable(NAME, reason),
         })?;
+        if first_of_boot {
+            locks::begin_boot(&env, &tables).map_err(|fault| match fault {
+                Fault::Error(error) => error,
+                fault => Error::unavailable(NAME, format!("{fault:?}")),
+            })?;
+        }
         directory.sign()?;
         drop(guard);
         let id = data.metadata().map(|metadata| FileId::of(&metadata));

@@ -27,11 +27,15 @@
 //!   the size given later is not shrunk.
 //! - Programs with several threads must not fork while another thread is in a call, if the child uses the store.
 
+mod bell;
 mod changes;
 mod directory;
 mod environment;
 mod fault;
 mod lock;
+mod lock_row;
+mod locks;
+mod process;
 mod read;
 mod room;
 mod rows;
@@ -41,13 +45,16 @@ mod write;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
+use self::bell::Bells;
 use self::environment::{Open, Slot};
 use self::fault::{Fault, NAME};
 use self::write::{Write, Written};
 use super::{Applied, Backend, CacheId, CacheUsage, Fetched, Op, Position, Read};
 use crate::clock::{self, Millis};
 use crate::error::{Error, Result};
+use crate::lock::LockBackend;
 
 /// What a [`Local`] is made of.
 #[derive(Clone, Debug)]
@@ -58,6 +65,8 @@ pub(super) struct Settings {
     pub(super) namespace: String,
     /// The bound of the file, in bytes.
     pub(super) max_bytes: u64,
+    /// How long a lock outlives its holder.
+    pub(super) lock_lease: Duration,
 }
 
 /// A handle on a directory. Cheap: the handles of a process share one open file.
@@ -65,12 +74,13 @@ pub(super) struct Local {
     settings: Settings,
     slot: OnceLock<Arc<Slot>>,
     transactions: AtomicU64,
+    bells: Bells,
 }
 
 impl Local {
     /// A handle; the directory is opened when it is first used.
     pub(super) fn new(settings: Settings) -> Self {
-        Self { settings, slot: OnceLock::new(), transactions: AtomicU64::new(0) }
+        Self { settings, slot: OnceLock::new(), transactions: AtomicU64::new(0), bells: Bells::default() }
     }
 
     fn with<T>(&self, mut work: impl FnMut(&Open) -> Result<T, Fault>) -> Result<T> {
@@ -133,6 +143,10 @@ impl Backend for Local {
 
     fn reset(&self) -> Result<()> {
         self.with(|open| write::reset(open, &self.settings.namespace))
+    }
+
+    fn locks(&self) -> Option<&dyn LockBackend> {
+        Some(self)
     }
 
     fn now(&self) -> Millis {

@@ -11,6 +11,8 @@
 //! | `ages` | age | key in `entries`: oldest first |
 //! | `expiries` | time, age | key in `entries`: soonest first |
 //! | `log` | space, id | nonce and changes, see [`super::changes`] |
+//! | `locks` | `l` namespace, name (hashes) | a lock, see [`super::lock_row`] |
+//! | | `b`, `f` | numbers of all locks, see [`super::locks`] |
 //!
 //! Numbers in keys are big-endian, so that their order is that of the bytes.
 
@@ -24,7 +26,7 @@ use crate::error::Error;
 type Table = Database<'static, Bytes, Bytes>;
 
 /// How many tables there are.
-pub(super) const TABLES: u32 = 6;
+pub(super) const TABLES: u32 = 7;
 
 /// The tables.
 #[derive(Clone, Copy)]
@@ -35,6 +37,7 @@ pub(super) struct Tables {
     pub(super) ages: Table,
     pub(super) expiries: Table,
     pub(super) log: Table,
+    pub(super) locks: Table,
 }
 
 /// Numbers of the whole file.
@@ -76,13 +79,14 @@ impl Tables {
                 table("ages")?,
                 table("expiries")?,
                 table("log")?,
+                table("locks")?,
             );
             Ok::<_, heed::Error>(CommitOrAbort::<_, ()>::Commit(tables))
         })?;
-        let Some((meta, entries, parts, ages, expiries, log)) = made.commit() else {
+        let Some((meta, entries, parts, ages, expiries, log, locks)) = made.commit() else {
             return Err(damaged("tables"));
         };
-        Ok(Self { meta, entries, parts, ages, expiries, log })
+        Ok(Self { meta, entries, parts, ages, expiries, log, locks })
     }
 
     pub(super) fn counters(&self, txn: &RoTxn<'_, AnyTls>) -> Result<Counters, Fault> {

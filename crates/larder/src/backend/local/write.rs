@@ -9,7 +9,7 @@ use super::changes::{self, Record};
 use super::environment::Open;
 use super::fault::{Fault, NAME};
 use super::tables::{Counters, Space};
-use super::{room, rows};
+use super::{lock_row, room, rows};
 use crate::backend::{Applied, CacheId, Change, Op, Outcome, Position};
 use crate::clock;
 use crate::error::Error;
@@ -78,6 +78,11 @@ impl Write<'_> {
         let mut record = Record::default();
         let mut outcomes = Vec::with_capacity(self.ops.len());
         for op in self.ops {
+            if let Op::Set { cache, key, lock: Some(proof), .. } = *op
+                && !lock_row::holds(tables, &txn, self.namespace, (cache, key), proof)?
+            {
+                return Err(Error::lock_lost().into());
+            }
             outcomes.push(match *op {
                 Op::Set { cache, key, guard: Some(guard), .. }
                     if cache.logged() && !guards.hold(open, &txn, &space, guard, cache, key)? =>

@@ -4,9 +4,10 @@
 -- ARGV 1 incarnation  2 deadline (ms)  3 not before (ms)  4 nonce  5 most changes listed  6 '1': fields expire natively
 --      7 longest log  8 most bytes in a log  9 most bytes in a record  10 seconds that an unused logged cache is kept
 --      then the operations:  s <hash's index in KEYS> <field> <value> <expires ms or ''> <guard id or ''> <guard nonce>
+--                              <token of the lock's holder or ''> <fence>
 --                            d <hash's index in KEYS> <field>
 --                            p <hash's index in KEYS>
--- Answers {'OK', now, id of the record or '', outcomes} or {'INC' | 'LATE' | 'WAIT' | 'TYPE', now}.
+-- Answers {'OK', now, id of the record or '', outcomes} or {'INC' | 'LATE' | 'WAIT' | 'TYPE' | 'LOCK', now}.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 if redis.call('HGET', KEYS[1], 'inc') ~= ARGV[1] then return {'INC', now} end
@@ -51,6 +52,18 @@ local function history(id, nonce)
   return names
 end
 
+-- Whether the lock on a key is still the one of a proof, and was not found in an old copy of the server's data (R24).
+local born
+local function holds(cache, field, token, fence)
+  born = born or tonumber(redis.call('HGET', KEYS[1], 'born') or 0)
+  local kind = cache.name and 'l' or 'u'
+  local name = kind .. (cache.name or string.sub(cache.hash, #base + 3)) .. '\0' .. field
+  local row = redis.call('HGET', base .. 'k', name)
+  if not row then return false end
+  local holder, number, _, since = string.match(row, '^(%x+) (%d+) (%d+) (%d+) ')
+  return holder == token and number == fence and tonumber(since) >= born
+end
+
 local ops, record, sets, i = {}, {}, false, 11
 while i <= #ARGV do
   local kind, cache = ARGV[i], caches[tonumber(ARGV[i + 1])]
@@ -69,8 +82,9 @@ while i <= #ARGV do
         local names = history(ARGV[i + 5], ARGV[i + 6])
         op.dropped = not names or names[name] or names[cache.name]
       end
+      if ARGV[i + 7] ~= '' and not holds(cache, op.field, ARGV[i + 7], ARGV[i + 8]) then return {'LOCK', now} end
       sets = sets or not op.dropped
-      i = i + 7
+      i = i + 9
     end
   end
   if name and not op.dropped then record[#record + 1] = struct.pack('>I4', #name) .. name end

@@ -15,10 +15,9 @@ if not string.find(replication, 'role:master', 1, true) then return {'ROLE', now
 local cert = string.match(server, 'run_id:(%w+)') .. '/' .. string.match(replication, 'master_replid:(%w+)')
 
 local everything = ARGV[4] == '1'
-local known = redis.call('HMGET', KEYS[1], 'inc', 'cert')
-if not everything and known[1] and known[2] == cert and redis.call('EXISTS', KEYS[2]) == 1 then
-  return {'OK', now, known[1]}
-end
+local known = redis.call('HMGET', KEYS[1], 'inc', 'cert', 'born')
+local own = known[1] and known[2] == cert and redis.call('EXISTS', KEYS[2]) == 1
+if own and not everything then return {'OK', now, known[1]} end
 
 -- The hashes' names follow from the registry. They carry the hash tag of KEYS, so they are on this node.
 redis.call('UNLINK', KEYS[2])
@@ -35,6 +34,8 @@ for _, member in ipairs(redis.call('SMEMBERS', KEYS[3])) do
     redis.call('SREM', KEYS[3], member)
   end
 end
-redis.call('HSET', KEYS[1], 'inc', ARGV[1], 'cert', cert, 'born', now)
+-- Locks stay: their holders are no older than before. If the server may have lost some, none is granted for a lease (R23).
+redis.call('HSET', base .. 'k', '', '')
+redis.call('HSET', KEYS[1], 'inc', ARGV[1], 'cert', cert, 'born', own and known[3] or now)
 redis.call('XADD', KEYS[2], '*', 'n', ARGV[2], 'c', 0, 'v', '')
 return {'OK', now, ARGV[1]}

@@ -6,6 +6,7 @@
 use std::fmt::Write as _;
 
 use crate::backend::CacheId;
+use crate::lock::Token;
 
 /// The names of one namespace.
 #[derive(Debug)]
@@ -14,12 +15,13 @@ pub(super) struct Keys {
     pub(super) meta: String,
     pub(super) log: String,
     pub(super) registry: String,
+    pub(super) locks: String,
 }
 
 impl Keys {
     pub(super) fn new(namespace: &str) -> Self {
         let base = format!("{{{}:0}}", escape(namespace));
-        Self { meta: format!("{base}m"), log: format!("{base}l"), registry: format!("{base}c"), base }
+        Self { meta: format!("{base}m"), log: format!("{base}l"), registry: format!("{base}c"), locks: format!("{base}k"), base }
     }
 
     /// The hash that holds the entries of a cache.
@@ -30,6 +32,16 @@ impl Keys {
     /// The sorted set of the entries of a cache that expire.
     pub(super) fn expiry_index(&self, incarnation: u128, cache: &CacheId) -> String {
         self.of_cache(incarnation, "x", cache)
+    }
+
+    /// The queue of a lock.
+    pub(super) fn queue(&self, lock: &[u8]) -> Vec<u8> {
+        [self.base.as_bytes(), b"q:", lock].concat()
+    }
+
+    /// The list that wakes who waits for a lock.
+    pub(super) fn bell(&self, token: Token) -> String {
+        format!("{}w:{token}", self.base)
     }
 
     fn of_cache(&self, incarnation: u128, what: &str, cache: &CacheId) -> String {

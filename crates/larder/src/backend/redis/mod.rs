@@ -10,27 +10,33 @@ mod failure;
 mod identity;
 mod keys;
 mod link;
+mod locks;
 mod log;
 mod pool;
 mod read;
 mod reply;
+mod script;
 mod settings;
 mod survey;
 mod write;
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use self::clock::ServerClock;
 use self::keys::Keys;
 use self::pool::Pool;
+use self::script::Script;
 pub use self::settings::Settings;
-use self::write::ApplyScript;
 use super::{Applied, Backend, CacheId, CacheUsage, Fetched, Op, Position, Read};
 use crate::clock::Millis;
 use crate::error::Result;
+use crate::lock::LockBackend;
 
 /// The name of this backend in errors.
 const NAME: &str = "redis";
+/// The longest that a connection waits to be woken: the server forgets who waits on a connection that it does not see die.
+const LONGEST_DOZE: Duration = Duration::from_secs(1);
 
 /// A backend on one Redis server.
 ///
@@ -43,7 +49,10 @@ pub struct Redis {
     pool: Pool,
     clock: ServerClock,
     trips: AtomicU64,
-    apply_script: ApplyScript,
+    apply_script: Script,
+    lock_script: Script,
+    /// Connections of those who wait for locks.
+    bells: Pool,
 }
 
 impl Redis {
@@ -54,7 +63,9 @@ impl Redis {
             pool: Pool::new(settings.connect_timeout),
             clock: ServerClock::new(),
             trips: AtomicU64::new(0),
-            apply_script: ApplyScript::new(),
+            apply_script: Script::new(include_str!("apply.lua")),
+            lock_script: Script::new(include_str!("locks.lua")),
+            bells: Pool::new(settings.connect_timeout),
             settings,
         }
     }
@@ -83,6 +94,10 @@ impl Backend for Redis {
 
     fn now(&self) -> Millis {
         self.clock.now()
+    }
+
+    fn locks(&self) -> Option<&dyn LockBackend> {
+        Some(self)
     }
 
     fn round_trips(&self) -> u64 {

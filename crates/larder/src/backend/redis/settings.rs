@@ -25,6 +25,8 @@ pub struct Settings {
     pub connect_timeout: Duration,
     /// The longest wait for the next bytes of an answer, and for the server to take a request.
     pub read_timeout: Duration,
+    /// How long a lock outlives its holder.
+    pub lock_lease: Duration,
 }
 
 impl Settings {
@@ -40,6 +42,7 @@ impl Settings {
             namespace: config.namespace(),
             connect_timeout: config.connect_timeout(),
             read_timeout: config.read_timeout(),
+            lock_lease: config.lock_lease(),
         })
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use redis::{Cmd, cmd};
+use redis::Cmd;
 
 use super::clock::millis;
 use super::failure::Failure;
@@ -80,7 +80,7 @@ impl Redis {
                     let wait = Duration::from_millis(not_before.saturating_sub(now));
                     std::thread::sleep(wait.min(self.settings.read_timeout) + MARGIN);
                 }
-                Err(Failure::NoScript) => script = ApplyScript::whole(),
+                Err(Failure::NoScript) => script = self.apply_script.whole(),
                 Err(Failure::Cut { error, silent }) => {
                     // It may be executed as long as the deadline allows (R7).
                     let over = sent + self.settings.read_timeout + MARGIN;
@@ -130,6 +130,7 @@ impl Redis {
             b"INC" => return Ok(Verdict::Identity),
             b"LATE" => return Ok(Verdict::Late),
             b"WAIT" => return Ok(Verdict::Wait(now)),
+            b"LOCK" => return Err(Failure::Refused(Error::lock_lost())),
             b"TYPE" => {
                 let error = Error::foreign(NAME, "WRONGTYPE a cache's key was not written by Larder");
                 return Err(Failure::Refused(error));
@@ -191,7 +192,7 @@ impl Redis {
             .arg(CACHE_TTL);
         for (op, place) in ops.iter().zip(places) {
             match *op {
-                Op::Set { key, entry, expires, guard, .. } => {
+                Op::Set { key, entry, expires, guard, lock, .. } => {
                     command.arg("s").arg(place).arg(key).arg(entry);
                     match expires {
                         Some(expires) => command.arg(expires),
@@ -203,6 +204,10 @@ impl Redis {
                             let id = if guard.incarnation == incarnation { guard.id } else { 0 };
                             command.arg(log::id_name(id)).arg(&guard.nonce.to_be_bytes())
                         }
+                        None => command.arg("").arg(""),
+                    };
+                    match lock {
+                        Some(proof) => command.arg(proof.token.to_string()).arg(proof.fence),
                         None => command.arg("").arg(""),
                     };
                 }
@@ -256,27 +261,4 @@ fn outcomes(letters: &[u8], ops: &[Op<'_>]) -> Result<Vec<Outcome>, Failure> {
             _ => Err(Failure::garbled("apply")),
         })
         .collect()
-}
-
-/// The script, to be sent by its hash or whole.
-#[derive(Debug)]
-pub(super) struct ApplyScript(redis::Script);
-
-impl ApplyScript {
-    pub(super) fn new() -> Self {
-        Self(redis::Script::new(include_str!("apply.lua")))
-    }
-
-    fn cached(&self) -> Cmd {
-        let mut command = cmd("EVALSHA");
-        command.arg(self.0.get_hash());
-        command
-    }
-
-    /// Makes the server keep the script, too.
-    fn whole() -> Cmd {
-        let mut command = cmd("EVAL");
-        command.arg(include_str!("apply.lua"));
-        command
-    }
 }

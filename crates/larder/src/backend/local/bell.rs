@@ -1,0 +1,109 @@
+//! Waking who waits for a lock: a named pipe for each, in a subdirectory.
+//!
+//! A pipe that nobody has open belongs to somebody dead, which opening it for writing tells.
+
+use std::collections::HashMap;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat};
+
+use super::directory::{BELLS, has_a_name};
+use super::fault::Fault;
+use crate::lock::Token;
+
+/// The sleep of somebody who has no pipe.
+const BLIND_DOZE: Duration = Duration::from_millis(20);
+
+/// The pipes of those who wait in this process.
+#[derive(Default)]
+pub(super) struct Bells {
+    own: Mutex<HashMap<Token, (PathBuf, File)>>,
+}
+
+impl Bells {
+    pub(super) fn has(&self, token: Token) -> bool {
+        self.own().contains_key(&token)
+    }
+
+    /// Makes sure that `token` can be woken.
+    pub(super) fn hang(&self, directory: &Path, token: Token) -> Result<(), Fault> {
+        let mut own = self.own();
+        if own.get(&token).is_some_and(|(_, pipe)| has_a_name(pipe)) {
+            return Ok(());
+        }
+        let bells = directory.join(BELLS);
+        match DirBuilder::new().mode(0o700).create(&bells) {
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error.into()),
+            _ => {}
+        }
+        let path = bells.join(token.to_string());
+        mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).map_err(std::io::Error::from)?;
+        // Open for both, so that it is never without a writer, which would make it readable.
+        let mut options = OpenOptions::new();
+        let pipe = options.read(true).write(true).custom_flags(flags()).open(&path)?;
+        own.insert(token, (path, pipe));
+        Ok(())
+    }
+
+    /// Takes the pipe of `token` down.
+    pub(super) fn take_down(&self, token: Token) {
+        if let Some((path, _)) = self.own().remove(&token) {
+            let _ = fs::remove_file(path);
+        }
+    }
+
+    /// Sleeps until `token` is woken, for `at_most` at the longest.
+    pub(super) fn doze(&self, token: Token, at_most: Duration) {
+        let pipe = self.own().get(&token).and_then(|(_, pipe)| pipe.try_clone().ok());
+        let Some(mut pipe) = pipe else { return thread::sleep(BLIND_DOZE.min(at_most)) };
+        let Ok(timeout) = Timespec::try_from(at_most) else { return };
+        // A signal ends the sleep early.
+        let woken = poll(&mut [PollFd::new(&pipe, PollFlags::IN)], Some(&timeout));
+        if woken.is_ok_and(|ready| ready > 0) {
+            let _ = pipe.read(&mut [0; 64]);
+        }
+    }
+
+    fn own(&self) -> MutexGuard<'_, HashMap<Token, (PathBuf, File)>> {
+        self.own.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Bells {
+    fn drop(&mut self) {
+        for (path, _) in self.own().values() {
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+/// Somebody who is alive and can be woken.
+pub(super) struct Sleeper(File);
+
+impl Sleeper {
+    /// `None` if whoever waited with `token` is dead; what is left of the pipe is removed.
+    pub(super) fn find(directory: &Path, token: Token) -> Option<Self> {
+        let path = directory.join(BELLS).join(token.to_string());
+        let found = OpenOptions::new().write(true).custom_flags(flags()).open(&path);
+        if found.is_err() {
+            let _ = fs::remove_file(path);
+        }
+        found.ok().map(Self)
+    }
+
+    pub(super) fn wake(mut self) {
+        // A full pipe wakes as well.
+        let _ = self.0.write(b"!");
+    }
+}
+
+fn flags() -> i32 {
+    (OFlags::NONBLOCK | OFlags::NOFOLLOW).bits().cast_signed()
+}

@@ -1,0 +1,300 @@
+//! Locks: a row for each, changed under the write lock (R22 to R25). Times are those of this node's boot clock.
+//!
+//! The lock of a holder whose process is dead is free at once, that of one that is stopped after its lease.
+
+use std::time::Duration;
+
+use heed::{Env, RwTxn, WithoutTls};
+
+use super::bell::Sleeper;
+use super::environment::Open;
+use super::fault::Fault;
+use super::lock_row::{Holder, LockRow, Waiter};
+use super::process::Process;
+use super::tables::{Row, Tables};
+use super::{Local, room};
+use crate::clock::{self, Millis};
+use crate::error::Result;
+use crate::lock::{Attempt, Claim, LockBackend, LockInfo, Renewal, Token};
+
+/// Who did not ask again for so long is out of the line.
+const SEEN: Millis = 3_000;
+/// How long a lock that was handed over waits for the new holder to say that it is alive.
+const CLAIM: Millis = 1_000;
+/// How often to evict entries and try again.
+const ATTEMPTS: u32 = 3;
+/// Since when locks are kept in this file, and the last fencing number.
+const BORN: &[u8] = b"b";
+const FENCE: &[u8] = b"f";
+
+impl LockBackend for Local {
+    fn acquire(&self, claim: &Claim<'_>) -> Result<Attempt> {
+        if !self.bells.has(claim.token) {
+            // Most locks are free: no pipe is made for nothing.
+            let first = Claim { queue: false, ..*claim };
+            let attempt = self.change_locks(claim.name, |change| change.acquire(&first))?;
+            if !claim.queue || matches!(attempt, Attempt::Mine { .. }) {
+                return Ok(attempt);
+            }
+        }
+        self.with(|open| self.bells.hang(&open.path, claim.token))?;
+        let attempt = self.change_locks(claim.name, |change| change.acquire(claim))?;
+        if matches!(attempt, Attempt::Mine { .. }) {
+            self.bells.take_down(claim.token);
+        }
+        Ok(attempt)
+    }
+
+    fn doze(&self, token: Token, at_most: Duration) {
+        self.bells.doze(token, at_most);
+    }
+
+    fn release(&self, name: &[u8], token: Token) -> Result<bool> {
+        let released = self.change_locks(name, |change| change.release(Some(token)));
+        self.bells.take_down(token);
+        released
+    }
+
+    fn renew(&self, locks: &[Renewal<'_>], lease: Duration) -> Result<Vec<bool>> {
+        locks
+            .iter()
+            .map(|lock| self.change_locks(lock.name, |change| Ok(change.renew(lock, millis(lease)))))
+            .collect()
+    }
+
+    fn holder(&self, name: &[u8]) -> Result<Option<Token>> {
+        self.with(|open| {
+            let mut row = LockRow::get(&open.tables, &*open.read()?, &self.settings.namespace, name)?;
+            row.drop_dead_holder(now());
+            Ok(row.holder.map(|holder| holder.token))
+        })
+    }
+
+    fn list(&self) -> Result<Vec<LockInfo>> {
+        let now = now();
+        let rows = self.with(|open| LockRow::all(&open.tables, &*open.read()?, &self.settings.namespace))?;
+        Ok(rows.into_iter().filter_map(|row| describe(row, now)).collect())
+    }
+
+    fn break_lock(&self, name: &[u8]) -> Result<bool> {
+        self.change_locks(name, |change| change.release(None))
+    }
+
+    fn another(&self) -> Box<dyn LockBackend> {
+        Box::new(Self::new(self.settings.clone()))
+    }
+}
+
+fn describe(mut row: LockRow, now: Millis) -> Option<LockInfo> {
+    row.drop_dead_holder(now);
+    let holder = row.holder?;
+    Some(LockInfo {
+        name: row.name,
+        owner: holder.owner,
+        fence: holder.fence,
+        age: Duration::from_millis(now.saturating_sub(holder.since)),
+        left: Duration::from_millis(holder.until.saturating_sub(now)),
+        waiters: row.queue.len() as u64,
+    })
+}
+
+impl Local {
+    /// Changes one lock in a transaction of its own, then wakes whom that calls for.
+    fn change_locks<T>(
+        &self,
+        name: &[u8],
+        mut work: impl FnMut(&mut Change<'_, '_>) -> Result<T, Fault>,
+    ) -> Result<T> {
+        self.with(|open| {
+            let _guard = open.lock.acquire()?;
+            open.still_named()?;
+            let mut full = String::new();
+            for attempt in 0..ATTEMPTS {
+                match self.change_once(open, name, &mut work) {
+                    Ok((done, sleeper)) => {
+                        open.still_named()?;
+                        if let Some(sleeper) = sleeper {
+                            sleeper.wake();
+                        }
+                        return Ok(done);
+                    }
+                    Err(Fault::Full(reason)) => {
+                        full = reason;
+                        open.env.clear_stale_readers()?;
+                        room::make(open, 1 << 16, attempt)?;
+                    }
+                    Err(fault) => return Err(fault),
+                }
+            }
+            Err(Fault::Full(full))
+        })
+    }
+
+    fn change_once<T>(
+        &self,
+        open: &Open,
+        name: &[u8],
+        work: &mut impl FnMut(&mut Change<'_, '_>) -> Result<T, Fault>,
+    ) -> Result<(T, Option<Sleeper>), Fault> {
+        let namespace = &self.settings.namespace;
+        let mut txn = open.env.write_txn()?;
+        let now = now();
+        let born = match number(open, &txn, BORN)? {
+            Some(born) => born,
+            None => {
+                // Nobody knows what was held in a file that is gone (R23).
+                open.tables.locks.put(&mut txn, BORN, &now.to_le_bytes())?;
+                now
+            }
+        };
+        let mut row = LockRow::get(&open.tables, &txn, namespace, name)?;
+        row.drop_dead_holder(now);
+        let free_from = born + millis(self.settings.lock_lease);
+        let mut change = Change { open, txn, row, now, free_from, sleeper: None };
+        let done = work(&mut change)?;
+        let Change { mut txn, row, sleeper, .. } = change;
+        row.put(&open.tables, &mut txn, namespace)?;
+        txn.commit()?;
+        Ok((done, sleeper))
+    }
+}
+
+/// A change of one lock.
+struct Change<'o, 't> {
+    open: &'o Open,
+    txn: RwTxn<'t>,
+    row: LockRow,
+    now: Millis,
+    /// Before that nobody new gets a lock.
+    free_from: Millis,
+    /// Whom to wake.
+    sleeper: Option<Sleeper>,
+}
+
+impl Change<'_, '_> {
+    fn acquire(&mut self, claim: &Claim<'_>) -> Result<Attempt, Fault> {
+        let until = self.now + millis(claim.lease);
+        if let Some(holder) = self.row.holder.as_mut().filter(|holder| holder.token == claim.token) {
+            holder.until = until;
+            holder.process = Process::this();
+            return Ok(Attempt::Mine { fence: holder.fence });
+        }
+        if claim.queue {
+            match self.row.queue.iter_mut().find(|waiter| waiter.token == claim.token) {
+                Some(waiter) => waiter.seen = self.now,
+                None => self.row.queue.push(Waiter {
+                    token: claim.token,
+                    seen: self.now,
+                    owner: claim.owner.to_vec(),
+                }),
+            }
+        }
+        let free_at = self.row.holder.as_ref().map_or(0, |holder| holder.until).max(self.free_from);
+        if self.now < free_at {
+            return Ok(self.wait_until(free_at));
+        }
+        let first = self.first(claim.token);
+        if first.as_ref().is_none_or(|(waiter, _)| waiter.token == claim.token) {
+            let waiter = Waiter { token: claim.token, seen: self.now, owner: claim.owner.to_vec() };
+            return Ok(Attempt::Mine { fence: self.grant(waiter, until, Process::this())? });
+        }
+        self.hand_over(first)?;
+        Ok(self.wait_until(self.now + CLAIM))
+    }
+
+    /// Takes the lock from `token`, or from whoever holds it.
+    fn release(&mut self, token: Option<Token>) -> Result<bool, Fault> {
+        if let Some(token) = token {
+            self.row.queue.retain(|waiter| waiter.token != token);
+        }
+        match &self.row.holder {
+            Some(holder) if token.is_none_or(|token| holder.token == token) => {}
+            _ => return Ok(false),
+        }
+        self.row.holder = None;
+        if self.now >= self.free_from {
+            let first = self.first(Token::from_number(0));
+            self.hand_over(first)?;
+        }
+        Ok(true)
+    }
+
+    fn renew(&mut self, lock: &Renewal<'_>, lease: Millis) -> bool {
+        let until = self.now + lease;
+        match &mut self.row.holder {
+            Some(holder) if holder.token == lock.proof.token => {
+                holder.until = until;
+                true
+            }
+            None if lock.believed && self.now < self.free_from => {
+                self.row.holder = Some(Holder {
+                    token: lock.proof.token,
+                    fence: lock.proof.fence,
+                    until,
+                    since: self.now,
+                    process: Process::this(),
+                    owner: lock.owner.to_vec(),
+                });
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The first in line who is alive, and how to wake it, unless it is `asking`. The dead before it leave the line.
+    fn first(&mut self, asking: Token) -> Option<(Waiter, Option<Sleeper>)> {
+        while let Some(waiter) = self.row.queue.first() {
+            if waiter.token == asking {
+                return Some((waiter.clone(), None));
+            }
+            let sleeper = Sleeper::find(&self.open.path, waiter.token);
+            if sleeper.is_some() && waiter.seen + SEEN >= self.now {
+                return Some((waiter.clone(), sleeper));
+            }
+            self.row.queue.remove(0);
+        }
+        None
+    }
+
+    fn hand_over(&mut self, first: Option<(Waiter, Option<Sleeper>)>) -> Result<(), Fault> {
+        if let Some((waiter, sleeper)) = first {
+            self.grant(waiter, self.now + CLAIM, Process::default())?;
+            self.sleeper = sleeper;
+        }
+        Ok(())
+    }
+
+    /// `process` is that of the new holder, all zeros if it is not known yet.
+    fn grant(&mut self, to: Waiter, until: Millis, process: Process) -> Result<u64, Fault> {
+        let last = number(self.open, &self.txn, FENCE)?.unwrap_or(0);
+        let fence = (last + 1).max(clock::wall_clock().saturating_mul(1_000));
+        self.open.tables.locks.put(&mut self.txn, FENCE, &fence.to_le_bytes())?;
+        self.row.queue.retain(|waiter| waiter.token != to.token);
+        let owner = to.owner;
+        self.row.holder = Some(Holder { token: to.token, fence, until, since: self.now, process, owner });
+        Ok(fence)
+    }
+
+    fn wait_until(&self, time: Millis) -> Attempt {
+        Attempt::Wait { at_most: Duration::from_millis(time.saturating_sub(self.now)) }
+    }
+}
+
+/// Locks of before this boot are nobody's: their first lease need not be waited for.
+pub(super) fn begin_boot(env: &Env<WithoutTls>, tables: &Tables) -> Result<(), Fault> {
+    let mut txn = env.write_txn()?;
+    tables.locks.put(&mut txn, BORN, &0_u64.to_le_bytes())?;
+    Ok(txn.commit()?)
+}
+
+fn number(open: &Open, txn: &RwTxn<'_>, key: &[u8]) -> Result<Option<u64>, Fault> {
+    open.tables.locks.get(txn, key)?.map(|row| Row(row).u64()).transpose()
+}
+
+fn now() -> Millis {
+    millis(clock::boottime())
+}
+
+fn millis(time: Duration) -> Millis {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}

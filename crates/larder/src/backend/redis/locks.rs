@@ -1,0 +1,205 @@
+//! Locks: a hash of rows and a queue for each lock that somebody waits for, all changed by one script (R22 to R25).
+//!
+//! Who waits is woken by a push to a list of its own, and blocks on that list on a connection that serves nothing
+//! else. The push is only a hint: the row says whose the lock is, so that a push to a dead connection loses nothing.
+
+use std::thread;
+use std::time::Duration;
+
+use redis::{Value, cmd};
+
+use super::Redis;
+use super::clock::millis;
+use super::failure::Failure;
+use super::link::Batch;
+use super::pool::Slot;
+use super::reply::{Replies, array, bytes, integer, time};
+use crate::error::Result;
+use crate::lock::{Attempt, Claim, LockBackend, LockInfo, Renewal, Token};
+
+/// How often a request is sent again because the server had to be certified, or its clock was ahead.
+const ATTEMPTS: usize = 4;
+/// The sleep of somebody who cannot be woken.
+const BLIND_DOZE: Duration = Duration::from_millis(50);
+/// Rows that the server looks at in one step of a listing.
+const STEP: u32 = 100;
+
+impl LockBackend for Redis {
+    fn acquire(&self, claim: &Claim<'_>) -> Result<Attempt> {
+        let lease = number(millis(claim.lease));
+        let queue: &[u8] = if claim.queue { b"1" } else { b"0" };
+        let token = claim.token.to_string();
+        let words = [b"acquire", claim.name, token.as_bytes(), claim.owner, &lease, queue];
+        let mut answers = self.ask(claim.name, &words)?;
+        let fence = answers.next();
+        if matches!(&fence, Value::BulkString(text) if text.is_empty()) {
+            let at_most = Duration::from_millis(integer(&answers.next(), "acquire")?);
+            return Ok(Attempt::Wait { at_most });
+        }
+        Ok(Attempt::Mine { fence: integer(&fence, "acquire")? })
+    }
+
+    fn doze(&self, token: Token, at_most: Duration) {
+        let woken = self.bells.slot().and_then(|mut slot| self.doze_on(&mut slot, token, at_most));
+        if woken.is_err() {
+            thread::sleep(BLIND_DOZE.min(at_most));
+        }
+    }
+
+    fn release(&self, name: &[u8], token: Token) -> Result<bool> {
+        let lease = number(millis(self.settings.lock_lease));
+        let mut answers = self.ask(name, &[b"release", name, token.to_string().as_bytes(), &lease])?;
+        Ok(integer(&answers.next(), "release")? == 1)
+    }
+
+    fn renew(&self, locks: &[Renewal<'_>], lease: Duration) -> Result<Vec<bool>> {
+        let lease = number(millis(lease));
+        let proofs: Vec<_> =
+            locks.iter().map(|lock| (lock.proof.token.to_string(), number(lock.proof.fence))).collect();
+        let mut words: Vec<&[u8]> = vec![b"renew", &lease];
+        for (lock, (token, fence)) in locks.iter().zip(&proofs) {
+            let believed: &[u8] = if lock.believed { b"1" } else { b"0" };
+            words.extend([lock.name, token.as_bytes(), lock.owner, fence, believed]);
+        }
+        let mut answers = self.ask(b"", &words)?;
+        let letters = bytes(answers.next(), "renew")?;
+        if letters.len() == locks.len() {
+            Ok(letters.into_iter().map(|letter| letter == b'1').collect())
+        } else {
+            Err(Failure::garbled("renew").into())
+        }
+    }
+
+    fn holder(&self, name: &[u8]) -> Result<Option<Token>> {
+        let token = bytes(self.ask(name, &[b"holder", name])?.next(), "holder")?;
+        if token.is_empty() {
+            return Ok(None);
+        }
+        let token = std::str::from_utf8(&token).ok().and_then(|token| u128::from_str_radix(token, 16).ok());
+        Ok(Some(Token::from_number(token.ok_or_else(|| Failure::garbled("holder"))?)))
+    }
+
+    fn list(&self) -> Result<Vec<LockInfo>> {
+        Ok(self.on_connection(|slot| self.list_locks(slot))?)
+    }
+
+    fn break_lock(&self, name: &[u8]) -> Result<bool> {
+        let lease = number(millis(self.settings.lock_lease));
+        Ok(integer(&self.ask(name, &[b"break", name, b"", &lease])?.next(), "break")? == 1)
+    }
+
+    fn another(&self) -> Box<dyn LockBackend> {
+        Box::new(Self::new(self.settings.clone()))
+    }
+}
+
+impl Redis {
+    /// Runs the script on the lock `name`; its answers but for the first two. Sent again when the connection breaks: each
+    /// of its commands may run twice.
+    fn ask(&self, name: &[u8], words: &[&[u8]]) -> Result<Replies, Failure> {
+        let queue = self.keys.queue(name);
+        let mut script = self.lock_script.cached();
+        let mut slot = self.pool.slot()?;
+        let mut cut = false;
+        for _ in 0..ATTEMPTS {
+            self.prepare(&mut slot)?;
+            let deadline = self.clock.now().saturating_add(millis(self.settings.read_timeout));
+            let mut command = script.clone();
+            command.arg(3).arg(&self.keys.meta).arg(&self.keys.locks).arg(&queue);
+            for (at, word) in words.iter().enumerate() {
+                command.arg(word);
+                if at == 0 {
+                    command.arg(deadline);
+                }
+            }
+            let answer = match slot.exchange(Batch::default().add(&command), &self.trips) {
+                Ok(answers) => answers.into_iter().next().unwrap_or(Value::Nil),
+                Err(Failure::NoScript) => {
+                    script = self.lock_script.whole();
+                    continue;
+                }
+                Err(Failure::Cut { silent: false, .. }) if !cut => {
+                    cut = true;
+                    continue;
+                }
+                Err(failure) => return Err(failure),
+            };
+            let mut parts = Replies::new(array(answer, "locks")?);
+            let verdict = bytes(parts.next(), "locks")?;
+            self.clock.learn(integer(&parts.next(), "locks")?);
+            match verdict.as_slice() {
+                b"OK" => return Ok(parts),
+                b"CERT" => self.hello(&mut slot)?,
+                b"LATE" => {}
+                _ => return Err(Failure::garbled("locks")),
+            }
+        }
+        Err(Failure::unavailable("the server's clock or identity keeps changing"))
+    }
+
+    fn doze_on(&self, slot: &mut Slot, token: Token, at_most: Duration) -> Result<(), Failure> {
+        // The connection's time-out is for an answer that comes at once; this one may take a second longer.
+        let mut settings = self.settings.clone();
+        settings.read_timeout += super::LONGEST_DOZE;
+        let mut batch = Batch::default();
+        slot.open(&settings, &mut batch)?;
+        let seconds = at_most.min(super::LONGEST_DOZE).max(Duration::from_millis(1)).as_secs_f64();
+        batch.add(cmd("BLPOP").arg(self.keys.bell(token)).arg(format!("{seconds:.3}")));
+        slot.exchange(&batch, &self.trips).map(drop)
+    }
+
+    fn list_locks(&self, slot: &mut Slot) -> Result<Vec<LockInfo>, Failure> {
+        self.hello_anew(slot)?;
+        let mut found: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+        let mut cursor = b"0".to_vec();
+        loop {
+            let mut batch = Batch::default();
+            batch.add(cmd("HSCAN").arg(&self.keys.locks).arg(&cursor).arg("COUNT").arg(STEP));
+            let answer = slot.exchange(&batch, &self.trips)?.pop().unwrap_or(Value::Nil);
+            let mut parts = Replies::new(array(answer, "HSCAN")?);
+            cursor = bytes(parts.next(), "HSCAN")?;
+            let mut rows = array(parts.next(), "HSCAN")?.into_iter();
+            while let (Some(name), Some(row)) = (rows.next(), rows.next()) {
+                let name = bytes(name, "HSCAN")?;
+                if !name.is_empty() && !found.iter().any(|(known, _)| *known == name) {
+                    found.push((name, bytes(row, "HSCAN")?));
+                }
+            }
+            if cursor == b"0" {
+                break;
+            }
+        }
+        let mut batch = Batch::default();
+        batch.add(&cmd("TIME"));
+        for (name, _) in &found {
+            batch.add(cmd("HLEN").arg(self.keys.queue(name)));
+        }
+        let mut replies = Replies::new(slot.exchange(&batch, &self.trips)?);
+        let now = time(replies.next())?;
+        let mut locks = Vec::new();
+        for (name, row) in found {
+            // The last number is in the queue, too.
+            let waiters = integer(&replies.next(), "HLEN")?.saturating_sub(1);
+            locks.extend(parse_row(name, &row, now, waiters).filter(|lock| !lock.left.is_zero()));
+        }
+        Ok(locks)
+    }
+}
+
+fn parse_row(name: Vec<u8>, row: &[u8], now: u64, waiters: u64) -> Option<LockInfo> {
+    let mut parts = row.splitn(5, |byte| *byte == b' ').skip(1);
+    let mut number = || std::str::from_utf8(parts.next()?).ok()?.parse::<u64>().ok();
+    let (fence, until, since) = (number()?, number()?, number()?);
+    Some(LockInfo {
+        name,
+        owner: parts.next()?.to_vec(),
+        fence,
+        age: Duration::from_millis(now.saturating_sub(since)),
+        left: Duration::from_millis(until.saturating_sub(now)),
+        waiters,
+    })
+}
+
+fn number(number: u64) -> Vec<u8> {
+    number.to_string().into_bytes()
+}

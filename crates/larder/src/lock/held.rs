@@ -1,0 +1,94 @@
+//! One granted lock, as its process knows it.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::{LockProof, Renewal};
+use crate::clock::boottime;
+
+/// The part of the lease that a holder does not count on: clocks differ, and renewing takes time.
+const MARGIN: u32 = 8;
+
+/// A lock that was granted to this process.
+pub(crate) struct HeldLock {
+    pub(crate) name: Box<[u8]>,
+    pub(crate) owner: Box<[u8]>,
+    pub(crate) proof: LockProof,
+    /// The process that it was granted to: a forked child has no part in it.
+    process: u32,
+    /// Milliseconds of the boot clock until which the lock is held for sure.
+    believed_until: AtomicU64,
+    lost: AtomicBool,
+}
+
+impl HeldLock {
+    /// A lock granted by an answer to a request that was sent at `sent` (R24).
+    pub(crate) fn new(name: &[u8], owner: &[u8], proof: LockProof, sent: Duration, lease: Duration) -> Self {
+        Self {
+            name: name.into(),
+            owner: owner.into(),
+            proof,
+            process: std::process::id(),
+            believed_until: AtomicU64::new(belief(sent, lease)),
+            lost: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether it was granted to this process.
+    pub(crate) fn is_own(&self) -> bool {
+        self.process == std::process::id()
+    }
+
+    /// Whether it is held for sure, as far as can be known without asking.
+    pub(crate) fn is_believed(&self) -> bool {
+        self.is_own()
+            && !self.lost.load(Ordering::Acquire)
+            && millis(boottime()) < self.believed_until.load(Ordering::Acquire)
+    }
+
+    /// Takes in an answer to a renewal that was sent at `sent`. A loss is for good.
+    pub(crate) fn renewed(&self, still_held: bool, sent: Duration, lease: Duration) {
+        if still_held {
+            self.believed_until.fetch_max(belief(sent, lease), Ordering::AcqRel);
+        } else {
+            self.lost.store(true, Ordering::Release);
+        }
+    }
+
+    /// Whether the backend said that the lock is gone.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::Acquire)
+    }
+
+    pub(super) fn renewal(&self) -> Renewal<'_> {
+        Renewal { name: &self.name, owner: &self.owner, proof: self.proof, believed: self.is_believed() }
+    }
+}
+
+fn belief(sent: Duration, lease: Duration) -> u64 {
+    millis(sent + lease - lease / MARGIN)
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lock::Token;
+
+    #[test]
+    fn belief_ends_before_the_lease_and_never_returns_after_a_loss() {
+        let lease = Duration::from_secs(8);
+        let proof = LockProof { token: Token::from_number(1), fence: 1 };
+        let long_ago = boottime().saturating_sub(Duration::from_millis(7_001));
+        let held = HeldLock::new(b"n", b"o", proof, long_ago, lease);
+        assert!(!held.is_believed(), "the last eighth of a lease does not count");
+        held.renewed(true, boottime(), lease);
+        assert!(held.is_believed());
+        held.renewed(false, boottime(), lease);
+        held.renewed(true, boottime(), lease);
+        assert!(!held.is_believed() && held.is_lost());
+    }
+}

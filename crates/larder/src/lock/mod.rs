@@ -1,0 +1,197 @@
+//! Locks: one holder at the backend, found out by whoever lost one, handed over without polling.
+//!
+//! A lock belongs to a *token*, a random number drawn for each attempt to get it, so that owners with the same name
+//! are told apart. It is held for a *lease*, which a thread of its own renews while the process lives. Each grant
+//! has a *fencing number* larger than all before; a write that shows token and number is refused once the lock has
+//! gone to another (R22 to R25 of `docs/protocol.md`).
+
+mod guard;
+mod held;
+mod holder;
+mod named;
+mod renewal;
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::backend::CacheId;
+use crate::error::Result;
+pub use guard::LockGuard;
+pub(crate) use held::HeldLock;
+pub(crate) use holder::{Lender, Waiting};
+pub use named::{Forgotten, NamedLocks};
+
+/// Who holds a lock or waits for it: random, drawn for each attempt.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Token(u128);
+
+impl Token {
+    /// A token that nobody else has.
+    ///
+    /// # Errors
+    /// If the operating system has no random numbers.
+    pub(crate) fn new() -> Result<Self> {
+        let mut bytes = [0; 16];
+        getrandom::fill(&mut bytes).map_err(|error| crate::Error::refused("the operating system", error))?;
+        Ok(Self(u128::from_be_bytes(bytes)))
+    }
+
+    /// The token with this number, as in its [`Display`](fmt::Display).
+    pub fn from_number(number: u128) -> Self {
+        Self(number)
+    }
+
+    /// Its number.
+    pub fn number(self) -> u128 {
+        self.0
+    }
+}
+
+impl fmt::Display for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Token({self})")
+    }
+}
+
+/// What shows that a lock was granted: a write that carries it is refused once the lock has gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LockProof {
+    /// The holder.
+    pub token: Token,
+    /// The fencing number of the grant: larger than those of all grants before.
+    pub fence: u64,
+}
+
+/// An attempt to get a lock.
+#[derive(Clone, Copy, Debug)]
+pub struct Claim<'a> {
+    /// The lock's name, see [`lock_name`].
+    pub name: &'a [u8],
+    /// Who asks.
+    pub token: Token,
+    /// What to call the holder in lists: any bytes.
+    pub owner: &'a [u8],
+    /// How long a grant lasts if it is not renewed.
+    pub lease: Duration,
+    /// Whether to stand in line if the lock is not free.
+    pub queue: bool,
+}
+
+/// The answer to a [`Claim`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attempt {
+    /// The lock is the token's. The lease runs from when the request was *sent*.
+    Mine {
+        /// The fencing number.
+        fence: u64,
+    },
+    /// It is not, and nothing but a wake-up can change that for this long.
+    Wait {
+        /// When to ask again at the latest.
+        at_most: Duration,
+    },
+}
+
+/// A lock to renew.
+#[derive(Clone, Copy, Debug)]
+pub struct Renewal<'a> {
+    /// The lock's name.
+    pub name: &'a [u8],
+    /// The holder's name.
+    pub owner: &'a [u8],
+    /// What was granted.
+    pub proof: LockProof,
+    /// The holder still believes that it holds the lock: in the grace after a restart it may have it back (R23).
+    pub believed: bool,
+}
+
+/// One lock that is held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LockInfo {
+    /// The lock's name, see [`lock_name`].
+    pub name: Vec<u8>,
+    /// The holder's name.
+    pub owner: Vec<u8>,
+    /// The fencing number.
+    pub fence: u64,
+    /// How long it has been held.
+    pub age: Duration,
+    /// How long it stays the holder's without being renewed.
+    pub left: Duration,
+    /// How many wait for it.
+    pub waiters: u64,
+}
+
+/// Keeps locks: the part of a [`Backend`](crate::Backend) that has them.
+///
+/// All methods but [`doze`](Self::doze) take one round trip and block no longer than the configured time-outs. All may be
+/// sent again when their outcome is unknown.
+///
+/// 1. A lock has at most one token. It changes hands only when it is released, broken, or not renewed for a lease.
+/// 2. Fencing numbers only grow, whatever the backend loses (R25).
+/// 3. First come, first served, among those who asked again within the last three seconds.
+/// 4. For one lease after the backend may have lost locks nobody new gets one; holders get theirs back by renewing.
+pub trait LockBackend: Send + Sync {
+    /// Asks for a lock. The answer is `Mine` whenever the lock is the token's already.
+    ///
+    /// # Errors
+    /// If the backend cannot be reached or refuses. The lock may have been granted.
+    fn acquire(&self, claim: &Claim<'_>) -> Result<Attempt>;
+
+    /// Sleeps until `token` is woken, for `at_most` at the longest; may wake up early for no reason.
+    fn doze(&self, token: Token, at_most: Duration);
+
+    /// Gives a lock back, or leaves its queue, and wakes the next. Whether the lock was the token's.
+    ///
+    /// # Errors
+    /// If the backend cannot be reached or refuses; the lock is then free after its lease.
+    fn release(&self, name: &[u8], token: Token) -> Result<bool>;
+
+    /// Renews leases, from now on: for each whether the lock is still the token's.
+    ///
+    /// # Errors
+    /// If the backend cannot be reached or refuses.
+    fn renew(&self, locks: &[Renewal<'_>], lease: Duration) -> Result<Vec<bool>>;
+
+    /// Whose a lock is; `None` if it is free.
+    ///
+    /// # Errors
+    /// If the backend cannot be reached or refuses.
+    fn holder(&self, name: &[u8]) -> Result<Option<Token>>;
+
+    /// All locks that are held. Some round trips, more with more locks.
+    ///
+    /// # Errors
+    /// If the backend cannot be reached or refuses.
+    fn list(&self) -> Result<Vec<LockInfo>>;
+
+    /// Takes a lock from its holder, whoever that is, and wakes the next. Whether there was a holder.
+    ///
+    /// # Errors
+    /// If the backend cannot be reached or refuses.
+    fn break_lock(&self, name: &[u8]) -> Result<bool>;
+
+    /// Another handle on the same locks, which shares no connection with this one.
+    fn another(&self) -> Box<dyn LockBackend>;
+}
+
+/// The name of the lock on a key of a cache: `l` or `u` (whether the cache is logged), the cache's name, a zero byte, the
+/// key.
+pub fn lock_name(cache: &CacheId, key: &[u8]) -> Vec<u8> {
+    let kind: &[u8] = if cache.logged() { b"l" } else { b"u" };
+    [kind, cache.name().as_bytes(), &[0], key].concat()
+}
+
+/// The reverse of [`lock_name`]: the cache's name and the key; `None` if it is no such name.
+pub fn parse_lock_name(name: &[u8]) -> Option<(&str, &[u8])> {
+    let (_, rest) = name.split_first()?;
+    let end = rest.iter().position(|byte| *byte == 0)?;
+    let (cache, key) = rest.split_at_checked(end)?;
+    Some((std::str::from_utf8(cache).ok()?, key.get(1..)?))
+}
