@@ -26,6 +26,7 @@ use cachestore_larder\configuration;
 use core_cache\configurable_cache_interface;
 use core_cache\definition;
 use core_cache\key_aware_cache_interface;
+use core_cache\lockable_cache_interface;
 use core_cache\searchable_cache_interface;
 use core_cache\store;
 
@@ -44,7 +45,10 @@ use core_cache\store;
 class cachestore_larder extends store implements
     configurable_cache_interface,
     key_aware_cache_interface,
+    lockable_cache_interface,
     searchable_cache_interface {
+    use \cachestore_larder\locking;
+
     /** @var int Seconds that entries of ad-hoc caches live, because nothing in Moodle ever purges those. */
     const ADHOC_TTL = 86400;
 
@@ -72,7 +76,9 @@ class cachestore_larder extends store implements
             if (!self::are_requirements_met()) {
                 throw new \RuntimeException('the PHP extension "larder" is not loaded');
             }
-            $this->store = \Larder\Store::open(configuration::for_extension($configuration));
+            $configuration = configuration::for_extension($configuration);
+            $this->lockwait = (float)($configuration['lock_wait'] ?? $this->lockwait);
+            $this->store = \Larder\Store::open($configuration);
         } catch (\Throwable $e) {
             // Moodle now uses this node's file store instead, apart from all other nodes. That must not go unseen.
             $this->problem = $e->getMessage();

@@ -161,4 +161,31 @@ final class Cache
     public function keys(?string $prefix = null): array
     {
     }
+    /**
+     * Waits for the lock on a key. Acquiring is a sync point: later reads see all that the holder before wrote.
+     *
+     * A lock belongs to this request: the same owner asking again waits like another, here and elsewhere. It is kept
+     * for as long as the process lives, and given back and reported in PHP's log if the request ends without doing so.
+     * While it is held, set() and setMany() of its key are refused (false, 0) once it was lost.
+     *
+     * @param string|int $owner Shown by `larder locks`; need not be unique.
+     * @param float $wait Seconds at the most. Signal handlers (pcntl_async_signals) run meanwhile.
+     * @return bool Whether it is held now.
+     */
+    public function acquireLock(string|int $key, string|int $owner, float $wait): bool
+    {
+    }
+
+    /** Gives a lock back; false if this request did not get it for this owner. */
+    public function releaseLock(string|int $key, string|int $owner): bool
+    {
+    }
+
+    /**
+     * Whose the lock on a key is, asked now: true = this owner's, who got it in this request; false = another's, or the
+     * backend is away; null = nobody's.
+     */
+    public function lockState(string|int $key, string|int $owner): ?bool
+    {
+    }
 }

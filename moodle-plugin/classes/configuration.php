@@ -108,6 +108,20 @@ final class configuration {
     }
 
     /**
+     * A sync point for every Larder instance: later reads see all that was written before this call.
+     */
+    public static function sync_stores(): void {
+        foreach (self::instances() as $instance) {
+            try {
+                \Larder\Store::open(self::for_extension($instance['configuration']))->sync();
+            } catch (\Throwable $e) {
+                // The store itself reports what is wrong with it.
+                continue;
+            }
+        }
+    }
+
+    /**
      * The directory of Moodle's that a server's path lies in, if Moodle deletes what is there.
      *
      * Purging caches deletes cachedir and localcachedir beneath running processes, and cron tidies tempdir.

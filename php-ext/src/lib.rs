@@ -9,6 +9,7 @@ mod cache;
 pub mod codec;
 mod exceptions;
 mod info;
+mod interrupts;
 mod keys;
 pub mod near;
 mod options;

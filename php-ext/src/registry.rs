@@ -2,10 +2,12 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::ffi::CString;
 
-use larder::{Config, Decode, Engine};
+use larder::{Config, Decode, Engine, Forgotten, parse_lock_name};
 
 use crate::near::{NearValue, graveyard};
+use crate::zend::ffi::php_log_err_with_severity;
 
 /// Decodes payloads into values that PHP can be given without copying, until what the running request was given and
 /// memory has dropped since grows to the budget of the near cache itself.
@@ -52,9 +54,29 @@ pub(crate) fn begin_request() {
     ENGINES.with_borrow(|engines| engines.values().for_each(|engine| engine.begin_request()));
 }
 
-/// A request ends.
+/// A request ends, however it does: locks that it still holds are given back and reported.
 pub(crate) fn end_request() {
-    ENGINES.with_borrow(|engines| engines.values().for_each(|engine| engine.end_request()));
+    each(|_, engine| {
+        for lock in engine.named_locks().release_all() {
+            report(&lock);
+        }
+        engine.end_request();
+    });
+}
+
+fn report(lock: &Forgotten) {
+    let (cache, key) = parse_lock_name(&lock.name).unwrap_or_default();
+    let message = format!(
+        "larder: lock on key \"{}\" of cache \"{cache}\" was still held by \"{}\" when the request ended; released",
+        key.escape_ascii(),
+        lock.owner.escape_ascii()
+    );
+    if let Ok(message) = CString::new(message) {
+        const WARNING: i32 = 4;
+        // SAFETY: the message ends with a zero byte and lives until the call returns; PHP's log is still there when
+        // extensions end a request.
+        unsafe { php_log_err_with_severity(message.as_ptr(), WARNING) };
+    }
 }
 
 /// Runs `visit` for each store.

@@ -74,6 +74,6 @@ fn refusal() -> PhpException {
 }
 
 /// Stands for an exception that is pending already: throwing this one changes nothing.
-fn pending() -> PhpException {
+pub(crate) fn pending() -> PhpException {
     PhpException::from_message(String::new())
 }

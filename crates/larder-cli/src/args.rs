@@ -92,6 +92,15 @@ pub(crate) enum Command {
         /// The key.
         key: String,
     },
+    /// Lists the locks that are held, the longest held first, or takes one from its holder.
+    Locks {
+        /// Take this lock from its holder, and give it to who waits for it next.
+        #[arg(long, num_args = 2, value_names = ["CACHE", "KEY"], conflicts_with = "json")]
+        r#break: Option<Vec<String>>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Removes all entries of a cache, for every node.
     Purge {
         #[command(flatten)]

@@ -39,6 +39,10 @@ unsafe extern "C" {
 
     pub(crate) fn zend_string_hash_func(text: *mut ZStr) -> u64;
     pub(crate) fn zend_hash_func(text: *const c_char, len: usize) -> u64;
+    /// A log line where PHP's own errors go.
+    pub(crate) fn php_log_err_with_severity(message: *const c_char, severity: c_int);
+    pub(crate) fn zend_atomic_bool_load(flag: *const php::zend_atomic_bool) -> bool;
+
     pub(crate) fn zend_clear_exception();
     pub(crate) fn zend_is_unwind_exit(exception: *const zend_object) -> bool;
 

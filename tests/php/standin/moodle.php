@@ -83,6 +83,12 @@ namespace core_cache {
         public function has_all(array $keys);
     }
 
+    interface lockable_cache_interface {
+        public function acquire_lock($key, $ownerid);
+        public function check_lock_state($key, $ownerid);
+        public function release_lock($key, $ownerid);
+    }
+
     interface searchable_cache_interface {
         public function find_all();
         public function find_by_prefix($prefix);

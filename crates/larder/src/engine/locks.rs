@@ -40,6 +40,28 @@ impl<D: Decode> Engine<D> {
         &self.locks.named
     }
 
+    /// Begins to wait for the lock on a key. No round trip; [`advance_lock`](Self::advance_lock) asks for it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Value`] for a bad key.
+    pub fn begin_lock(&self, cache: &Handle, key: &[u8], owner: &[u8], wait: Duration) -> Result<Token> {
+        check_key(key)?;
+        self.locks.named.begin(&lock_name(cache.id(), key), owner, wait)
+    }
+
+    /// Gives the lock on a key back; whether `owner` had got it here. One round trip, none if not.
+    pub fn release_lock(&self, cache: &Handle, key: &[u8], owner: &[u8]) -> bool {
+        self.locks.named.release(&lock_name(cache.id(), key), owner)
+    }
+
+    /// Whose the lock on a key is, see [`NamedLocks::state_of`].
+    ///
+    /// # Errors
+    /// If the backend is unavailable or refuses.
+    pub fn lock_state(&self, cache: &Handle, key: &[u8], owner: &[u8]) -> Result<Option<bool>> {
+        self.call(|| self.locks.named.state_of(&lock_name(cache.id(), key), owner))
+    }
+
     /// One step of waiting for a named lock, see [`NamedLocks::advance`]; a sync point when it ends.
     ///
     /// # Errors

@@ -76,12 +76,20 @@ impl NamedLocks {
         self.state().waiting.remove(&token);
     }
 
-    /// Gives a lock back. Whether `owner` still held it. One round trip, none if it never got it.
-    pub fn release(&self, name: &[u8], owner: &[u8]) -> bool {
-        match self.take(name, owner) {
-            Some(lock) => self.lender.give_back(&lock.name, lock.proof.token),
-            None => false,
+    /// Ends a wait.
+    pub fn give_up(&self, token: Token) {
+        let waiting = self.state().waiting.remove(&token);
+        if let Some(waiting) = waiting {
+            self.lender.give_back(&waiting.name, token);
         }
+    }
+
+    /// Gives a lock back. Whether `owner` had got it here and not given it back, even if it was lost meanwhile. One round
+    /// trip, none if not.
+    pub fn release(&self, name: &[u8], owner: &[u8]) -> bool {
+        let Some(lock) = self.take(name, owner) else { return false };
+        self.lender.give_back(&lock.name, lock.proof.token);
+        true
     }
 
     /// Whose a lock is: `Some(true)` = `owner`'s, who got it here; `Some(false)` = another's; `None` = free. The

@@ -50,6 +50,17 @@ impl fmt::Display for FileId {
     }
 }
 
+/// What was in a directory.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Before {
+    /// The file that is there now.
+    Same,
+    /// One of an earlier boot, which no living process used.
+    EarlierBoot,
+    /// Nothing, or one that a living process may have used.
+    Unknown,
+}
+
 /// A directory that may be used.
 pub(super) struct Directory {
     path: PathBuf,
@@ -103,11 +114,11 @@ impl Directory {
     }
 
     /// Makes sure, under the lock, that what is in the directory may be opened: removes files of another boot,
-    /// copies, and the data file `damaged`. Whether it is certain that no process of this boot used it before.
+    /// copies, and the data file `damaged`. What there was before.
     ///
     /// # Errors
     /// Foreign if there are files that Larder did not write, or those of another version.
-    pub(super) fn certify(&self, damaged: Option<FileId>) -> Result<bool> {
+    pub(super) fn certify(&self, damaged: Option<FileId>) -> Result<Before> {
         let mark = match fs::read(self.path.join(MARK)) {
             Ok(mark) => String::from_utf8_lossy(&mark).into_owned(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -124,11 +135,12 @@ impl Directory {
         let data = self.data();
         let boot_id = boot_id()?;
         if data.is_some() && data != damaged && mark == contents(&boot_id, data) {
-            return Ok(false);
+            return Ok(Before::Same);
         }
         self.wipe()?;
         self.write_mark(&contents(&boot_id, None))?;
-        Ok(!mark.is_empty() && !mark.contains(&boot_id))
+        let earlier = !mark.is_empty() && !mark.contains(&boot_id);
+        Ok(if earlier { Before::EarlierBoot } else { Before::Unknown })
     }
 
     /// Says, under the lock, that the data file that is there now was written in this boot, by Larder.

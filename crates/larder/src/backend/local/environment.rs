@@ -8,7 +8,7 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError, RwLock, TryLockError, Weak};
 
 use heed::{Env, EnvFlags, EnvOpenOptions, MdbError, RoTxn, WithoutTls};
 
-use super::directory::{Directory, FileId, has_a_name};
+use super::directory::{Before, Directory, FileId, has_a_name};
 use super::fault::{Fault, NAME};
 use super::lock::{WriteLock, wait_for};
 use super::locks;
@@ -179,10 +179,10 @@ impl Slot {
         let directory = Directory::prepare(&self.path)?;
         let lock = WriteLock::open(&directory.lock_file())?;
         let guard = lock.acquire()?;
-        let first_of_boot = directory.certify(damaged)?;
+        let mut before = directory.certify(damaged)?;
         let opened = self.open_certified(&directory).or_else(|fault| match fault {
             Fault::Damaged(_) => {
-                directory.certify(directory.data())?;
+                before = directory.certify(directory.data())?;
                 self.open_certified(&directory)
             }
             fault => Err(fault),
@@ -192,8 +192,8 @@ impl Slot {
             Fault::Full(reason) => Error::refused(NAME, format!("{}: {reason}", self.path.display())),
             Fault::Damaged(reason) | Fault::Stale(reason) => Error::unavailable(NAME, reason),
         })?;
-        if first_of_boot {
-            locks::begin_boot(&env, &tables).map_err(|fault| match fault {
+        if before != Before::Same {
+            locks::begin(&env, &tables, before).map_err(|fault| match fault {
                 Fault::Error(error) => error,
                 fault => Error::unavailable(NAME, format!("{fault:?}")),
             })?;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use heed::{Env, RwTxn, WithoutTls};
 
 use super::bell::Sleeper;
+use super::directory::Before;
 use super::environment::Open;
 use super::fault::Fault;
 use super::lock_row::{Holder, LockRow, Waiter};
@@ -137,16 +138,9 @@ impl Local {
         work: &mut impl FnMut(&mut Change<'_, '_>) -> Result<T, Fault>,
     ) -> Result<(T, Option<Sleeper>), Fault> {
         let namespace = &self.settings.namespace;
-        let mut txn = open.env.write_txn()?;
+        let txn = open.env.write_txn()?;
         let now = now();
-        let born = match number(open, &txn, BORN)? {
-            Some(born) => born,
-            None => {
-                // Nobody knows what was held in a file that is gone (R23).
-                open.tables.locks.put(&mut txn, BORN, &now.to_le_bytes())?;
-                now
-            }
-        };
+        let born = number(open, &txn, BORN)?.unwrap_or(now);
         let mut row = LockRow::get(&open.tables, &txn, namespace, name)?;
         row.drop_dead_holder(now);
         let free_from = born + millis(self.settings.lock_lease);
@@ -280,10 +274,11 @@ impl Change<'_, '_> {
     }
 }
 
-/// Locks of before this boot are nobody's: their first lease need not be waited for.
-pub(super) fn begin_boot(env: &Env<WithoutTls>, tables: &Tables) -> Result<(), Fault> {
+/// Begins a new file. Nobody knows what was held in the one before (R23), unless that was in an earlier boot.
+pub(super) fn begin(env: &Env<WithoutTls>, tables: &Tables, before: Before) -> Result<(), Fault> {
+    let born = if before == Before::EarlierBoot { 0 } else { now() };
     let mut txn = env.write_txn()?;
-    tables.locks.put(&mut txn, BORN, &0_u64.to_le_bytes())?;
+    tables.locks.put(&mut txn, BORN, &born.to_le_bytes())?;
     Ok(txn.commit()?)
 }
 

@@ -1,0 +1,374 @@
+//! Locks on both backends: what each promises, and each fault with what it must not lead to.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::process::{Child, Command};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use larder::{Cache, CacheOptions, Config, ErrorKind, Store};
+use larder_testkit::{Answers, Proxy, RedisServer};
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+const LEASE: Duration = Duration::from_secs(1);
+const AT_ONCE: Duration = Duration::ZERO;
+const LONG: Duration = Duration::from_secs(30);
+
+fn store(url: &str) -> Store {
+    let options = [
+        ("server", url),
+        ("namespace", "checker"),
+        ("lock_lease", "1"),
+        ("read_timeout", "0.5"),
+        ("connect_timeout", "2"),
+    ];
+    Store::open(&Config::from_options(options).unwrap()).unwrap()
+}
+
+fn cache(url: &str) -> Cache {
+    store(url).cache_with("counts", CacheOptions { near: false, ttl: None }).unwrap()
+}
+
+/// A place for locks, past its first grace.
+struct Place {
+    url: String,
+    server: Option<RedisServer>,
+    _directory: TempDir,
+}
+
+impl Place {
+    fn redis() -> Self {
+        let server = RedisServer::start();
+        Self::ready(server.unix_url(), Some(server))
+    }
+
+    fn local() -> Self {
+        let directory = TempDir::new().unwrap();
+        let url = format!("local:{}/store?size=64M", directory.path().display());
+        Self { _directory: directory, ..Self::ready(url, None) }
+    }
+
+    fn ready(url: String, server: Option<RedisServer>) -> Self {
+        let _directory = TempDir::new().unwrap();
+        let place = Self { url, server, _directory };
+        assert!(place.cache().lock("ready", "test", LONG).unwrap().is_some());
+        place
+    }
+
+    fn cache(&self) -> Cache {
+        cache(&self.url)
+    }
+
+    /// A process that holds the lock on `n0` for as long as it lives, most of the time.
+    fn holder(&self) -> Holder {
+        let log = TempDir::new().unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_lock_worker"))
+            .args([&self.url, log.path().join("log").to_str().unwrap(), "1", "100000000", "7"])
+            .spawn()
+            .unwrap();
+        let holder = Holder { child, _log: log };
+        while !store(&self.url).locks().unwrap().iter().any(|lock| lock.owner == b"worker") {
+            thread::sleep(Duration::from_millis(5));
+        }
+        holder
+    }
+}
+
+struct Holder {
+    child: Child,
+    _log: TempDir,
+}
+
+impl Holder {
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Runs a test on both backends.
+fn both(test: fn(&Place)) {
+    test(&Place::redis());
+    test(&Place::local());
+}
+
+#[test]
+fn one_holder_fences_that_grow_and_release_by_drop() {
+    both(|place| {
+        let (a, b) = (place.cache(), place.cache());
+        let first = a.lock("k", "a", AT_ONCE).unwrap().unwrap();
+        assert!(b.lock("k", "b", AT_ONCE).unwrap().is_none());
+        assert!(b.lock("other", "b", AT_ONCE).unwrap().is_some());
+        assert!(first.is_held() && first.confirm().unwrap());
+        let fence = first.fence();
+        drop(first);
+        let second = b.lock("k", "b", AT_ONCE).unwrap().unwrap();
+        assert!(second.fence() > fence);
+    });
+}
+
+#[test]
+fn an_owner_does_not_get_its_own_lock_twice() {
+    both(|place| {
+        let cache = place.cache();
+        let _held = cache.lock("k", "same", AT_ONCE).unwrap().unwrap();
+        assert!(cache.lock("k", "same", Duration::from_millis(50)).unwrap().is_none());
+    });
+}
+
+#[test]
+fn keys_and_owners_are_any_bytes() {
+    both(|place| {
+        let cache = place.cache();
+        let keys: [&[u8]; 6] = [b"", b"\0", b"a\nb \xff", b"{x}:*", &[b'k'; 60_000], b"%s %d"];
+        let held: Vec<_> = keys.iter().map(|key| cache.lock(key, key, AT_ONCE).unwrap().unwrap()).collect();
+        for key in keys {
+            assert!(cache.lock(key, b"", AT_ONCE).unwrap().is_none());
+        }
+        let mut listed = store(&place.url).locks().unwrap();
+        listed.sort_by_key(|lock| lock.fence);
+        for (lock, key) in listed.iter().zip(keys) {
+            assert_eq!(larder::parse_lock_name(&lock.name), Some(("counts", key)));
+            assert_eq!(lock.owner, key);
+        }
+        assert_eq!(listed.len(), held.len());
+    });
+}
+
+#[test]
+fn first_come_first_served_and_who_gave_up_is_passed_over() {
+    both(|place| {
+        let held = place.cache().lock("k", "first", AT_ONCE).unwrap().unwrap();
+        let got = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let waiters: Vec<_> = (0..6)
+            .map(|number| {
+                let (cache, got) = (place.cache(), Arc::clone(&got));
+                let wait = if number == 2 { Duration::from_millis(1) } else { LONG };
+                let waiter = thread::spawn(move || {
+                    if cache.lock("k", "waiter", wait).unwrap().is_some() {
+                        got.lock().unwrap().push(number);
+                    }
+                });
+                let waiting = || store(&place.url).locks().unwrap().first().unwrap().waiters;
+                let wanted = if number < 2 { number + 1 } else { number.max(2) };
+                while number != 2 && waiting() < wanted {
+                    thread::sleep(Duration::from_millis(2));
+                }
+                if number == 2 {
+                    waiter.join().unwrap();
+                    return thread::spawn(|| ());
+                }
+                waiter
+            })
+            .collect();
+        drop(held);
+        waiters.into_iter().for_each(|waiter| waiter.join().unwrap());
+        assert_eq!(*got.lock().unwrap(), [0, 1, 3, 4, 5]);
+    });
+}
+
+#[test]
+fn two_hundred_waiters() {
+    both(|place| {
+        let held = place.cache().lock("k", "first", AT_ONCE).unwrap().unwrap();
+        let count = Arc::new(std::sync::atomic::AtomicU32::new(0));
+        let caches: Vec<Cache> = (0..20).map(|_| place.cache()).collect();
+        let waiters: Vec<_> = (0..200)
+            .zip(caches.iter().cycle().cloned())
+            .map(|(_, cache)| {
+                let count = Arc::clone(&count);
+                thread::spawn(move || {
+                    let _lock = cache.lock("k", "waiter", 4 * LONG).unwrap().unwrap();
+                    count.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                })
+            })
+            .collect();
+        while store(&place.url).locks().unwrap().first().is_none_or(|lock| lock.waiters < 200) {
+            thread::sleep(Duration::from_millis(5));
+        }
+        drop(held);
+        waiters.into_iter().for_each(|waiter| waiter.join().unwrap());
+        assert_eq!(count.load(std::sync::atomic::Ordering::SeqCst), 200);
+    });
+}
+
+#[test]
+fn a_living_holder_keeps_its_lock_for_many_leases() {
+    both(|place| {
+        let (a, b) = (place.cache(), place.cache());
+        let held = a.lock("k", "a", AT_ONCE).unwrap().unwrap();
+        assert!(b.lock("k", "b", 4 * LEASE).unwrap().is_none());
+        assert!(held.is_held() && held.confirm().unwrap());
+        a.set_locked(&held, "k", &1).unwrap();
+    });
+}
+
+#[test]
+fn a_killed_holders_lock_is_free_within_a_lease() {
+    both(|place| {
+        let mut holder = place.holder();
+        holder.child.kill().unwrap();
+        holder.child.wait().unwrap();
+        assert!(place.cache().lock("n0", "next", 2 * LEASE).unwrap().is_some());
+    });
+}
+
+#[test]
+fn a_holder_paused_beyond_its_lease_finds_out() {
+    both(|place| {
+        let holder = place.holder();
+        holder.signal(Signal::STOP);
+        let cache = place.cache();
+        let lock = cache.lock("n0", "next", 5 * LEASE).unwrap().unwrap();
+        cache.set_locked(&lock, "n0", &7_u64).unwrap();
+        holder.signal(Signal::CONT);
+        assert!(!cache.lock("n0", "next", 2 * LEASE).unwrap().is_some(), "it must not renew what is another's");
+        assert!(lock.confirm().unwrap());
+    });
+}
+
+#[test]
+fn a_write_under_a_lost_or_foreign_lock_is_refused() {
+    both(|place| {
+        let (a, b) = (place.cache(), place.cache());
+        let lost = a.lock("k", "a", AT_ONCE).unwrap().unwrap();
+        a.set_locked(&lost, "k", &1).unwrap();
+        assert_eq!(a.set_locked(&lost, "other", &1).unwrap_err().kind(), ErrorKind::LockLost);
+        let name = store(&place.url).locks().unwrap().pop().unwrap().name;
+        assert!(store(&place.url).break_lock(&name).unwrap());
+        assert!(!store(&place.url).break_lock(&name).unwrap());
+        assert_eq!(a.set_locked(&lost, "k", &2).unwrap_err().kind(), ErrorKind::LockLost);
+        assert!(!lost.is_held() && !lost.confirm().unwrap());
+        let next = b.lock("k", "b", AT_ONCE).unwrap().unwrap();
+        assert_eq!(a.set_locked(&lost, "k", &3).unwrap_err().kind(), ErrorKind::LockLost);
+        drop(lost);
+        assert!(next.confirm().unwrap(), "a release by another takes nothing");
+        assert_eq!(b.get::<i32>("k").unwrap(), Some(1));
+    });
+}
+
+#[test]
+fn getting_a_lock_is_a_sync_point() {
+    both(|place| {
+        let (a, b) = (store(&place.url), store(&place.url));
+        let (a, b) = (a.cache("c").unwrap(), b.cache("c").unwrap());
+        a.set("k", &1).unwrap();
+        assert_eq!(b.get("k").unwrap(), Some(1));
+        a.set("k", &2).unwrap();
+        let _lock = b.lock("k", "b", AT_ONCE).unwrap().unwrap();
+        assert_eq!(b.get("k").unwrap(), Some(2));
+    });
+}
+
+#[test]
+fn a_server_restarted_empty_gives_no_lock_to_a_second() {
+    let mut place = Place::redis();
+    let (a, b) = (place.cache(), place.cache());
+    let held = a.lock("k", "a", AT_ONCE).unwrap().unwrap();
+    let fence = held.fence();
+    place.server.as_mut().unwrap().restart_empty();
+    assert!(b.lock("k", "b", 3 * LEASE).unwrap().is_none(), "its holder lives");
+    assert!(held.confirm().unwrap());
+    a.set_locked(&held, "k", &1).unwrap();
+    drop(held);
+    assert!(b.lock("k", "b", 3 * LEASE).unwrap().unwrap().fence() > fence);
+}
+
+#[test]
+fn a_server_restored_old_does_not_bring_a_former_holder_back() {
+    let mut place = Place::redis();
+    let server = place.server.as_ref().unwrap();
+    let holder = place.holder();
+    server.save();
+    holder.signal(Signal::STOP);
+    let cache = place.cache();
+    let lock = cache.lock("n0", "next", 5 * LEASE).unwrap().unwrap();
+    place.server.as_mut().unwrap().restart();
+    holder.signal(Signal::CONT);
+    let start = Instant::now();
+    while start.elapsed() < 2 * LEASE {
+        let held = lock.confirm();
+        assert!(held.is_err() || held.unwrap());
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn locks_that_were_evicted_are_not_given_away() {
+    let place = Place::redis();
+    let (a, b) = (place.cache(), place.cache());
+    let held = a.lock("k", "a", AT_ONCE).unwrap().unwrap();
+    let _: u64 = place.server.as_ref().unwrap().tell(&["DEL", "{checker:0}k"]);
+    assert!(b.lock("k", "b", 3 * LEASE).unwrap().is_none());
+    assert!(held.confirm().unwrap());
+}
+
+#[test]
+fn an_answer_that_was_cut_off_is_asked_for_again() {
+    let place = Place::redis();
+    let proxy = Proxy::new(place.server.as_ref().unwrap().port());
+    let cache = cache(&proxy.url());
+    drop(cache.lock("warm", "a", AT_ONCE).unwrap());
+    for answers in [Answers::Cut, Answers::Half] {
+        proxy.answers(answers);
+        let mended = thread::scope(|scope| {
+            let attempt = scope.spawn(|| cache.lock("k", "a", AT_ONCE));
+            thread::sleep(Duration::from_millis(1));
+            proxy.answers(Answers::Pass);
+            attempt.join().unwrap()
+        });
+        // Whether it got through or not: nobody holds the lock whom nobody knows of, for longer than a lease.
+        drop(mended);
+        assert!(place.cache().lock("k", "b", 2 * LEASE).unwrap().is_some());
+    }
+}
+
+#[test]
+fn a_stalled_server_costs_a_waiter_no_place_and_a_holder_no_lock() {
+    let place = Place::redis();
+    let (a, b) = (place.cache(), place.cache());
+    let held = a.lock("k", "a", AT_ONCE).unwrap().unwrap();
+    thread::scope(|scope| {
+        let waiter = scope.spawn(|| b.lock("k", "b", LONG).unwrap().unwrap().fence());
+        while store(&place.url).locks().unwrap().first().is_none_or(|lock| lock.waiters < 1) {
+            thread::sleep(Duration::from_millis(5));
+        }
+        let server = place.server.as_ref().unwrap();
+        server.pause();
+        thread::sleep(2 * LEASE);
+        server.resume();
+        // The lease was over when the server went on: whoever came first has the lock, and only that one.
+        let kept = held.confirm();
+        let fence = held.fence();
+        drop(held);
+        assert!(waiter.join().unwrap() > fence);
+        drop(kept);
+    });
+}
+
+#[test]
+fn a_released_lock_is_free_after_a_waiter_was_killed() {
+    both(|place| {
+        let held = place.cache().lock("n0", "test", AT_ONCE).unwrap().unwrap();
+        let log = TempDir::new().unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_lock_worker"))
+            .args([&place.url, log.path().join("log").to_str().unwrap(), "1", "100000000", "7"])
+            .spawn()
+            .unwrap();
+        while store(&place.url).locks().unwrap().first().is_none_or(|lock| lock.waiters < 1) {
+            thread::sleep(Duration::from_millis(5));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        drop(held);
+        assert!(place.cache().lock("n0", "next", 4 * LEASE).unwrap().is_some());
+    });
+}
