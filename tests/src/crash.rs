@@ -90,7 +90,7 @@ pub fn apply(backend: &dyn Backend, step: usize) -> Result<(), Error> {
             Some(match *write {
                 Set(cache, key, _) => {
                     let (cache, key) = (caches.get(cache)?, key.as_bytes());
-                    Op::Set { cache, key, entry, expires: None, guard: None }
+                    Op::Set { cache, key, entry, expires: None, guard: None, lock: None }
                 }
                 Delete(cache, key) => Op::Delete { cache: caches.get(cache)?, key: key.as_bytes() },
                 Purge(cache) => Op::Purge { cache: caches.get(cache)? },

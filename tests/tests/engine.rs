@@ -323,7 +323,7 @@ fn an_unlogged_cache_leaves_the_logged_one_of_its_name_alone() {
     let unlogged = a.engine.cache("c", false, None).unwrap();
     a.get("k");
     b.delete("k");
-    a.engine.set_many(&unlogged, &[Item { key: b"k", payload: b"v", ttl: None }]).unwrap();
+    a.engine.set_many(&unlogged, &[Item { key: b"k", payload: b"v", ttl: None, lock: None }]).unwrap();
     a.set("k", "computed from what is no longer true");
     assert_eq!(a.get("k"), None);
 }
@@ -331,7 +331,7 @@ fn an_unlogged_cache_leaves_the_logged_one_of_its_name_alone() {
 #[test]
 fn the_last_of_a_batch_stands_in_memory_as_in_the_backend() {
     let (a, _) = Node::two();
-    let item = |ttl| Item { key: b"k", payload: b"v", ttl };
+    let item = |ttl| Item { key: b"k", payload: b"v", ttl, lock: None };
     a.engine.set_many(&a.cache, &[item(None), item(Some(0))]).unwrap();
     assert_eq!(a.get("k"), None);
 }
@@ -451,7 +451,7 @@ fn a_cold_process_fetches_the_hot_set_at_once() {
     let cold = Node::new(a.memory.peer(), &[]);
     assert_eq!(cold.trips(|| page(&cold)), 302, "a bad list only costs time");
     // In MessagePack: {"": [["k", 1]]}, and no cache has an empty name.
-    let forged = Item { key: b"keys", payload: b"\x81\xa0\x91\x92\xc4\x01k\x01", ttl: None };
+    let forged = Item { key: b"keys", payload: b"\x81\xa0\x91\x92\xc4\x01k\x01", ttl: None, lock: None };
     a.engine.set_many(&a.engine.cache("larder/hot", false, None).unwrap(), &[forged]).unwrap();
     let cold = Node::new(a.memory.peer(), &[]);
     assert_eq!(cold.trips(|| page(&cold)), 303, "so does a forged one");

@@ -179,7 +179,7 @@ impl State {
             })
             .collect();
         let items: Vec<Item<'_>> =
-            entries.iter().map(|(key, payload)| Item { key, payload, ttl: None }).collect();
+            entries.iter().map(|(key, payload)| Item { key, payload, ttl: None, lock: None }).collect();
         if self.write(writes, |engine| engine.set_many(&cache, &items))? {
             self.missing.retain(|name| !names.contains(name));
         }

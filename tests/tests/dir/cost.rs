@@ -31,7 +31,7 @@ fn a_warm_process_makes_few_calls() {
     let purge = [Op::Purge { cache: &cache() }];
     assert_eq!(calls(&writer, || writer.apply(None, &purge).unwrap()), 7, "a purge");
     let (cache, keys) = (cache(), (0..200_u32).map(u32::to_le_bytes).collect::<Vec<_>>());
-    let set = |key| Op::Set { cache: &cache, key, entry: &LARGE, expires: None, guard: None };
+    let set = |key| Op::Set { cache: &cache, key, entry: &LARGE, expires: None, guard: None, lock: None };
     let sets: Vec<_> = keys.iter().map(|key| set(key)).collect();
     // 4 MB in one pack; the log is rotated after it, which is not counted here.
     let batch = calls(&writer, || writer.apply(None, &sets[..20]).unwrap());

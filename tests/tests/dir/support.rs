@@ -47,7 +47,7 @@ pub(crate) fn cache() -> CacheId {
 }
 
 pub(crate) fn put(backend: &dyn Backend, key: &[u8], entry: &[u8]) -> Result<Outcome> {
-    let op = Op::Set { cache: &cache(), key, entry, expires: None, guard: None };
+    let op = Op::Set { cache: &cache(), key, entry, expires: None, guard: None, lock: None };
     one(backend, op)
 }
 

@@ -104,6 +104,10 @@ impl Backend for Dir {
     }
 
     fn apply(&self, since: Option<Position>, ops: &[Op<'_>]) -> Result<Applied> {
+        if ops.iter().any(|op| matches!(op, Op::Set { lock: Some(_), .. })) {
+            // Nobody holds a lock where none are kept.
+            return Err(crate::error::Error::lock_lost());
+        }
         let ops = Ops::new(ops);
         self.worker.run(move |node, files| node.apply(files, since, &ops.list()))
     }

@@ -28,7 +28,7 @@ enum Change {
 impl Ops {
     pub(super) fn new(ops: &[Op<'_>]) -> Self {
         let own = |op: &Op<'_>| match *op {
-            Op::Set { cache, key, entry, expires, guard } => {
+            Op::Set { cache, key, entry, expires, guard, lock: _ } => {
                 (cache.clone(), Change::Set { key: key.into(), entry: entry.into(), expires, guard })
             }
             Op::Delete { cache, key } => (cache.clone(), Change::Delete { key: key.into() }),
@@ -46,7 +46,7 @@ impl Change {
     fn lend<'a>(&'a self, cache: &'a CacheId) -> Op<'a> {
         match self {
             Self::Set { key, entry, expires, guard } => {
-                Op::Set { cache, key, entry, expires: *expires, guard: *guard }
+                Op::Set { cache, key, entry, expires: *expires, guard: *guard, lock: None }
             }
             Self::Delete { key } => Op::Delete { cache, key },
             Self::Purge => Op::Purge { cache },
