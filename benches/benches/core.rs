@@ -42,7 +42,7 @@ fn engine(c: &mut Criterion) {
     let config = Config::from_options([("server", "local:/unused"), ("max_staleness", "0")]).expect("a configuration");
     let engine = Engine::with_backend(std::sync::Arc::new(Memory::default()), &config, Length);
     let cache = engine.cache("bench", true, None).expect("a cache");
-    engine.set_many(&cache, &[Item { key: b"k", payload: &[0; 1000], ttl: None }]).expect("stored");
+    engine.set_many(&cache, &[Item { key: b"k", payload: &[0; 1000], ttl: None, lock: None }]).expect("stored");
     c.bench_function("engine: sync and hit", |b| b.iter(|| engine.get(&cache, black_box(b"k"))));
 }
 
