@@ -123,16 +123,17 @@ fn a_hanging_server_costs_a_bounded_wait() {
     let (here, there) = (Dir::new(&quick), open(nodes.second.path()));
     put(&here, b"k", b"old").unwrap();
     nodes.first.hang();
-    assert_eq!(kind(get(&here, b"k")), ErrorKind::Unavailable);
+    // The first hangs in its first call, the others wait behind it.
     assert_eq!(kind(put(&here, b"k", b"late")), ErrorKind::Unavailable);
     assert_eq!(kind(get(&here, b"k")), ErrorKind::Unavailable);
+    assert_eq!(kind(put(&here, b"k", b"later")), ErrorKind::Unavailable);
     put(&there, b"k", b"new").unwrap();
     nodes.first.heal();
     let read = (0..500).find_map(|_| {
         std::thread::sleep(Duration::from_millis(10));
         get(&here, b"k").ok()
     });
-    // The write that was given up took no effect.
+    // The writes that were given up took no effect.
     assert_eq!(read.unwrap().as_deref(), Some(&b"new"[..]));
     put(&here, b"k", b"newer").unwrap();
     assert_eq!(get(&there, b"k").unwrap().as_deref(), Some(&b"newer"[..]));
