@@ -103,7 +103,7 @@ final class Cache
     /**
      * Stores a value; false if the backend refused it or is away.
      *
-     * @param int|null $ttl Seconds to live, instead of the cache's.
+     * @param int|null $ttl Seconds to live instead of the cache's; negative = expired at once, 0 = for ever.
      * @throws ValueException if the value cannot be serialized.
      */
     public function set(string|int $key, mixed $value, ?int $ttl = null): bool

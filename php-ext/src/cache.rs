@@ -13,7 +13,7 @@ use crate::interrupts::{self, Served};
 use crate::keys::{insert, key_bytes, listed};
 use crate::near::NearValue;
 use crate::registry::Shared;
-use crate::values::{Stop, encode, finish, give};
+use crate::values::{Stop, collected, encode, finish, give};
 
 /// Nobody waits longer for a lock.
 const LONGEST_WAIT: Duration = Duration::from_hours(24);
@@ -21,6 +21,7 @@ const LONGEST_WAIT: Duration = Duration::from_hours(24);
 /// One cache of a store. No method throws because the backend is away: reads miss, writes return false.
 #[php_class]
 #[php(name = "Larder\\Cache")]
+#[php(flags = crate::FINAL)]
 pub struct Cache {
     engine: Shared,
     handle: Handle,
@@ -51,16 +52,32 @@ impl Cache {
 
     fn read_many(&self, keys: &ZendHashTable) -> Result<ZBox<ZendHashTable>, Stop> {
         let keys = listed(keys)?;
-        let mut array = ZendHashTable::new();
-        for (key, found) in keys.iter().zip(self.read(&keys)?) {
-            let mut value = Zval::new();
-            if let Some(found) = found
-                && give(&found, &mut value)?
-            {
-                insert(&mut array, key, value)?;
+        let found = self.read(&keys)?;
+        collected(|array| {
+            for (key, found) in keys.iter().zip(&found) {
+                let mut value = Zval::new();
+                if let Some(found) = found
+                    && give(found, &mut value)?
+                {
+                    insert(array, key, value)?;
+                }
             }
-        }
-        Ok(array)
+            Ok(())
+        })
+    }
+
+    fn list_keys(&self, prefix: Option<&Zval>) -> Result<ZBox<ZendHashTable>, Stop> {
+        let prefix =
+            prefix.filter(|prefix| !prefix.is_null()).map_or(Ok(Cow::Borrowed(&b""[..])), key_bytes)?;
+        let keys = outage(self.engine.keys(&self.handle, &prefix))?.unwrap_or_default();
+        collected(|array| {
+            for key in &keys {
+                let mut value = Zval::new();
+                value.set_zend_string(ZendStr::new(key, false));
+                array.push(value)?;
+            }
+            Ok(())
+        })
     }
 
     fn acquire(&self, key: &Zval, owner: &Zval, wait: f64) -> Result<bool, Stop> {
@@ -92,6 +109,8 @@ impl Cache {
 
     fn write_one(&self, key: &Zval, value: &Zval, ttl: Option<i64>) -> Result<bool, Stop> {
         let payload = encode(value)?;
+        // As with the option of a cache, 0 is for ever: beyond what any clock will show.
+        let ttl = ttl.map(|seconds| if seconds == 0 { i64::MAX } else { seconds });
         Ok(self.write(&[Item { key: &key_bytes(key)?, payload: &payload, ttl, lock: None }])?)
     }
 
@@ -99,7 +118,9 @@ impl Cache {
         let mut payloads = Vec::with_capacity(items.len());
         let mut entries = items.iter();
         while let Some((key, value)) = entries.next_zval() {
-            payloads.push((key_bytes(&key)?.into_owned(), encode(value)?));
+            // Hooks of one value may overwrite an element that is a reference.
+            let value = value.dereference().shallow_clone();
+            payloads.push((key_bytes(&key)?.into_owned(), encode(&value)?));
         }
         let items: Vec<Item<'_>> =
             payloads.iter().map(|(key, payload)| Item { key, payload, ttl: None, lock: None }).collect();
@@ -120,7 +141,8 @@ impl Cache {
         finish(self.read_many(keys))
     }
 
-    /// Stores a value; false if the backend refused it or is away. `$ttl` in seconds overrides the cache's.
+    /// Stores a value; false if the backend refused it or is away. `$ttl` in seconds overrides the cache's; 0 is for
+    /// ever.
     ///
     /// Throws `Larder\ValueException` if the value cannot be serialized.
     #[php(optional = ttl)]
@@ -172,16 +194,9 @@ impl Cache {
     /// The keys, or those that start with `$prefix`; an empty array if the backend is away.
     #[php(optional = prefix)]
     pub fn keys(&self, prefix: Option<&Zval>) -> PhpResult<ZBox<ZendHashTable>> {
-        let prefix =
-            prefix.filter(|prefix| !prefix.is_null()).map_or(Ok(Cow::Borrowed(&b""[..])), key_bytes)?;
-        let mut array = ZendHashTable::new();
-        for key in outage(self.engine.keys(&self.handle, &prefix))?.unwrap_or_default() {
-            let mut value = Zval::new();
-            value.set_zend_string(ZendStr::new(key, false));
-            array.push(value)?;
-        }
-        Ok(array)
+        finish(self.list_keys(prefix))
     }
+
     /// Waits for the lock on a key, `$wait` seconds at the most; false if it was not to be had. A sync point.
     ///
     /// The same owner asking again waits like another. Signal handlers run meanwhile.

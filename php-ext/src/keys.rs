@@ -1,11 +1,13 @@
 //! Keys and arrays of keys between PHP and the core.
 
 use std::borrow::Cow;
+use std::ffi::CStr;
 
 use ext_php_rs::prelude::*;
 use ext_php_rs::types::{ArrayKey, ZendHashTable, Zval};
 
 use crate::exceptions::bad_value;
+use crate::zend::ffi::zend_zval_type_name;
 
 /// The bytes of a key. PHP turns numeric strings into integers where they are array keys, so both are taken.
 pub(crate) fn key_bytes(key: &Zval) -> PhpResult<Cow<'_, [u8]>> {
@@ -16,7 +18,13 @@ pub(crate) fn key_bytes(key: &Zval) -> PhpResult<Cow<'_, [u8]>> {
     if let Some(number) = key.long() {
         return Ok(Cow::Owned(number.to_string().into_bytes()));
     }
-    Err(bad_value(format!("a key must be a string, not {}", key.get_type())))
+    Err(bad_value(format!("a key must be a string, not {}", type_name(key))))
+}
+
+/// What PHP calls the type of a value.
+fn type_name(value: &Zval) -> Cow<'static, str> {
+    // SAFETY: the answer is a text of the engine's that lives as long as the process.
+    unsafe { CStr::from_ptr(zend_zval_type_name(value)) }.to_string_lossy()
 }
 
 /// The keys that an array lists as its values.

@@ -20,11 +20,18 @@ mod store;
 mod values;
 mod zend;
 
+use ext_php_rs::flags::ClassFlags;
 use ext_php_rs::prelude::*;
+
+/// The flags of the classes: a child's constructor, or a property that nobody declared, is always a mistake.
+#[cfg(php82)]
+const FINAL: ClassFlags = ClassFlags::Final.union(ClassFlags::NoDynamicProperties);
+#[cfg(not(php82))]
+const FINAL: ClassFlags = ClassFlags::Final;
 
 extern "C" fn module_startup(_: i32, module: i32) -> i32 {
     options::register_ini(module);
-    0
+    if exceptions::register().is_ok() { 0 } else { -1 }
 }
 
 /// RINIT: no value of an earlier request is left.
@@ -48,9 +55,6 @@ pub fn get_module(module: ModuleBuilder<'_>) -> ModuleBuilder<'_> {
         .request_startup_function(request_startup)
         .request_shutdown_function(request_shutdown)
         .info_function(info::print)
-        .class::<exceptions::Exception>()
-        .class::<exceptions::ConfigException>()
-        .class::<exceptions::ValueException>()
         .class::<store::Store>()
         .class::<cache::Cache>();
     #[cfg(feature = "probe")]

@@ -6,7 +6,7 @@ use ext_php_rs::types::{ZendHashTable, Zval};
 use ext_php_rs::zend::{ExecutorGlobals, IniEntryDef, IniEntryDefs};
 use larder::Config;
 
-use crate::exceptions::{ConfigException, misuse};
+use crate::exceptions::{bad_config, misuse};
 use crate::keys::key_bytes;
 
 const PREFIX: &str = "larder.";
@@ -69,6 +69,5 @@ fn text(value: &Zval) -> Option<String> {
 }
 
 fn refused(name: &str) -> PhpException {
-    let message = format!("option '{}' must be a string or a number", name.escape_debug());
-    PhpException::from_class::<ConfigException>(message)
+    bad_config(format!("option '{}' must be a string or a number", name.escape_debug()))
 }

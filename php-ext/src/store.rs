@@ -14,6 +14,7 @@ use crate::registry::{self, Shared};
 /// A store: a backend with decoded values before it in the memory of this process.
 #[php_class]
 #[php(name = "Larder\\Store")]
+#[php(flags = crate::FINAL)]
 pub struct Store {
     engine: Shared,
     config: Config,

@@ -1,13 +1,15 @@
 //! Values between PHP and the core, and how a call ends when one of them cannot be carried.
 
+use ext_php_rs::boxed::ZBox;
 use ext_php_rs::convert::IntoZval;
 use ext_php_rs::prelude::*;
-use ext_php_rs::types::Zval;
+use ext_php_rs::types::{ZendHashTable, Zval};
 use ext_php_rs::zend::ExecutorGlobals;
 
 use crate::codec::{self, Error};
 use crate::exceptions::bad_value;
 use crate::near::NearValue;
+use crate::zend::guard::{Stopped, guarded};
 
 /// Why a method ends early.
 pub(crate) enum Stop {
@@ -57,6 +59,22 @@ pub(crate) fn give(value: &NearValue, out: &mut Zval) -> Result<bool, Stop> {
         Err(Error::Thrown) => Err(Stop::Throw(pending())),
         Err(_) => Ok(false),
     }
+}
+
+/// A new array that `fill` fills. What `fill` borrows is dropped even if the array outgrows `memory_limit`.
+pub(crate) fn collected(
+    fill: impl FnOnce(&mut ZendHashTable) -> Result<(), Stop>,
+) -> Result<ZBox<ZendHashTable>, Stop> {
+    let filled = guarded(|| {
+        let mut array = ZendHashTable::new();
+        fill(&mut array).map(|()| array)
+    });
+    filled.unwrap_or_else(|stopped| {
+        Err(match stopped {
+            Stopped::Bailout => Stop::Bailout,
+            Stopped::Panic => Stop::Throw("a panic, which is a bug of this extension".into()),
+        })
+    })
 }
 
 /// PHP's own refusals ("Serialization of 'Closure' is not allowed") become `Larder\ValueException`; an exception of

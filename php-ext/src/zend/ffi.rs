@@ -43,6 +43,7 @@ unsafe extern "C" {
     pub(crate) fn php_log_err_with_severity(message: *const c_char, severity: c_int);
     pub(crate) fn zend_atomic_bool_load(flag: *const php::zend_atomic_bool) -> bool;
 
+    pub(crate) fn zend_zval_type_name(value: *const Zv) -> *const c_char;
     pub(crate) fn zend_clear_exception();
     pub(crate) fn zend_is_unwind_exit(exception: *const zend_object) -> bool;
 

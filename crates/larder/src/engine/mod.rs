@@ -442,7 +442,8 @@ fn expiry(ttl: Option<i64>, now: Millis) -> Result<Option<Millis>, Expired> {
 fn check_key(key: &[u8]) -> Result<()> {
     if key.len() > MAX_KEY {
         return Err(Error::value(format!(
-            "a key must have at most {MAX_KEY} bytes; this one has {}",
+            "a key must have at most {MAX_KEY} bytes; '{}…' has {}",
+            key.get(..32).unwrap_or_default().escape_ascii(),
             key.len()
         )));
     }
