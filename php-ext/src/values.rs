@@ -78,8 +78,11 @@ pub(crate) fn collected(
 }
 
 /// PHP's own refusals ("Serialization of 'Closure' is not allowed") become `Larder\ValueException`; an exception of
-/// the value's class stays what it is.
+/// the value's class stays what it is, and so does the one by which `exit` unwinds, which is no object of a class.
 fn refusal() -> PhpException {
+    if codec::is_exiting() {
+        return pending();
+    }
     let Some(exception) = ExecutorGlobals::take_exception() else { return pending() };
     let is_php_own = exception.get_class_name().is_ok_and(|class| class == "Exception");
     let message =

@@ -87,6 +87,14 @@ foreach ([['near_bytes' => '8M'], ['near_bytes' => 4096], ['near_bytes' => 0], [
         $what = null;
     }
 }
+// After an own purge a set is never taken for a fill of before.
+foreach (['delete' => fn() => $cache->delete('k'), 'purge' => fn() => $cache->purge(), 'purge of all' => fn() => $store->purge()] as $how => $empty) {
+    $store = local_store();
+    $cache = $store->cache('c');
+    same('missing', null, $cache->get('k'));
+    $empty();
+    same($how, [true, 1], [$cache->set('k', 1), $cache->get('k')]);
+}
 // A hook that overwrites other elements of the array that is being stored.
 class Overwriter {
     public function __serialize(): array {
@@ -177,3 +185,9 @@ same('after the fibers', [1], $cache->get('outside'));
 echo "done\n";
 ?>
 --EXPECT--
+set: LogicException: from the hook
+setMany: LogicException: from the hook
+get: [true,"missed",[]]
+then: [true,1]
+TEXT text 1
+done

@@ -167,6 +167,15 @@ impl<V: Clone> Coherence<V> {
         self.missed_bytes = 0;
     }
 
+    /// The own process emptied everything and has asked since: fills are compared with what happens from then on, as
+    /// after a delete.
+    pub(crate) fn after_reset(&mut self) {
+        match self.position {
+            Some(at) => self.misses.values_mut().for_each(|guard| *guard = at),
+            None => self.forget_misses(),
+        }
+    }
+
     /// The guard of a set of `key`: where the log stood when it was found missing (R6).
     pub(crate) fn guard(&self, cache: CacheNumber, key: &[u8]) -> Option<Position> {
         if self.misses.is_empty() { None } else { self.misses.get(&(cache, key.into())).copied() }

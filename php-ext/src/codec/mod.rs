@@ -21,6 +21,7 @@ use crate::zend::guard::guarded;
 use crate::zend::memory::{RequestHeap, put};
 use decode::{Scratch, Stop};
 use encode::Refused;
+pub(crate) use serializer::is_exiting;
 
 /// Why a value was not written or read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -34,6 +34,13 @@ fn exception() -> *mut php::zend_object {
     unsafe { (*php::ext_php_rs_executor_globals()).exception }
 }
 
+/// True when the pending exception is the one by which `exit` or the end of a fiber unwinds: nothing may be asked of it.
+pub(crate) fn is_exiting() -> bool {
+    let thrown = exception();
+    // SAFETY: a pending exception is live.
+    !thrown.is_null() && unsafe { ffi::zend_is_unwind_exit(thrown) || ffi::zend_is_graceful_exit(thrown) }
+}
+
 /// Appends the value as `serialize()` writes it.
 pub(super) fn serialize(value: *mut Zv, out: &mut Vec<u8>) -> Result<(), Error> {
     check_depth(value, 0, &mut Seen::default())?;
@@ -150,10 +157,9 @@ pub(super) fn unserialize(bytes: &[u8], out: *mut Zv) -> Result<(), Error> {
         unwrap_reference(out);
         return Ok(());
     }
-    let thrown = exception();
-    // SAFETY: what was read so far is a whole value. The exception is live.
+    let exits = is_exiting();
+    // SAFETY: what was read so far is a whole value.
     unsafe {
-        let exits = !thrown.is_null() && ffi::zend_is_unwind_exit(thrown);
         guarded(|| php::zval_ptr_dtor(out))?;
         put(out, php::zend_value { lval: 0 }, php::IS_NULL);
         if exits {

@@ -46,6 +46,7 @@ unsafe extern "C" {
     pub(crate) fn zend_zval_type_name(value: *const Zv) -> *const c_char;
     pub(crate) fn zend_clear_exception();
     pub(crate) fn zend_is_unwind_exit(exception: *const zend_object) -> bool;
+    pub(crate) fn zend_is_graceful_exit(exception: *const zend_object) -> bool;
 
     pub(crate) fn php_var_serialize_init() -> *mut c_void;
     pub(crate) fn php_var_serialize(out: *mut SmartStr, value: *mut Zv, data: *mut *mut c_void);

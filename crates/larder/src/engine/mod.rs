@@ -306,7 +306,9 @@ impl<D: Decode> Engine<D> {
     /// If the backend is unavailable or refuses.
     pub fn reset(&self) -> Result<()> {
         self.call(|| self.backend.reset())?;
-        self.sync()
+        self.sync()?;
+        self.state().after_reset();
+        Ok(())
     }
 
     /// What this engine did and holds. No round trip.
