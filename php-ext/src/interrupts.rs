@@ -23,7 +23,10 @@ pub(crate) fn serve() -> Result<Served, Stop> {
         // SAFETY: the flags are the engine's own, live as long as the process, and are read as signal handlers write
         // them: atomically.
         let (interrupted, timed_out) = unsafe {
-            (zend_atomic_bool_load(&raw const globals.vm_interrupt), zend_atomic_bool_load(&raw const globals.timed_out))
+            (
+                zend_atomic_bool_load(&raw const globals.vm_interrupt),
+                zend_atomic_bool_load(&raw const globals.timed_out),
+            )
         };
         if timed_out {
             return Ok(Served::TimeIsUp);

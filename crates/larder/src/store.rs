@@ -186,7 +186,8 @@ impl Cache {
     /// unavailable or refuses.
     pub fn set<T: Serialize + ?Sized>(&self, key: impl AsRef<[u8]>, value: &T) -> Result<()> {
         let payload = payload::to_payload(value)?;
-        self.engine.set_many(&self.handle, &[Item { key: key.as_ref(), payload: &payload, ttl: None, lock: None }])
+        self.engine
+            .set_many(&self.handle, &[Item { key: key.as_ref(), payload: &payload, ttl: None, lock: None }])
     }
 
     /// Stores many values in one round trip, all or none.

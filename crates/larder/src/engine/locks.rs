@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{Decode, Engine, Handle, Item, check_key};
 use crate::backend::Backend;
 use crate::error::{ErrorKind, Result};
-use crate::lock::{LockBackend, LockGuard, Lender, NamedLocks, Token, Waiting, lock_name};
+use crate::lock::{Lender, LockBackend, LockGuard, NamedLocks, Token, Waiting, lock_name};
 
 /// What an engine needs for locks.
 pub(super) struct EngineLocks {
@@ -27,7 +27,13 @@ impl<D: Decode> Engine<D> {
     ///
     /// # Errors
     /// As [`get`](Self::get).
-    pub fn lock(&self, cache: &Handle, key: &[u8], owner: &[u8], wait: Duration) -> Result<Option<LockGuard>> {
+    pub fn lock(
+        &self,
+        cache: &Handle,
+        key: &[u8],
+        owner: &[u8],
+        wait: Duration,
+    ) -> Result<Option<LockGuard>> {
         check_key(key)?;
         let waiting = Waiting::new(&lock_name(cache.id(), key), owner, wait)?;
         let held = self.call(|| self.locks.lender.acquire(waiting))?;

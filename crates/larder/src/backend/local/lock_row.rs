@@ -51,11 +51,7 @@ impl LockRow {
     }
 
     /// All locks of a namespace.
-    pub(super) fn all(
-        tables: &Tables,
-        txn: &RoTxn<'_, AnyTls>,
-        namespace: &str,
-    ) -> Result<Vec<Self>, Fault> {
+    pub(super) fn all(tables: &Tables, txn: &RoTxn<'_, AnyTls>, namespace: &str) -> Result<Vec<Self>, Fault> {
         tables.locks.prefix_iter(txn, &space_key(namespace))?.map(|row| Self::decode(row?.1)).collect()
     }
 

@@ -61,7 +61,8 @@ mod tests {
     fn the_living_and_the_dead() {
         assert!(!Process::this().is_dead());
         let mut child = Command::new("sleep").arg("100").spawn().unwrap();
-        let process = Process { id: child.id(), started: stat(child.id()).unwrap().started, ..Process::this() };
+        let process =
+            Process { id: child.id(), started: stat(child.id()).unwrap().started, ..Process::this() };
         assert!(!process.is_dead());
         assert!(Process { started: process.started + 1, ..process }.is_dead(), "another with its number");
         assert!(!Process { space: 1, ..process }.is_dead(), "another container's");

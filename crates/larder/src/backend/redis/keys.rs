@@ -21,7 +21,13 @@ pub(super) struct Keys {
 impl Keys {
     pub(super) fn new(namespace: &str) -> Self {
         let base = format!("{{{}:0}}", escape(namespace));
-        Self { meta: format!("{base}m"), log: format!("{base}l"), registry: format!("{base}c"), locks: format!("{base}k"), base }
+        Self {
+            meta: format!("{base}m"),
+            log: format!("{base}l"),
+            registry: format!("{base}c"),
+            locks: format!("{base}k"),
+            base,
+        }
     }
 
     /// The hash that holds the entries of a cache.
