@@ -153,7 +153,10 @@ class factory implements lock_factory {
             // Locks outlive a new generation of the store's entries.
             unset($configuration['generation']);
         } else {
-            throw new \moodle_exception('there is no Larder instance and no $CFG->cachestore_larder_lock');
+            throw new \InvalidArgumentException('there is no Larder instance and no $CFG->cachestore_larder_lock');
+        }
+        if (!configuration::keeps_locks($configuration)) {
+            throw new \InvalidArgumentException('a shared directory keeps no locks');
         }
         return configuration::for_extension($configuration);
     }
