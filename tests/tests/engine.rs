@@ -100,7 +100,8 @@ fn a_batch_costs_one_round_trip() {
     let (a, b) = Node::two();
     let keys: Vec<String> = (0..100).map(|i| i.to_string()).collect();
     let refs: Vec<&[u8]> = keys.iter().map(String::as_bytes).collect();
-    let items: Vec<Item<'_>> = refs.iter().map(|key| Item { key, payload: key, ttl: None, lock: None }).collect();
+    let items: Vec<Item<'_>> =
+        refs.iter().map(|key| Item { key, payload: key, ttl: None, lock: None }).collect();
     assert_eq!(a.trips(|| a.engine.set_many(&a.cache, &items).unwrap()), 1);
     assert_eq!(b.trips(|| assert_eq!(b.engine.get_many(&b.cache, &refs).unwrap().len(), 100)), 1);
     assert_eq!(
@@ -167,7 +168,14 @@ fn a_value_read_before_a_newer_sync_is_not_kept() {
     let entry = a.memory.raw(&CacheId::new("c", true).unwrap(), b"k").unwrap();
     b.memory.after_next_read(move || {
         let cache = CacheId::new("c", true).unwrap();
-        let op = larder::Op::Set { cache: &cache, key: b"k", entry: &entry[..0], expires: None, guard: None, lock: None };
+        let op = larder::Op::Set {
+            cache: &cache,
+            key: b"k",
+            entry: &entry[..0],
+            expires: None,
+            guard: None,
+            lock: None,
+        };
         peer.apply(None, &[op]).unwrap();
         other_thread.sync().unwrap();
     });

@@ -92,7 +92,10 @@ fn check(urls: &[String], mut harass: impl FnMut(usize)) {
         if size >= wanted as u64 * 40 {
             break;
         }
-        assert!(started.elapsed() < Duration::from_secs(60 + wanted as u64 / 20), "no progress: {size} bytes");
+        assert!(
+            started.elapsed() < Duration::from_secs(60 + wanted as u64 / 20),
+            "no progress: {size} bytes"
+        );
     }
     let seconds = started.elapsed().as_secs_f64();
     let logs: Vec<PathBuf> = workers.iter().map(|worker| worker.log.clone()).collect();
@@ -100,7 +103,11 @@ fn check(urls: &[String], mut harass: impl FnMut(usize)) {
     let sections: Vec<Section> = logs.iter().flat_map(|log| Section::read_all(log).unwrap()).collect();
     let stored = sections.iter().filter(|section| section.stored > 0).count();
     println!("{} sections, {stored} acknowledged writes, {seconds:.0} s", sections.len());
-    assert!(stored * 10 > sections.len() * 8, "most sections should be of use: {stored} of {}", sections.len());
+    assert!(
+        stored * 10 > sections.len() * 8,
+        "most sections should be of use: {stored} of {}",
+        sections.len()
+    );
     for key in 0..LOCKS {
         let wrong = violations(sections.iter().filter(|section| section.key == key).copied().collect());
         if !wrong.is_empty() {

@@ -230,7 +230,10 @@ fn a_holder_paused_beyond_its_lease_finds_out() {
         let lock = cache.lock("n0", "next", 5 * LEASE).unwrap().unwrap();
         cache.set_locked(&lock, "n0", &7_u64).unwrap();
         holder.signal(Signal::CONT);
-        assert!(!cache.lock("n0", "next", 2 * LEASE).unwrap().is_some(), "it must not renew what is another's");
+        assert!(
+            !cache.lock("n0", "next", 2 * LEASE).unwrap().is_some(),
+            "it must not renew what is another's"
+        );
         assert!(lock.confirm().unwrap());
     });
 }

@@ -74,7 +74,14 @@ fn the_documented_permissions_suffice() {
     let expires = Some(1);
     make(
         &backend,
-        Op::Set { cache: &cache, key: b"gone", entry: b"v", expires, guard: Some(here(&backend)), lock: None },
+        Op::Set {
+            cache: &cache,
+            key: b"gone",
+            entry: b"v",
+            expires,
+            guard: Some(here(&backend)),
+            lock: None,
+        },
     );
     make(&backend, set(&cache, b"t", b"v"));
     make(&backend, set(&unlogged(), b"k", b"v"));
@@ -251,8 +258,14 @@ fn expired_entries_are_swept_and_renewed_ones_are_not() {
     let server = RedisServer::start();
     let (backend, cache) = (open(&server.unix_url()), cache());
     let keys: Vec<_> = (0..30_u8).map(|n| [b'k', n]).collect();
-    let dated =
-        |key, expires| Op::Set { cache: &cache, key, entry: b"v", expires: Some(expires), guard: None, lock: None };
+    let dated = |key, expires| Op::Set {
+        cache: &cache,
+        key,
+        entry: b"v",
+        expires: Some(expires),
+        guard: None,
+        lock: None,
+    };
     let now = {
         here(&backend);
         backend.now()

@@ -43,9 +43,7 @@ fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode, Failure> {
         Command::Get { cache, key } => {
             inspect::get(&inspect::open(&config)?, cache, &text::unescape(key)?, out)
         }
-        Command::Locks { r#break: Some(words), .. } => {
-            locks::break_one(&inspect::open(&config)?, words, out)
-        }
+        Command::Locks { r#break: Some(words), .. } => locks::break_one(&inspect::open(&config)?, words, out),
         Command::Locks { json, .. } => locks::list(&inspect::open(&config)?, *json, out),
         Command::Purge { all: true, .. } => purge::all(&inspect::open(&config)?, out),
         Command::Purge { cache, .. } => purge::one(&inspect::open(&config)?, cache, out),

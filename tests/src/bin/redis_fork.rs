@@ -38,8 +38,10 @@ fn main() -> Outcome {
 fn work(backend: &dyn Backend, key: &[u8]) -> Outcome {
     for number in 0..50_u32 {
         let entry = number.to_be_bytes();
-        backend
-            .apply(None, &[Op::Set { cache: &cache(), key, entry: &entry, expires: None, guard: None, lock: None }])?;
+        backend.apply(
+            None,
+            &[Op::Set { cache: &cache(), key, entry: &entry, expires: None, guard: None, lock: None }],
+        )?;
         let fetched = backend.fetch(None, &[Read { cache: &cache(), key }])?;
         if fetched.entries != [Some(entry.to_vec())] {
             return Err(format!("{fetched:?} instead of {number}").into());

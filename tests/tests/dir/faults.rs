@@ -212,7 +212,10 @@ fn clocks_ten_minutes_off_do_no_harm() {
     let now = writer.now();
     let expires = Some(now - 600_000);
     writer
-        .apply(None, &[Op::Set { cache: &cache(), key: b"expired", entry: b"v", expires, guard: None, lock: None }])
+        .apply(
+            None,
+            &[Op::Set { cache: &cache(), key: b"expired", entry: b"v", expires, guard: None, lock: None }],
+        )
         .unwrap();
     for round in 0..3_000_u32 {
         put(&writer, &(round % 100).to_le_bytes(), &[1; 4_000]).unwrap();

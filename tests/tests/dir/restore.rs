@@ -107,7 +107,8 @@ fn unlogged_caches_outlive_a_lost_history() {
     let directory = directory();
     let quiet = larder::CacheId::new("sessions", false).unwrap();
     let (writer, reader) = (open(directory.path()), open(directory.path()));
-    let set = larder::Op::Set { cache: &quiet, key: b"s", entry: b"1", expires: None, guard: None, lock: None };
+    let set =
+        larder::Op::Set { cache: &quiet, key: b"s", entry: b"1", expires: None, guard: None, lock: None };
     writer.apply(None, &[set]).unwrap();
     put(&writer, b"k", b"v").unwrap();
     let log = files(directory.path(), "log").remove(0);

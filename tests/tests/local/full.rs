@@ -50,7 +50,14 @@ fn small_entries_fill_it_too() {
         let keys: Vec<_> = (0..1_000).map(|i| (batch * 1_000 + i).to_be_bytes()).collect();
         let ops: Vec<_> = keys
             .iter()
-            .map(|key| Op::Set { cache: &quiet, key, entry: b"x", expires: Some(u64::MAX - 1), guard: None, lock: None })
+            .map(|key| Op::Set {
+                cache: &quiet,
+                key,
+                entry: b"x",
+                expires: Some(u64::MAX - 1),
+                guard: None,
+                lock: None,
+            })
             .collect();
         backend.apply(None, &ops).unwrap();
         assert_eq!(get(&*backend, &quiet, keys.last().unwrap()).as_deref(), Some(&b"x"[..]));

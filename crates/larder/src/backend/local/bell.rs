@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat};
+use rustix::io::Errno;
 
 use super::directory::{BELLS, has_a_name};
 use super::fault::Fault;
@@ -40,7 +41,7 @@ impl Bells {
         }
         let bells = directory.join(BELLS);
         match DirBuilder::new().mode(0o700).create(&bells) {
-            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error.into()),
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error.into()),
             _ => {}
         }
         let path = bells.join(token.to_string());
@@ -84,23 +85,30 @@ impl Drop for Bells {
     }
 }
 
-/// Somebody who is alive and can be woken.
-pub(super) struct Sleeper(File);
+/// Somebody who is alive. Without a pipe it cannot be woken, and finds out by itself within a second.
+pub(super) struct Sleeper(Option<File>);
 
 impl Sleeper {
     /// `None` if whoever waited with `token` is dead; what is left of the pipe is removed.
     pub(super) fn find(directory: &Path, token: Token) -> Option<Self> {
         let path = directory.join(BELLS).join(token.to_string());
-        let found = OpenOptions::new().write(true).custom_flags(flags()).open(&path);
-        if found.is_err() {
-            let _ = fs::remove_file(path);
+        match OpenOptions::new().write(true).custom_flags(flags()).open(&path) {
+            Ok(pipe) => Some(Self(Some(pipe))),
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Err(error) if error.raw_os_error() == Some(Errno::NXIO.raw_os_error()) => {
+                let _ = fs::remove_file(path);
+                None
+            }
+            // Such as too many open files, which says nothing about others.
+            Err(_) => Some(Self(None)),
         }
-        found.ok().map(Self)
     }
 
-    pub(super) fn wake(mut self) {
-        // A full pipe wakes as well.
-        let _ = self.0.write(b"!");
+    pub(super) fn wake(self) {
+        if let Some(mut pipe) = self.0 {
+            // A full pipe wakes as well.
+            let _ = pipe.write(b"!");
+        }
     }
 }
 
