@@ -155,10 +155,12 @@ class cachestore_larder extends store implements
         if ($ttl !== 0) {
             $options['ttl'] = $ttl;
         }
-        if ($definition->get_mode() === self::MODE_SESSION || $definition->require_data_guarantee()) {
+        if ($definition->get_mode() === self::MODE_SESSION) {
             // Every request writes to its session caches, which no other process reads: they would only fill the
-            // change log and the memory. Data guarantee is a promise that emptying the near cache would break.
+            // change log and the memory.
             $options['near'] = false;
+        } else if ($definition->require_data_guarantee()) {
+            $options['durable'] = true;
         }
         // The hash names the definition, what stands before it is for people who look at statistics. Ad-hoc definitions
         // have ids of any length with any characters.

@@ -39,10 +39,11 @@ final class Store
     /**
      * A cache of this store.
      *
-     * @param array{ttl?: int|null, near?: bool} $options
+     * @param array{ttl?: int|null, near?: bool, durable?: bool} $options
      *   `ttl`: seconds to live, negative = expired at once, 0 or null = for ever.
      *   `near`: keep values in memory (default). Without, each read goes to the backend, and entries survive a change
      *   of the server's identity.
+     *   `durable`: entries survive such a change and are not evicted, and values are kept in memory; wins over `near`.
      * @throws ValueException
      */
     public function cache(string $name, array $options = []): Cache

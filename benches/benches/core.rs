@@ -39,17 +39,22 @@ fn engine(c: &mut Criterion) {
             Some((payload.len(), payload.len()))
         }
     }
-    let config = Config::from_options([("server", "local:/unused"), ("max_staleness", "0")]).expect("a configuration");
+    let config =
+        Config::from_options([("server", "local:/unused"), ("max_staleness", "0")]).expect("a configuration");
     let engine = Engine::with_backend(std::sync::Arc::new(Memory::default()), &config, Length);
     let cache = engine.cache("bench", true, None).expect("a cache");
-    engine.set_many(&cache, &[Item { key: b"k", payload: &[0; 1000], ttl: None, lock: None }]).expect("stored");
+    engine
+        .set_many(&cache, &[Item { key: b"k", payload: &[0; 1000], ttl: None, lock: None }])
+        .expect("stored");
     c.bench_function("engine: sync and hit", |b| b.iter(|| engine.get(&cache, black_box(b"k"))));
 }
 
 fn payload(c: &mut Criterion) {
     let value: Vec<(String, u32)> = (0..50).map(|i| (format!("entry number {i}"), i)).collect();
     let payload = larder::payload::to_payload(&value).expect("a payload");
-    c.bench_function("payload: encode through serde", |b| b.iter(|| larder::payload::to_payload(black_box(&value))));
+    c.bench_function("payload: encode through serde", |b| {
+        b.iter(|| larder::payload::to_payload(black_box(&value)))
+    });
     c.bench_function("payload: decode to Value", |b| b.iter(|| Value::decode(black_box(&payload))));
 }
 

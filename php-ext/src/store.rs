@@ -32,12 +32,12 @@ impl Store {
         Ok(Self { engine, config })
     }
 
-    /// A cache of this store. Options: `ttl` in seconds, `near` (default true).
+    /// A cache of this store. Options: `ttl` in seconds, `near` (default true), `durable`.
     #[php(optional = options)]
     pub fn cache(&self, name: &Zval, options: Option<&ZendHashTable>) -> PhpResult<Cache> {
         let name = crate::keys::key_bytes(name)?;
         let name = std::str::from_utf8(&name).map_err(|_| bad_value("a cache name must be UTF-8".into()))?;
-        let (mut ttl, mut near) = (None, true);
+        let (mut ttl, mut near, mut durable) = (None, true, false);
         let mut entries = options.into_iter().flat_map(|options| {
             let mut entries = options.iter();
             std::iter::from_fn(move || entries.next_zval())
@@ -48,18 +48,23 @@ impl Store {
                 (Some("ttl"), Some(seconds), _) => ttl = (seconds != 0).then_some(seconds),
                 (Some("ttl"), None, _) if value.is_null() => ttl = None,
                 (Some("near"), _, Some(wanted)) => near = wanted,
+                (Some("durable"), _, Some(wanted)) => durable = wanted,
                 (Some("ttl"), ..) => return Err(bad_value("option 'ttl' must be an integer or null".into())),
-                (Some("near"), ..) => return Err(bad_value("option 'near' must be a boolean".into())),
+                (Some(name @ ("near" | "durable")), ..) => {
+                    return Err(bad_value(format!("option '{name}' must be a boolean")));
+                }
                 (option, ..) => {
                     let option = option.unwrap_or_default().escape_debug();
                     return Err(bad_value(format!(
-                        "a cache has no option '{option}'; the options are ttl and near"
+                        "a cache has no option '{option}'; the options are ttl, near and durable"
                     )));
                 }
             }
             Ok(())
         })?;
-        let handle = self.engine.cache(name, near, ttl).map_err(|error| bad_value(error.to_string()))?;
+        let handle =
+            if durable { self.engine.durable_cache(name, ttl) } else { self.engine.cache(name, near, ttl) };
+        let handle = handle.map_err(|error| bad_value(error.to_string()))?;
         Ok(Cache::new(self.engine, handle))
     }
 

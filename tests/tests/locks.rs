@@ -28,7 +28,7 @@ fn store(url: &str) -> Store {
 }
 
 fn cache(url: &str) -> Cache {
-    store(url).cache_with("counts", CacheOptions { near: false, ttl: None }).unwrap()
+    store(url).cache_with("counts", CacheOptions { near: false, ..CacheOptions::default() }).unwrap()
 }
 
 /// A place for locks, past its first grace.

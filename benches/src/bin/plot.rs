@@ -77,10 +77,8 @@ fn draw(chart: &Chart, path: &Path) -> Result<(), Box<dyn Error>> {
     for (row, bar) in (0..rows).rev().zip(&chart.bars) {
         let ours = bar.label.starts_with("Larder");
         let color = if ours { RGBColor(46, 125, 50) } else { RGBColor(144, 164, 174) };
-        let corners = [
-            (least, SegmentValue::Exact(row)),
-            (bar.value.max(least), SegmentValue::Exact(row + 1)),
-        ];
+        let corners =
+            [(least, SegmentValue::Exact(row)), (bar.value.max(least), SegmentValue::Exact(row + 1))];
         let mut rectangle = Rectangle::new(corners, color.filled());
         rectangle.set_margin(5, 5, 0, 0);
         let number = (bar.value.max(least) * 1.08, SegmentValue::CenterOf(row));

@@ -27,9 +27,12 @@ pub(crate) fn sort(logged: bool) -> &'static str {
     if logged { "logged" } else { "unlogged" }
 }
 
-/// Opens one of the two caches that a name may stand for.
+/// Opens one of the two caches that a name may stand for. A name that begins with `~` is that of a durable cache, whose
+/// entries count as unlogged.
 pub(crate) fn cache(store: &Store, name: &str, logged: bool) -> Result<Cache, Failure> {
-    Ok(store.cache_with(name, CacheOptions { ttl: None, near: logged })?)
+    let durable = name.strip_prefix('~');
+    let options = CacheOptions { near: logged, durable: durable.is_some(), ..CacheOptions::default() };
+    Ok(store.cache_with(durable.unwrap_or(name), options)?)
 }
 
 /// The cache that is meant: the one that holds entries, unless the user says which.

@@ -58,7 +58,11 @@ fn entries_are_listed_shown_and_purged() {
     let cache = store.cache("courses").unwrap();
     cache.set("b", &("Rust", 6)).unwrap();
     cache.set("a", "grüße").unwrap();
-    store.cache_with("sessions", CacheOptions { near: false, ttl: None }).unwrap().set("s", &true).unwrap();
+    store
+        .cache_with("sessions", CacheOptions { near: false, ..CacheOptions::default() })
+        .unwrap()
+        .set("s", &true)
+        .unwrap();
 
     assert_eq!(printed(&site.run(&["keys", "courses"])), "a\nb\n");
     assert_eq!(printed(&site.run(&["keys", "courses", "--prefix", "b"])), "b\n");
@@ -105,7 +109,11 @@ fn two_caches_of_one_name_are_told_apart() {
     let site = Site::new();
     let store = site.store();
     for near in [true, false] {
-        store.cache_with("c", CacheOptions { near, ttl: None }).unwrap().set("k", &near).unwrap();
+        store
+            .cache_with("c", CacheOptions { near, ..CacheOptions::default() })
+            .unwrap()
+            .set("k", &near)
+            .unwrap();
     }
     assert!(refused(&site.run(&["get", "c", "k"]), 2).contains("--unlogged"));
     assert_eq!(printed(&site.run(&["get", "c", "k", "--logged"])), "true\n");

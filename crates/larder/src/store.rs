@@ -22,11 +22,14 @@ pub struct CacheOptions {
     /// Keep values in memory and log changes. Without, each read goes to the backend, and entries survive a change
     /// of the server's identity. A cache with and one without are two caches, even under the same name.
     pub near: bool,
+    /// Entries survive a change of the server's identity and are not evicted, and values are kept in memory. Wins over
+    /// `near`. For what must not get lost as long as the server keeps its data.
+    pub durable: bool,
 }
 
 impl Default for CacheOptions {
     fn default() -> Self {
-        Self { ttl: None, near: true }
+        Self { ttl: None, near: true, durable: false }
     }
 }
 
@@ -84,7 +87,11 @@ impl Store {
     /// # Errors
     /// [`ErrorKind::Value`](crate::ErrorKind::Value) for a bad name.
     pub fn cache_with(&self, name: &str, options: CacheOptions) -> Result<Cache> {
-        let handle = self.engine.cache(name, options.near, options.ttl)?;
+        let handle = if options.durable {
+            self.engine.durable_cache(name, options.ttl)?
+        } else {
+            self.engine.cache(name, options.near, options.ttl)?
+        };
         Ok(Cache { engine: Arc::clone(&self.engine), handle })
     }
 

@@ -92,7 +92,7 @@ final class lifecycle_test extends plugin_testcase {
         $store->initialise($this->definition(store::MODE_APPLICATION, ['ttl' => -60]));
         $store->initialise(definition::load_adhoc(store::MODE_APPLICATION, 'mod_x', 'y'));
         $this->assertSame(
-            [[], ['near' => false], ['near' => false], ['ttl' => 60], ['ttl' => -60], ['ttl' => 86400]],
+            [[], ['near' => false], ['durable' => true], ['ttl' => 60], ['ttl' => -60], ['ttl' => 86400]],
             array_column($probe->calls, 1)
         );
         $names = array_column($probe->calls, 0);

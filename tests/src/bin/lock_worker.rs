@@ -19,7 +19,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         ("lock_lease", "1"),
         ("read_timeout", "0.3"),
     ])?;
-    let cache = Store::open(&config)?.cache_with("counts", CacheOptions { near: false, ttl: None })?;
+    let cache = Store::open(&config)?
+        .cache_with("counts", CacheOptions { near: false, ..CacheOptions::default() })?;
     let mut log = locks::log(Path::new(log))?;
     let (locks, work): (u64, u64) = (locks.parse()?, work.parse()?);
     let mut random = Random(seed.parse()?);

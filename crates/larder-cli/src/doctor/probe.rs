@@ -45,7 +45,7 @@ pub(super) fn rights(store: &Store) -> Check {
 }
 
 fn exercise(store: &Store, name: &str, near: bool) -> Result<()> {
-    let cache = store.cache_with(name, CacheOptions { ttl: Some(60), near })?;
+    let cache = store.cache_with(name, CacheOptions { ttl: Some(60), near, durable: false })?;
     let done = (|| {
         cache.set("a", &1)?;
         cache.set("b", &2)?;

@@ -71,7 +71,7 @@ impl<D: Decode> Engine<D> {
             let hot: Vec<_> = batch
                 .iter()
                 .filter(|hot| hot.key.len() <= MAX_KEY)
-                .filter_map(|hot| Some((self.cache(&hot.cache, true, None).ok()?, &hot.key)))
+                .filter_map(|hot| Some((self.named(&hot.cache).ok()?, &hot.key)))
                 .collect();
             let reads: Vec<Read<'_>> =
                 hot.iter().map(|(cache, key)| Read { cache: cache.id(), key }).collect();

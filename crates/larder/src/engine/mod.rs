@@ -41,6 +41,8 @@ pub trait Decode {
 #[derive(Clone, Debug)]
 pub struct Handle {
     id: CacheId,
+    /// Where changes of a durable cache are logged.
+    log: Option<CacheId>,
     number: CacheNumber,
     ttl: Option<i64>,
 }
@@ -50,7 +52,15 @@ impl Handle {
     pub fn id(&self) -> &CacheId {
         &self.id
     }
+
+    /// Whether values may be kept in memory.
+    fn near(&self) -> bool {
+        self.id.logged() || self.log.is_some()
+    }
 }
+
+/// What the names of durable caches begin with in the backend.
+const DURABLE: char = '~';
 
 /// An entry to store.
 #[derive(Clone, Copy, Debug)]
@@ -118,9 +128,33 @@ impl<D: Decode> Engine<D> {
     /// # Errors
     /// [`ErrorKind::Value`] for a bad name.
     pub fn cache(&self, name: &str, near: bool, ttl: Option<i64>) -> Result<Handle> {
+        if name.starts_with(DURABLE) {
+            return Err(Error::value(format!("a cache name must not begin with '{DURABLE}'")));
+        }
         let id = CacheId::new(name, near)?;
         let number = self.state().number(name);
-        Ok(Handle { id, number, ttl })
+        Ok(Handle { id, log: None, number, ttl })
+    }
+
+    /// A cache whose entries survive a change of the server's identity and are never evicted, and whose values are
+    /// kept in memory all the same: the entries stand in an unlogged cache, and each write logs its keys in a logged
+    /// one that stays empty. Sets are not guarded: what must not get lost is stored even after a miss.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Value`] for a bad name.
+    pub fn durable_cache(&self, name: &str, ttl: Option<i64>) -> Result<Handle> {
+        let name = format!("{DURABLE}{name}");
+        let (id, log) = (CacheId::new(&name, false)?, CacheId::new(&name, true)?);
+        let number = self.state().number(&name);
+        Ok(Handle { id, log: Some(log), number, ttl })
+    }
+
+    /// The cache that memory knows by this name.
+    fn named(&self, name: &str) -> Result<Handle> {
+        match name.strip_prefix(DURABLE) {
+            Some(name) => self.durable_cache(name, None),
+            None => self.cache(name, true, None),
+        }
     }
 
     /// Marks the next operation as the first of a request. No round trip.
@@ -142,7 +176,7 @@ impl<D: Decode> Engine<D> {
     /// # Errors
     /// [`ErrorKind::Value`] for a bad key; others if the backend is unavailable or refuses.
     pub fn get(&self, cache: &Handle, key: &[u8]) -> Result<Option<D::Value>> {
-        if cache.id.logged() {
+        if cache.near() {
             let state = self.state();
             if state.is_fresh(boottime(), self.max_staleness)
                 && let Some(value) = state.look(cache.number, key, || self.backend.now())
@@ -247,7 +281,7 @@ impl<D: Decode> Engine<D> {
             answer => answer?,
         };
         self.counters.sets.fetch_add(items.len() as u64, Ordering::Relaxed);
-        if !cache.id.logged() {
+        if !cache.near() {
             return Ok(());
         }
         for ((item, (entry, expires)), outcome) in items.iter().zip(&entries).zip(&applied.outcomes) {
@@ -330,7 +364,7 @@ impl<D: Decode> Engine<D> {
 
     /// What memory holds of `keys`, if it may be served, and whether it may be served without a sync.
     fn look_all(&self, cache: &Handle, keys: &[&[u8]], use_near: bool) -> (Vec<Option<D::Value>>, bool) {
-        if !cache.id.logged() || !use_near {
+        if !cache.near() || !use_near {
             return (vec![None; keys.len()], false);
         }
         let state = self.state();
@@ -357,7 +391,7 @@ impl<D: Decode> Engine<D> {
             self.counters.broken.fetch_add(1, Ordering::Relaxed);
             return None;
         };
-        if let Some(ticket) = ticket.filter(|_| cache.id.logged()) {
+        if let Some(ticket) = ticket.filter(|_| cache.near()) {
             let keep = Keep { value: value.clone(), weight, expires: opened.expires };
             self.state().keep(ticket, cache.number, read.key, keep);
         }
@@ -391,13 +425,21 @@ impl<D: Decode> Engine<D> {
     /// Makes changes, all of one cache.
     fn apply(&self, cache: &Handle, ops: &[Op<'_>]) -> Result<(Applied, Option<Ticket>)> {
         // Nothing of an unlogged cache is in memory; there may be a logged one of the same name.
-        let remembered = if cache.id.logged() { ops } else { &[] };
+        let remembered = if cache.near() { ops } else { &[] };
         let ticket = {
             let mut state = self.state();
             state.before_write(cache.number, remembered);
             state.ticket()
         };
-        let applied = self.call(|| self.backend.apply(ticket.position(), ops))?;
+        let mut all = ops.to_vec();
+        if let Some(log) = &cache.log {
+            all.extend(ops.iter().map(|op| match *op {
+                Op::Set { key, .. } | Op::Delete { key, .. } => Op::Delete { cache: log, key },
+                Op::Purge { .. } => Op::Purge { cache: log },
+            }));
+        }
+        let mut applied = self.call(|| self.backend.apply(ticket.position(), &all))?;
+        applied.outcomes.truncate(ops.len());
         let current = self.absorb(ticket, &applied.delta).is_some();
         let ticket = self.state().after_write(applied.delta.position, cache.number, remembered);
         Ok((applied, current.then_some(ticket)))

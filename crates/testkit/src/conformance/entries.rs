@@ -276,8 +276,14 @@ pub fn hostile_cache_names(fixture: &dyn Fixture) {
 /// An expiry is a hint for reclaiming: gone or not, an expired entry disturbs nothing.
 pub fn an_expired_entry_does_no_harm(fixture: &dyn Fixture) {
     let (backend, cache) = (fixture.open(), logged("c"));
-    let expiring =
-        |key, expires| Op::Set { cache: &cache, key, entry: b"v", expires: Some(expires), guard: None, lock: None };
+    let expiring = |key, expires| Op::Set {
+        cache: &cache,
+        key,
+        entry: b"v",
+        expires: Some(expires),
+        guard: None,
+        lock: None,
+    };
     let later = backend.now() + 3_600_000;
     let ops = [expiring(b"past", 1), expiring(b"now", backend.now()), expiring(b"later", later)];
     assert!(backend.sure_apply(None, &ops).outcomes.iter().all(|outcome| *outcome == Outcome::Stored));
