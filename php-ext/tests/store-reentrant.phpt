@@ -32,7 +32,7 @@ class Sleeper {
 /** Does all that a hook may do to the caches. */
 function busy(string $when): void {
     global $cache, $store, $what, $depth;
-    if (!$what || $depth > 2) {
+    if (!$what || $depth > ($GLOBALS['slow'] ? 0 : 2)) {
         return;
     }
     $depth++;
@@ -55,6 +55,7 @@ function busy(string $when): void {
     };
     $depth--;
 }
+$slow = getenv('USE_ZEND_ALLOC') === '0'; // Valgrind.
 foreach ([['near_bytes' => '8M'], ['near_bytes' => 4096], ['near_bytes' => 0], ['max_staleness' => 0]] as $options) {
     $store = local_store($options);
     foreach (['delete', 'overwrite', 'purge', 'purge all', 'read', 'sync', 'collect', 'drop'] as $want) {
