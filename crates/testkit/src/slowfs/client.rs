@@ -32,6 +32,8 @@ struct Cache {
     epoch: u64,
     pages: HashMap<u64, Vec<u8>>,
     dirty: Vec<(u64, Vec<u8>)>,
+    /// The handle that wrote what is dirty. Only through it is it sent, so that only it is told of an error.
+    writer: u64,
 }
 
 impl Caches {
@@ -104,17 +106,18 @@ impl Caches {
         Ok((bytes.get(from..upto).unwrap_or_default().to_vec(), missing))
     }
 
-    pub(super) fn write(&self, id: Id, offset: u64, bytes: &[u8]) {
+    pub(super) fn write(&self, id: Id, handle: u64, offset: u64, bytes: &[u8]) {
         let mut caches = self.lock();
         let cache = caches.entry(id).or_default();
         cache.size = cache.size.max(offset + bytes.len() as u64);
+        cache.writer = handle;
         cache.dirty.push((offset, bytes.to_vec()));
     }
 
-    /// How many writes wait to be sent.
-    pub(super) fn waiting(&self, id: Id) -> usize {
+    /// Whether writes of a handle wait to be sent.
+    pub(super) fn waits(&self, id: Id, handle: u64) -> bool {
         let _sending = self.sending.lock().unwrap_or_else(PoisonError::into_inner);
-        self.lock().get(&id).map_or(0, |cache| cache.dirty.len())
+        self.lock().get(&id).is_some_and(|cache| !cache.dirty.is_empty() && cache.writer == handle)
     }
 
     /// Sends what waits. With `fault`, it is lost and the error is told, as an NFS client does.

@@ -45,8 +45,8 @@ impl Shared {
         self.faults.meet(request).map_or(Ok(()), Err)
     }
 
-    fn flush(&self, id: Id) -> Result<(), Errno> {
-        if self.caches.waiting(id) == 0 {
+    fn flush(&self, id: Id, handle: FileHandle) -> Result<(), Errno> {
+        if !self.caches.waits(id, handle.0) {
             return Ok(());
         }
         let fault = self.trip(Request::Write).err();
@@ -64,7 +64,6 @@ impl Shared {
 
     fn getattr(&self, id: INodeNo) -> Result<Attributes, Errno> {
         self.trip(Request::Look)?;
-        self.flush(id.0)?;
         self.server.attributes(id.0)
     }
 
@@ -94,8 +93,16 @@ impl Shared {
         Ok(bytes)
     }
 
-    fn set(&self, id: INodeNo, mode: Option<u32>, size: Option<u64>) -> Result<Attributes, Errno> {
-        self.flush(id.0)?;
+    fn set(
+        &self,
+        id: INodeNo,
+        handle: Option<FileHandle>,
+        mode: Option<u32>,
+        size: Option<u64>,
+    ) -> Result<Attributes, Errno> {
+        if let Some(handle) = handle {
+            self.flush(id.0, handle)?;
+        }
         self.trip(Request::Create)?;
         if let Some(size) = size {
             self.server.truncate(id.0, size)?;
@@ -110,14 +117,14 @@ impl Shared {
 
     fn set_lock(&self, id: INodeNo, handle: FileHandle, take: bool) -> Result<(), Errno> {
         if !take {
-            self.flush(id.0)?;
+            self.flush(id.0, handle)?;
             self.trip(Request::Look)?;
             self.server.unlock(id.0, self.holder(handle));
             return Ok(());
         }
         self.trip(Request::Lock)?;
         self.server.lock(id.0, self.holder(handle))?;
-        self.flush(id.0)?;
+        self.flush(id.0, handle)?;
         self.caches.locked(&self.server.attributes(id.0)?);
         Ok(())
     }
@@ -197,14 +204,14 @@ impl Filesystem for Mount {
         _: Option<TimeOrNow>,
         _: Option<TimeOrNow>,
         _: Option<SystemTime>,
-        _: Option<FileHandle>,
+        handle: Option<FileHandle>,
         _: Option<SystemTime>,
         _: Option<SystemTime>,
         _: Option<SystemTime>,
         _: Option<fuser::BsdFileFlags>,
         reply: ReplyAttr,
     ) {
-        match self.0.set(ino, mode, size) {
+        match self.0.set(ino, handle, mode, size) {
             Ok(found) => reply.attr(&self.0.attribute_cache, &attr(&found)),
             Err(errno) => reply.error(errno),
         }
@@ -284,7 +291,7 @@ impl Filesystem for Mount {
         &self,
         _: &Caller,
         ino: INodeNo,
-        _: FileHandle,
+        handle: FileHandle,
         offset: u64,
         data: &[u8],
         _: WriteFlags,
@@ -292,12 +299,12 @@ impl Filesystem for Mount {
         _: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
-        self.0.caches.write(ino.0, offset, data);
+        self.0.caches.write(ino.0, handle.0, offset, data);
         reply.written(u32::try_from(data.len()).unwrap_or(u32::MAX));
     }
 
-    fn flush(&self, _: &Caller, ino: INodeNo, _: FileHandle, _: LockOwner, reply: ReplyEmpty) {
-        done(reply, self.0.flush(ino.0));
+    fn flush(&self, _: &Caller, ino: INodeNo, handle: FileHandle, _: LockOwner, reply: ReplyEmpty) {
+        done(reply, self.0.flush(ino.0, handle));
     }
 
     fn release(
@@ -310,13 +317,15 @@ impl Filesystem for Mount {
         _: bool,
         reply: ReplyEmpty,
     ) {
+        // A process that is killed does not wait for its `flush`: what it wrote is sent now, before another may lock.
+        let _ = self.0.flush(ino.0, handle);
         // The locks of a descriptor end with it. The kernel says so for its own kinds of locks only.
         self.0.server.unlock(ino.0, self.0.holder(handle));
         reply.ok();
     }
 
-    fn fsync(&self, _: &Caller, ino: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
-        done(reply, self.0.flush(ino.0));
+    fn fsync(&self, _: &Caller, ino: INodeNo, handle: FileHandle, _: bool, reply: ReplyEmpty) {
+        done(reply, self.0.flush(ino.0, handle));
     }
 
     fn fsyncdir(&self, _: &Caller, _: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
