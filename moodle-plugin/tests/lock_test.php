@@ -48,6 +48,19 @@ final class lock_test extends \advanced_testcase {
     }
 
     /**
+     * A store on the server for tests.
+     *
+     * @return \cachestore_larder
+     */
+    private function store(): \cachestore_larder {
+        $configuration = \cachestore_larder::unit_test_configuration() + ['lock_lease' => 1];
+        $store = new \cachestore_larder('Lock test', $configuration);
+        $mode = \core_cache\store::MODE_APPLICATION;
+        $store->initialise(\core_cache\definition::load_adhoc($mode, 'cachestore_larder', 'lock_test'));
+        return $store;
+    }
+
+    /**
      * Moodle finds the factory, and locks of different types do not meet.
      */
     public function test_types_and_resources(): void {
@@ -107,9 +120,7 @@ final class lock_test extends \advanced_testcase {
      * The store's locks: states, an owner that asks twice, a release by another.
      */
     public function test_store_locks(): void {
-        $store = \cachestore_larder::initialise_unit_test_instance(
-            \core_cache\definition::load_adhoc(\core_cache\store::MODE_APPLICATION, 'cachestore_larder', 'lock_test')
-        );
+        $store = $this->store();
         $this->assertInstanceOf(\core_cache\lockable_cache_interface::class, $store);
         $this->assertTrue($store->acquire_lock('ready', 'me', 15));
         $this->assertTrue($store->release_lock('ready', 'me'));
@@ -130,9 +141,7 @@ final class lock_test extends \advanced_testcase {
      * Locks that are not released are reported to developers and released when the request ends.
      */
     public function test_forgotten_locks(): void {
-        $store = \cachestore_larder::initialise_unit_test_instance(
-            \core_cache\definition::load_adhoc(\core_cache\store::MODE_APPLICATION, 'cachestore_larder', 'lock_test')
-        );
+        $store = $this->store();
         $this->assertTrue($store->acquire_lock('k', 'me', 15));
         \cachestore_larder::report_forgotten_locks();
         $this->assertDebuggingCalled('cachestore_larder: lock "k" of "me" was not released');

@@ -21,7 +21,7 @@ fn store(url: &str) -> Store {
         ("server", url),
         ("namespace", "checker"),
         ("lock_lease", "1"),
-        ("read_timeout", "0.5"),
+        ("read_timeout", "1"),
         ("connect_timeout", "2"),
     ];
     Store::open(&Config::from_options(options).unwrap()).unwrap()

@@ -16,9 +16,11 @@ if ($renamed !== 1) {
     exit(1);
 }
 
+// Operations may stand in traits of the plugin.
+$source = implode('', array_map('file_get_contents', [$file, ...glob(dirname($file) . '/classes/*.php')]));
 $methods = '';
 foreach ($operations as $name) {
-    if (preg_match("/public function $name\\(([^)]*)\\)\\s*(:[^{]*)?\\{/", $code, $match)) {
+    if (preg_match("/public function $name\\(([^)]*)\\)\\s*(:[^{]*)?\\{/", $source, $match)) {
         $returntype = trim($match[2] ?? '');
         $methods .= "    public function $name($match[1])$returntype {\n"
             . "        larder_test_calls::count('$name');\n"
