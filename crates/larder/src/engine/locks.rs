@@ -92,13 +92,13 @@ impl<D: Decode> Engine<D> {
         if named.is_empty() {
             return self.set_many(cache, items);
         }
-        let names: Vec<Vec<u8>> = items.iter().map(|item| lock_name(cache.id(), item.key)).collect();
+        let on_keys: Vec<Vec<u8>> = items.iter().map(|item| lock_name(cache.id(), item.key)).collect();
         let items: Vec<Item<'_>> =
-            items.iter().zip(&names).map(|(item, name)| Item { lock: named.proof(name), ..*item }).collect();
+            items.iter().zip(&on_keys).map(|(item, name)| Item { lock: named.proof(name), ..*item }).collect();
         match self.set_many(cache, &items) {
             Err(error) if error.kind() == ErrorKind::LockLost => {
                 // A server that was restarted knows the lock again once it was renewed (R23).
-                let locked = names.iter().zip(&items).filter(|(_, item)| item.lock.is_some());
+                let locked = on_keys.iter().zip(&items).filter(|(_, item)| item.lock.is_some());
                 if !locked.into_iter().all(|(name, _)| named.confirm(name)) {
                     return Err(error);
                 }

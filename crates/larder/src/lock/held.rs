@@ -66,7 +66,7 @@ impl HeldLock {
 }
 
 fn belief(sent: Duration, lease: Duration) -> u64 {
-    millis(sent + lease - lease / MARGIN)
+    millis(sent + lease.saturating_sub(lease / MARGIN))
 }
 
 fn millis(time: Duration) -> u64 {
