@@ -46,6 +46,7 @@ impl Memory {
     }
 
     /// Another handle on the same entries.
+    #[must_use]
     pub fn peer(&self) -> Self {
         Self::on(Arc::clone(&self.shared))
     }

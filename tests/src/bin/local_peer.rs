@@ -65,7 +65,7 @@ fn once(backend: &Arc<dyn Backend>, key: &str) -> io::Result<()> {
     let done = backend.apply(None, &[set]).and_then(|_| backend.fetch(None, &[Read { cache: &cache, key }]));
     match done {
         Ok(fetched) => {
-            println!("{}", if fetched.entries == [Some(b"v".to_vec())] { "ok" } else { "missing" })
+            println!("{}", if fetched.entries == [Some(b"v".to_vec())] { "ok" } else { "missing" });
         }
         Err(error) => println!("{:?}: {error}", error.kind()),
     }
