@@ -1,5 +1,7 @@
 //! The core without PHP and without a network: `cargo bench -p larder-benches`.
 
+#![expect(clippy::expect_used, reason = "a benchmark that cannot begin should say why and end")]
+
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
@@ -53,7 +55,7 @@ fn payload(c: &mut Criterion) {
     let value: Vec<(String, u32)> = (0..50).map(|i| (format!("entry number {i}"), i)).collect();
     let payload = larder::payload::to_payload(&value).expect("a payload");
     c.bench_function("payload: encode through serde", |b| {
-        b.iter(|| larder::payload::to_payload(black_box(&value)))
+        b.iter(|| larder::payload::to_payload(black_box(&value)));
     });
     c.bench_function("payload: decode to Value", |b| b.iter(|| Value::decode(black_box(&payload))));
 }

@@ -34,12 +34,11 @@ pub(crate) fn listed(keys: &ZendHashTable) -> PhpResult<Vec<Cow<'_, [u8]>>> {
 
 /// Puts `value` where PHP itself would put `$array[$key]`.
 pub(crate) fn insert(array: &mut ZendHashTable, key: &[u8], value: Zval) -> PhpResult<()> {
-    let inserted = match std::str::from_utf8(key).map(ArrayKey::from) {
-        Ok(ArrayKey::Long(index)) => array.insert_at_index(index, value),
-        _ => {
-            let key = ext_php_rs::types::ZendStr::new(key, false);
-            array.insert(ArrayKey::ZendString(&key), value)
-        }
+    let inserted = if let Ok(ArrayKey::Long(index)) = std::str::from_utf8(key).map(ArrayKey::from) {
+        array.insert_at_index(index, value)
+    } else {
+        let key = ext_php_rs::types::ZendStr::new(key, false);
+        array.insert(ArrayKey::ZendString(&key), value)
     };
     inserted.map_err(|error| bad_value(error.to_string()))
 }

@@ -1,5 +1,7 @@
 //! The reader's side of the protocol, each step placed exactly where it hurts.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::sync::Arc;
 
 use larder::{Backend as _, CacheId, Config, Decode, Engine, Error, ErrorKind, Handle, Item};
@@ -66,6 +68,7 @@ impl Node {
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "reads like what it is compared with")]
 fn some(text: &str) -> Option<String> {
     Some(text.to_owned())
 }
@@ -284,7 +287,7 @@ fn a_set_after_a_hit_or_an_own_write_is_not_guarded() {
 fn a_hit_ends_the_miss() {
     let (a, b) = Node::two();
     for found in [(|a| assert_eq!(a.get("k"), some("2"))) as fn(&Node), |a: &Node| {
-        assert_eq!(a.engine.get_many(&a.cache, &[b"x", b"k"]).unwrap(), [None, some("2")])
+        assert_eq!(a.engine.get_many(&a.cache, &[b"x", b"k"]).unwrap(), [None, some("2")]);
     }] {
         a.delete("k");
         a.engine.begin_request();

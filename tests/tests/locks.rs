@@ -35,7 +35,8 @@ fn cache(url: &str) -> Cache {
 struct Place {
     url: String,
     server: Option<RedisServer>,
-    _directory: TempDir,
+    #[expect(dead_code, reason = "removed when it is dropped")]
+    directory: TempDir,
 }
 
 impl Place {
@@ -47,12 +48,12 @@ impl Place {
     fn local() -> Self {
         let directory = TempDir::new().unwrap();
         let url = format!("local:{}/store?size=64M", directory.path().display());
-        Self { _directory: directory, ..Self::ready(url, None) }
+        Self { directory, ..Self::ready(url, None) }
     }
 
     fn ready(url: String, server: Option<RedisServer>) -> Self {
-        let _directory = TempDir::new().unwrap();
-        let place = Self { url, server, _directory };
+        let directory = TempDir::new().unwrap();
+        let place = Self { url, server, directory };
         assert!(place.cache().lock("ready", "test", LONG).unwrap().is_some());
         place
     }
@@ -128,7 +129,7 @@ fn an_owner_does_not_get_its_own_lock_twice() {
 fn keys_and_owners_are_any_bytes() {
     both(|place| {
         let cache = place.cache();
-        let keys: [&[u8]; 6] = [b"", b"\0", b"a\nb \xff", b"{x}:*", &[b'k'; 60_000], b"%s %d"];
+        let keys: [&[u8]; 6] = [b"", b"\0", b"a\nb \xff", b"{x}:*", &vec![b'k'; 60_000], b"%s %d"];
         let held: Vec<_> = keys.iter().map(|key| cache.lock(key, key, AT_ONCE).unwrap().unwrap()).collect();
         for key in keys {
             assert!(cache.lock(key, b"", AT_ONCE).unwrap().is_none());
@@ -170,7 +171,9 @@ fn first_come_first_served_and_who_gave_up_is_passed_over() {
             })
             .collect();
         drop(held);
-        waiters.into_iter().for_each(|waiter| waiter.join().unwrap());
+        for waiter in waiters {
+            waiter.join().unwrap();
+        }
         assert_eq!(*got.lock().unwrap(), [0, 1, 3, 4, 5]);
     });
 }
@@ -195,7 +198,9 @@ fn two_hundred_waiters() {
             thread::sleep(Duration::from_millis(5));
         }
         drop(held);
-        waiters.into_iter().for_each(|waiter| waiter.join().unwrap());
+        for waiter in waiters {
+            waiter.join().unwrap();
+        }
         assert_eq!(count.load(std::sync::atomic::Ordering::SeqCst), 200);
     });
 }
@@ -231,7 +236,7 @@ fn a_holder_paused_beyond_its_lease_finds_out() {
         cache.set_locked(&lock, "n0", &7_u64).unwrap();
         holder.signal(Signal::CONT);
         assert!(
-            !cache.lock("n0", "next", 2 * LEASE).unwrap().is_some(),
+            cache.lock("n0", "next", 2 * LEASE).unwrap().is_none(),
             "it must not renew what is another's"
         );
         assert!(lock.confirm().unwrap());

@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn what_is_no_list_is_empty() {
-        for bytes in [&b""[..], b"\xc1", b"\xdf\xff\xff\xff\xff", &[0x91; 100_000]] {
+        for bytes in [&b""[..], b"\xc1", b"\xdf\xff\xff\xff\xff", &vec![0x91; 100_000]] {
             assert!(batches(bytes).is_empty());
         }
     }

@@ -93,8 +93,11 @@ impl<D: Decode> Engine<D> {
             return self.set_many(cache, items);
         }
         let on_keys: Vec<Vec<u8>> = items.iter().map(|item| lock_name(cache.id(), item.key)).collect();
-        let items: Vec<Item<'_>> =
-            items.iter().zip(&on_keys).map(|(item, name)| Item { lock: named.proof(name), ..*item }).collect();
+        let items: Vec<Item<'_>> = items
+            .iter()
+            .zip(&on_keys)
+            .map(|(item, name)| Item { lock: named.proof(name), ..*item })
+            .collect();
         match self.set_many(cache, &items) {
             Err(error) if error.kind() == ErrorKind::LockLost => {
                 // A server that was restarted knows the lock again once it was renewed (R23).
