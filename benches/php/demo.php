@@ -70,8 +70,7 @@ $screen->table(['after a warm-up pass', 'Larder, local:', "file store's way"], [
 $screen->line(sprintf('Larder takes %s of the time, %s on the %d pages of %d that only read: on the same disk, with the', $ratio($times), $ratio($reading), count($readers), $count));
 $screen->line('same answers, for all values that the warm-up pass read were compared with the recorded ones. Time is that of');
 $screen->line('the store, the plugin\'s PHP included; of each page the median of its replays. A page begins with the sync that');
-$screen->line('a request in a web server makes by itself. Locks of the recording are left out; ' . Recording::DATA_GUARANTEE[0]);
-$screen->line('is never kept in memory, because Moodle forbids to lose its entries.');
+$screen->line('a request in a web server makes by itself. Locks of the recording are left out.');
 
 $screen->title('One process changes a value, the others see it at their next request');
 $item = ['definition' => 'core/config', 'key' => 'demo'];
