@@ -5,7 +5,10 @@
 //! - `store`, `cache`: the classes; `values` and `keys` carry values and keys between them and the core.
 //! - `registry`: the stores of this process, kept across requests.
 
-#![cfg_attr(clippy, expect(missing_docs, reason = "`#[php_module]` adds a public function of its own"))]
+#![cfg_attr(
+    any(clippy, doc),
+    expect(missing_docs, reason = "`#[php_module]` adds a public function of its own")
+)]
 
 mod cache;
 pub mod codec;

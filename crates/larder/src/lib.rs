@@ -6,7 +6,7 @@
 
 #![deny(unsafe_code)]
 
-mod backend;
+pub mod backend;
 mod breaker;
 mod clock;
 mod coherence;

@@ -3,7 +3,7 @@
 //! A payload is well-formed `MessagePack` with four extension types, so that PHP's arrays and objects
 //! keep their types and a list of records names its columns once. `docs/format.md` is the normative
 //! description. This module is the Rust side; the PHP extension has its own writer and builder for
-//! zend values and shares [`Reader`] and [`write`] with this one.
+//! zend values and shares [`Reader`] and [`mod@write`] with this one.
 
 mod de;
 mod encode;
