@@ -249,8 +249,8 @@ fn sites_on_one_server_do_not_touch_each_other() {
         assert_eq!(get(site, b"k"), None);
         assert!(site.usage().unwrap().is_empty());
     }
-    // For each site its meta key and its log.
-    assert_eq!(server.tell::<usize>(&["DBSIZE"]), 1 + 2 * names.len());
+    // For each site its meta key, its log and where its locks stand.
+    assert_eq!(server.tell::<usize>(&["DBSIZE"]), 1 + 3 * names.len());
 }
 
 #[test]

@@ -5,7 +5,8 @@
 //! empty.
 
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use r2d2::{ManageConnection, NopErrorHandler, PooledConnection};
@@ -47,13 +48,59 @@ impl ManageConnection for Slots {
     }
 }
 
-/// The pool of the process that asks.
+/// A slot in use; it goes back when dropped.
+pub(super) enum Lent {
+    Pooled(PooledConnection<Slots>),
+    Own { slot: Slot, back: Arc<Mutex<Vec<Slot>>> },
+}
+
+impl Deref for Lent {
+    type Target = Slot;
+
+    fn deref(&self) -> &Slot {
+        match self {
+            Self::Pooled(slot) => slot,
+            Self::Own { slot, .. } => slot,
+        }
+    }
+}
+
+impl DerefMut for Lent {
+    fn deref_mut(&mut self) -> &mut Slot {
+        match self {
+            Self::Pooled(slot) => slot,
+            Self::Own { slot, .. } => slot,
+        }
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let Self::Own { slot, back } = self {
+            back.lock().unwrap_or_else(PoisonError::into_inner).push(std::mem::take(slot));
+        }
+    }
+}
+
+/// The slots of one process.
+#[derive(Clone, Debug)]
+enum Kept {
+    Pool(r2d2::Pool<Slots>),
+    /// In the child of a process that has a pool there can be none: a pool has a thread, and what the parent's thread waited
+    /// on is still registered in the child's memory, where waking "it" may never end.
+    List(Arc<Mutex<Vec<Slot>>>),
+}
+
+/// The slots of the process that asks.
 #[derive(Debug)]
 pub(super) struct Pool {
     // Held only to look and to clone, never during I/O.
-    owned: Mutex<Option<(Pid, r2d2::Pool<Slots>)>>,
+    owned: Mutex<Option<(Pid, Kept)>>,
     wait: Duration,
 }
+
+/// The process that made the first pool. A forked child sees its parent's.
+static FIRST: OnceLock<Pid> = OnceLock::new();
 
 impl Pool {
     /// Slots are waited for no longer than `wait`.
@@ -61,22 +108,38 @@ impl Pool {
         Self { owned: Mutex::new(None), wait }
     }
 
-    pub(super) fn slot(&self) -> Result<PooledConnection<Slots>, Failure> {
-        self.of_this_process().get().map_err(|_| {
-            Failure::Unsent(Error::unavailable(NAME, format!("all {MAX_SIZE} connections are in use")))
-        })
+    pub(super) fn slot(&self) -> Result<Lent, Failure> {
+        match self.of_this_process() {
+            Kept::Pool(pool) => pool.get().map(Lent::Pooled).map_err(|_| {
+                Failure::Unsent(Error::unavailable(NAME, format!("all {MAX_SIZE} connections are in use")))
+            }),
+            Kept::List(back) => {
+                let slot = back.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+                Ok(Lent::Own { slot, back })
+            }
+        }
     }
 
-    fn of_this_process(&self) -> r2d2::Pool<Slots> {
+    fn of_this_process(&self) -> Kept {
         let here = getpid();
         let mut owned = self.owned.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((pid, pool)) = owned.as_ref()
+        if let Some((pid, kept)) = owned.as_ref()
             && *pid == here
         {
-            return pool.clone();
+            return kept.clone();
         }
         forget(owned.take());
-        let pool = r2d2::Pool::builder()
+        let kept = if *FIRST.get_or_init(|| here) == here {
+            Kept::Pool(self.pool())
+        } else {
+            Kept::List(Arc::default())
+        };
+        *owned = Some((here, kept.clone()));
+        kept
+    }
+
+    fn pool(&self) -> r2d2::Pool<Slots> {
+        r2d2::Pool::builder()
             .max_size(MAX_SIZE)
             .min_idle(Some(0))
             .test_on_check_out(false)
@@ -85,9 +148,7 @@ impl Pool {
             .connection_timeout(self.wait)
             .error_handler(Box::new(NopErrorHandler))
             .thread_pool(Arc::new(ScheduledThreadPool::new(1)))
-            .build_unchecked(Slots);
-        *owned = Some((here, pool.clone()));
-        pool
+            .build_unchecked(Slots)
     }
 }
 
@@ -102,6 +163,6 @@ impl Drop for Pool {
 
 /// Leaves a pool of the parent process alone: its threads do not exist here, and closing its connections properly
 /// would speak to the server in the parent's name.
-fn forget(pool: Option<(Pid, r2d2::Pool<Slots>)>) {
-    std::mem::forget(pool);
+fn forget(kept: Option<(Pid, Kept)>) {
+    std::mem::forget(kept);
 }
