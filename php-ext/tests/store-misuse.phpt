@@ -108,8 +108,8 @@ cache: none: Larder\ValueException: a cache name must have 1 to 200 bytes
 cache: long: Larder\ValueException: a cache name must have 1 to 200 bytes
 cache: nul: Larder\ValueException: a cache name must not contain control characters
 cache: bytes: Larder\ValueException: a cache name must be UTF-8
-cache: unknown: Larder\ValueException: a cache has no option 'tll'; the options are ttl and near
-cache: list: Larder\ValueException: a cache has no option ''; the options are ttl and near
+cache: unknown: Larder\ValueException: a cache has no option 'tll'; the options are ttl, near and durable
+cache: list: Larder\ValueException: a cache has no option ''; the options are ttl, near and durable
 cache: ttl: Larder\ValueException: option 'ttl' must be an integer or null
 cache: near: Larder\ValueException: option 'near' must be a boolean
 key: null: Larder\ValueException: a key must be a string, not null
