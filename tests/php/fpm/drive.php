@@ -178,7 +178,8 @@ if ($mode === 'one') {
             fail(substr($log, 0, 6000), $server);
         }
     }
-    if ($lost[$requests * 3] > $lost[$requests]) {
+    // PHP itself loses some 20 KB when it starts, not the same in each run. A value lost by us weighs 300 bytes or more.
+    if ($lost[$requests * 3] - $lost[$requests] > 64 * 2 * $requests) {
         fail("what is lost grows with the requests:\n" . substr($log, -6000), $server);
     }
 }
