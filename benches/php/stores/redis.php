@@ -28,6 +28,8 @@ final class RedisStore implements Store {
             [$host, $port] = explode(':', $this->socket);
             $this->redis->connect($host, (int)$port);
         }
+        // Both sorts may use one server in one run.
+        $this->redis->setOption(\Redis::OPT_PREFIX, $this->igbinary ? 'igbinary:' : 'php:');
         $this->redis->setOption(\Redis::OPT_SERIALIZER, $this->igbinary ? \Redis::SERIALIZER_IGBINARY : \Redis::SERIALIZER_PHP);
         $this->trips++;
     }
