@@ -30,9 +30,11 @@ $screen = new Screen();
 $machine = machine($directory);
 $count = count((new Recording($data))->requests);
 $charts = [];
+// Charts name the machine, not the scratch directory.
+$processor = preg_replace('/ · [^·]*$/u', '', $machine);
 
 /** Shows measured stores as a table and keeps them as a chart. */
-$show = function (string $name, string $title, array $measured) use ($screen, $machine, &$charts): void {
+$show = function (string $name, string $title, array $measured) use ($screen, $processor, &$charts): void {
     $rows = $bars = [];
     $ours = null;
     foreach ($measured as $label => $measures) {
@@ -44,7 +46,7 @@ $show = function (string $name, string $title, array $measured) use ($screen, $m
     $screen->line();
     $screen->table(['store', 'time a page', 'to the first', 'round trips a page', 'hit rate'], $rows);
     $screen->line('Of each page the median of its replays, after a warm-up pass that compares every value.');
-    $charts[] = ['name' => $name, 'title' => "{$title}; {$machine}", 'unit' => 'ms in the store a page', 'bars' => $bars];
+    $charts[] = ['name' => $name, 'title' => "{$title}; {$processor}", 'unit' => 'ms in the store a page', 'bars' => $bars];
 };
 
 $screen->title('pages: stores on recorded pages of Moodle 4.5, warm, one process each');
@@ -90,6 +92,6 @@ foreach (
 }
 $screen->table(['store', 'first page', 'round trips'], $rows);
 $screen->line('The page of the recording that reads most; one process each, so times are single ones.');
-$charts[] = ['name' => 'cold', 'title' => "First page of a new process; {$machine}", 'unit' => 'ms in the store', 'bars' => $bars];
+$charts[] = ['name' => 'cold', 'title' => "First page of a new process; {$processor}", 'unit' => 'ms in the store', 'bars' => $bars];
 
 file_put_contents($results, json_encode($charts, JSON_THROW_ON_ERROR));

@@ -62,9 +62,9 @@ fn draw(chart: &Chart, path: &Path) -> Result<(), Box<dyn Error>> {
         .y_label_area_size(LABELS)
         .build_cartesian_2d((least..most).log_scale(), (0..rows).into_segmented())?;
     let label = |row: &SegmentValue<u32>| match row {
-        SegmentValue::CenterOf(row) => usize::try_from(rows - 1 - row.min(&(rows - 1)))
-            .ok()
-            .and_then(|row| chart.bars.get(row))
+        SegmentValue::CenterOf(row) => (rows - 1)
+            .checked_sub(*row)
+            .and_then(|row| chart.bars.get(usize::try_from(row).ok()?))
             .map_or_else(String::new, |bar| bar.label.clone()),
         _ => String::new(),
     };
