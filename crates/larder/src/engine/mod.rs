@@ -3,6 +3,7 @@
 mod hot;
 mod locks;
 
+use std::borrow::Cow;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -431,9 +432,9 @@ impl<D: Decode> Engine<D> {
             state.before_write(cache.number, remembered);
             state.ticket()
         };
-        let mut all = ops.to_vec();
+        let mut all = Cow::Borrowed(ops);
         if let Some(log) = &cache.log {
-            all.extend(ops.iter().map(|op| match *op {
+            all.to_mut().extend(ops.iter().map(|op| match *op {
                 Op::Set { key, .. } | Op::Delete { key, .. } => Op::Delete { cache: log, key },
                 Op::Purge { .. } => Op::Purge { cache: log },
             }));
