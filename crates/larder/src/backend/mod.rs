@@ -24,6 +24,7 @@
 //!    identity, and nobody may keep their entries in memory.
 
 pub mod dir;
+pub mod failover;
 mod local;
 pub mod redis;
 

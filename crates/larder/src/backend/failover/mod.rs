@@ -1,0 +1,3 @@
+//! A primary backend and a fallback that serves while the primary is away.
+
+pub mod rules;
