@@ -30,7 +30,7 @@ set_exception_handler(function (\Throwable $e): void {
 
 $screen = new Screen();
 $recording = new Recording($data);
-$count = count($recording->requests);
+$count = count($recording->pages);
 $screen->title('Larder: pages of Moodle 4.5, replayed');
 $screen->line(machine($directory));
 $screen->line(sprintf(

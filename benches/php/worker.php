@@ -16,7 +16,7 @@ namespace Larder\Bench;
 error_reporting(E_ALL);
 ini_set('display_errors', 'stderr');
 foreach (['lib/recording', 'lib/replay', 'stores/store', 'stores/larder', 'stores/file', 'stores/redis', 'stores/apcu', 'stores/memory'] as $file) {
-    require __DIR__ . "/{$file}.php";
+    require_once __DIR__ . "/{$file}.php";
 }
 
 $answer = fn(array $what) => fwrite(STDOUT, json_encode($what, JSON_THROW_ON_ERROR) . "\n");
@@ -48,7 +48,7 @@ while (($line = fgets(STDIN)) !== false) {
             $replay->{$command['do']}($command['offset'], $each);
             break;
         case 'first':
-            $result = $replay->first($replay->largestQuietPage());
+            $result = $replay->first();
             break;
         case 'results':
             $result = get_object_vars($replay);

@@ -9,12 +9,20 @@ namespace Larder\Bench;
 
 /** The results of one store. */
 final class Measures {
-    /** @param array[] $results Of each process, see {@see Replay}. */
-    public function __construct(private array $results) {
+    /** @var array<int, list<array>> The measured replays by page, see {@see Replay::$measured}. */
+    private array $measured = [];
+
+    /** @param array[] $results Of each process. */
+    public function __construct(array $results) {
+        foreach ($results as $result) {
+            foreach ($result['measured'] as $page => $replays) {
+                $this->measured[$page] = [...($this->measured[$page] ?? []), ...$replays];
+            }
+        }
     }
 
     public function pages(): int {
-        return array_sum(array_map(fn($result) => array_sum(array_map('count', $result['times'])), $this->results));
+        return count(array_merge(...$this->measured));
     }
 
     /** Of each page on average: "reads", "hits", "writes" or "trips". */
@@ -22,14 +30,21 @@ final class Measures {
         return $this->sum($what) / $this->pages();
     }
 
+    /** Of the median page: "reads", "hits", "writes" or "trips". */
+    public function ofMedianPage(string $what): int {
+        return self::median(array_column(array_merge(...$this->measured), $what));
+    }
+
     /** Part of the reads that found a value. */
     public function hitRate(): float {
         return $this->sum('hits') / $this->sum('reads');
     }
 
-    /** Pages that wrote nothing and found all they read, and the round trips of one. */
+    /** Replays that wrote nothing and found all they read, and the round trips of one. */
     public function quiet(): array {
-        return [$this->sum('quietPages'), $this->sum('quietTrips') / max(1, $this->sum('quietPages'))];
+        $quiet = fn($replay) => $replay['writes'] === 0 && $replay['reads'] === $replay['hits'];
+        $trips = array_column(array_filter(array_merge(...$this->measured), $quiet), 'trips');
+        return [count($trips), array_sum($trips) / max(1, count($trips))];
     }
 
     /**
@@ -39,16 +54,17 @@ final class Measures {
      * @param int[]|null $pages Only these pages; null = all.
      */
     public function milliseconds(?array $pages = null): float {
-        $medians = [];
-        foreach ($pages ?? array_keys($this->results[0]['times']) as $page) {
-            $times = array_merge(...array_map(fn($result) => $result['times'][$page], $this->results));
-            sort($times);
-            $medians[] = $times[intdiv(count($times), 2)];
-        }
+        $measured = $pages === null ? $this->measured : array_intersect_key($this->measured, array_flip($pages));
+        $medians = array_map(fn($replays) => self::median(array_column($replays, 'nanoseconds')), $measured);
         return array_sum($medians) / count($medians) / 1e6;
     }
 
     private function sum(string $name): int {
-        return array_sum(array_column($this->results, $name));
+        return array_sum(array_column(array_merge(...$this->measured), $name));
+    }
+
+    private static function median(array $numbers): int {
+        sort($numbers);
+        return $numbers[intdiv(count($numbers), 2)];
     }
 }

@@ -7,6 +7,8 @@
 
 namespace Larder\Bench;
 
+require_once __DIR__ . '/page.php';
+
 /** A recording: the values that caches held and what each request asked of them. */
 final class Recording {
     /**
@@ -21,8 +23,8 @@ final class Recording {
     /** @var array<string, array<string, string>> The same, as PHP serializes them. */
     public readonly array $serialized;
 
-    /** @var array<int, array{page: string, ops: list<array>}> The requests, in order. */
-    public readonly array $requests;
+    /** @var array<int, Page> The requests, in order. */
+    public readonly array $pages;
 
     /**
      * Reads a recording.
@@ -37,22 +39,22 @@ final class Recording {
         }
         $this->values = $values;
         $this->serialized = $serialized;
-        $this->requests = iterator_to_array(self::lines("{$directory}/requests.jsonl.gz"), false);
+        $requests = iterator_to_array(self::lines("{$directory}/requests.jsonl.gz"), false);
+        $this->pages = array_map(fn($request) => Page::of($request['ops'], $values), $requests);
     }
 
     /** All definitions that occur. */
     public function definitions(): array {
         $names = array_fill_keys(array_keys($this->values), true);
-        foreach ($this->requests as $request) {
-            $names += array_fill_keys(array_column($request['ops'], 1), true);
+        foreach ($this->pages as $page) {
+            $names += array_fill_keys(array_column($page->ops, 1), true);
         }
         return array_keys($names);
     }
 
-    /** The numbers of the pages that write nothing. */
+    /** The numbers of the pages that write nothing when all their reads hit. */
     public function readers(): array {
-        $writes = fn($request) => array_diff(array_column($request['ops'], 0), ['get', 'get_many', 'lock', 'unlock']);
-        return array_keys(array_filter($this->requests, fn($request) => !$writes($request)));
+        return array_keys(array_filter($this->pages, fn($page) => $page->writes === 0));
     }
 
     /** Bytes of all values as PHP serializes them. */

@@ -15,13 +15,14 @@ final class MemoryStore implements Store {
     }
 
     public function get(string $definition, string $key): mixed {
-        return $this->values[$definition][$key] ?? false;
+        // Some recorded values are null.
+        return $this->values[$definition][$key] ?? (array_key_exists($key, $this->values[$definition] ?? []) ? null : false);
     }
 
     public function getMany(string $definition, array $keys): array {
         $found = [];
         foreach ($keys as $key) {
-            $found[$key] = $this->values[$definition][$key] ?? false;
+            $found[$key] = $this->get($definition, $key);
         }
         return $found;
     }

@@ -1,0 +1,40 @@
+<?php
+/**
+ * The first page of a new process.
+ *
+ * @license MIT OR Apache-2.0
+ */
+
+namespace Larder\Bench;
+
+return function (Bench $bench): void {
+    $bench->begin('cold: the first page of a new process, after another has warmed the store');
+    $socket = "{$bench->directory}/redis.sock";
+    $stores = [
+        'Larder, Redis at 0.3 ms' => fn() => $bench->larder("redis://127.0.0.1:{$bench->delay}/2"),
+        'Larder, Redis (Unix socket)' => fn() => $bench->larder("redis+unix://{$socket}?db=3"),
+        'Larder, local:' => fn() => $bench->larder("local:{$bench->directory}/cold"),
+        'phpredis at 0.3 ms' => fn() => $bench->phpredis("127.0.0.1:{$bench->delay}"),
+        'phpredis (Unix socket)' => fn() => $bench->phpredis($socket),
+    ];
+    $rows = $times = $trips = [];
+    foreach ($stores as $label => $start) {
+        // The other process ends after its pages, and with it its requests: only then is the hot set written.
+        foreach ([['do' => 'fill'], ['do' => 'verify', 'offset' => 0], ['do' => 'fill']] as $step) {
+            $start()->ask($step);
+        }
+        $first = $start()->ask(['do' => 'first']);
+        $times[$label] = $first['nanoseconds'] / 1e6;
+        $trips[$label] = $first['trips'];
+        $rows[] = [$label, sprintf('%.3f ms', $times[$label]), (string)$first['trips']];
+    }
+    $bench->screen->line();
+    $bench->screen->table(['store', 'first page', 'round trips'], $rows);
+    $bench->screen->line('The page of the recording that does most among those that write nothing; a process each, so times are single ones.');
+    $bench->chart('cold', 'First page of a new process', 'ms in the store', $times);
+    $targets = new Targets();
+    foreach (array_slice($trips, 0, 2) as $label => $count) {
+        $targets->atMost("{$label}, round trips of the first page", $count, 5, '');
+    }
+    $targets->show($bench->screen);
+};
