@@ -30,8 +30,8 @@ pub use config::{Config, NAMES as CONFIG_NAMES, RedisAddress, Secret, Server};
 pub use engine::{Decode, Engine, Handle, Item, MAX_KEY};
 pub use error::{Error, ErrorKind, Result};
 pub use lock::{
-    Attempt, Claim, Forgotten, LockBackend, LockGuard, LockInfo, LockProof, NamedLocks, Renewal, Token,
-    lock_name, parse_lock_name,
+    Attempt, Claim, Forgotten, Handed, LockBackend, LockGuard, LockInfo, LockProof, NamedLocks, Renewal,
+    Token, lock_name, parse_lock_name,
 };
 pub use payload::Value;
 pub use stats::Stats;

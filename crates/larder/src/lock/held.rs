@@ -8,6 +8,8 @@ use crate::clock::boottime;
 
 /// The part of the lease that a holder does not count on: clocks differ, and renewing takes time.
 const MARGIN: u32 = 8;
+/// A lease is renewed so many times before it ends.
+const PER_LEASE: u32 = 4;
 
 /// A lock that was granted to this process.
 pub(crate) struct HeldLock {
@@ -44,6 +46,17 @@ impl HeldLock {
         self.is_own()
             && !self.lost.load(Ordering::Acquire)
             && millis(boottime()) < self.believed_until.load(Ordering::Acquire)
+    }
+
+    /// How long it is still held for sure.
+    pub(super) fn believed_for(&self) -> Duration {
+        let until = self.believed_until.load(Ordering::Acquire);
+        Duration::from_millis(until.saturating_sub(millis(boottime())))
+    }
+
+    /// Whether it is time to renew it: a quarter of a lease is spent, or it was granted for less than that is left then.
+    pub(super) fn is_due(&self, lease: Duration) -> bool {
+        self.believed_for() <= lease.saturating_sub(lease / MARGIN + lease / PER_LEASE)
     }
 
     /// Takes in an answer to a renewal that was sent at `sent`. A loss is for good.

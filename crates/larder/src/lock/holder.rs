@@ -1,11 +1,11 @@
 //! Getting, keeping and giving back: what a process does with the locks of its backend.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use super::renewal::{Renewals, renew};
-use super::{Attempt, Claim, HeldLock, LockBackend, LockProof, Token};
+use super::renewal::{Renewals, renew, tick};
+use super::{Attempt, Claim, Handed, HeldLock, LockBackend, LockProof, Token};
 use crate::backend::Backend;
 use crate::clock::boottime;
 use crate::error::{Error, ErrorKind, Result};
@@ -52,6 +52,11 @@ impl Waiting {
     pub(crate) fn is_over(&self) -> bool {
         boottime() >= self.deadline
     }
+
+    /// The lock, once it was granted.
+    fn held(&self, fence: u64, sent: Duration, lease: Duration) -> HeldLock {
+        HeldLock::new(&self.name, &self.owner, LockProof { token: self.token, fence }, sent, lease)
+    }
 }
 
 impl Lender {
@@ -81,20 +86,17 @@ impl Lender {
             queue: !left.is_zero(),
         };
         match locks.acquire(&claim) {
-            Ok(Attempt::Mine { fence }) => {
-                let proof = LockProof { token: waiting.token, fence };
-                let held = Arc::new(HeldLock::new(&waiting.name, &waiting.owner, proof, sent, self.lease));
-                let mut renewals = self.renewals.lock().unwrap_or_else(PoisonError::into_inner);
-                renewals.add(&held, locks, self.lease);
-                Ok(Some(held))
-            }
+            Ok(Attempt::Mine { fence }) => Ok(Some(self.keep(waiting.held(fence, sent, self.lease), locks))),
             Ok(Attempt::Wait { at_most }) => {
                 waiting.queued = true;
                 waiting.away = None;
-                if !left.is_zero() {
-                    locks.doze(waiting.token, at_most.min(left).min(DOZE));
+                if left.is_zero() {
+                    return Ok(None);
                 }
-                Ok(None)
+                // Done while there is time, not when the lock is handed over.
+                let renewed = self.renewals().run(locks, self.lease);
+                let handed = locks.doze(waiting.token, at_most.min(left).min(DOZE)).filter(|_| renewed);
+                Ok(handed.and_then(|handed| self.take_over(waiting, handed, sent, locks)))
             }
             Err(error) if error.kind() == ErrorKind::Unavailable && waiting.queued => {
                 if sent.saturating_sub(*waiting.away.get_or_insert(sent)) >= PATIENCE {
@@ -105,6 +107,30 @@ impl Lender {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Begins to hold a lock that was handed over to who asked last at `sent`; `None` if too little is left of its
+    /// lease, so that it must be asked for.
+    fn take_over(
+        &self,
+        waiting: &Waiting,
+        handed: Handed,
+        sent: Duration,
+        locks: &dyn LockBackend,
+    ) -> Option<Arc<HeldLock>> {
+        let held = waiting.held(handed.fence, sent, handed.lease);
+        (held.believed_for() > 2 * tick(self.lease)).then(|| self.keep(held, locks))
+    }
+
+    /// Renews it from now on.
+    fn keep(&self, held: HeldLock, locks: &dyn LockBackend) -> Arc<HeldLock> {
+        let held = Arc::new(held);
+        self.renewals().add(&held, locks, self.lease);
+        held
+    }
+
+    fn renewals(&self) -> MutexGuard<'_, Renewals> {
+        self.renewals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits for the lock; `None` when the wait is over.

@@ -98,6 +98,16 @@ pub enum Attempt {
     },
 }
 
+/// A lock that was given to somebody who slept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Handed {
+    /// The fencing number.
+    pub fence: u64,
+    /// How long the grant lasts, counted from when the last [`acquire`](LockBackend::acquire) that answered
+    /// [`Wait`](Attempt::Wait) was sent. It is short, since the sleeper may be dead: the holder renews it.
+    pub lease: Duration,
+}
+
 /// A lock to renew.
 #[derive(Clone, Copy, Debug)]
 pub struct Renewal<'a> {
@@ -144,8 +154,10 @@ pub trait LockBackend: Send + Sync {
     /// If the backend cannot be reached or refuses. The lock may have been granted.
     fn acquire(&self, claim: &Claim<'_>) -> Result<Attempt>;
 
-    /// Sleeps until `token` is woken, for `at_most` at the longest; may wake up early for no reason.
-    fn doze(&self, token: Token, at_most: Duration);
+    /// Sleeps until `token` is woken, for `at_most` at the longest; may wake up early for no reason. Called after an
+    /// [`acquire`](Self::acquire) that answered [`Wait`](Attempt::Wait). `Some` if the lock was given to the token after
+    /// that answer; `None` says nothing, and whoever gets it asks again.
+    fn doze(&self, token: Token, at_most: Duration) -> Option<Handed>;
 
     /// Gives a lock back, or leaves its queue, and wakes the next. Whether the lock was the token's.
     ///

@@ -4,7 +4,7 @@
 //! a list that is locked for an instant: a process that forks must not find a lock of its own held by a
 //! thread that its child does not have. For the same reason it has a backend handle of its own.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
 
@@ -13,12 +13,17 @@ use nix::sys::signal::{SigSet, SigmaskHow};
 use super::{HeldLock, LockBackend};
 use crate::clock::boottime;
 
-/// Leases are renewed so many times before they end.
-const PER_LEASE: u32 = 4;
-/// A renewal that failed is tried again so many times before the next would be due.
-const RETRIES: u32 = 5;
-/// The thread ends after so many rounds without a lock.
-const IDLE_ROUNDS: u32 = 4;
+/// How often the thread looks for leases to renew, at the least.
+const TICK: Duration = Duration::from_millis(250);
+/// It looks so often in a lease, at the least.
+const PER_LEASE: u32 = 16;
+/// It ends when it saw no lock so many times.
+const IDLE_TICKS: u32 = 16;
+
+/// How long after its grant a lock is looked at, at the latest.
+pub(super) fn tick(lease: Duration) -> Duration {
+    TICK.min(lease / PER_LEASE)
+}
 
 /// The list of locks to renew, and the thread that does it.
 #[derive(Default)]
@@ -38,19 +43,28 @@ impl Renewals {
     /// Renews `lock` from now on, until it is dropped. If no thread can be had the lock is not renewed, and lost
     /// after a lease, which its holder finds out.
     pub(super) fn add(&mut self, lock: &Arc<HeldLock>, backend: &dyn LockBackend, lease: Duration) {
+        self.list().locks.push(Arc::downgrade(lock));
+        self.run(backend, lease);
+    }
+
+    /// Starts the thread, if it does not run; it ends if it has nothing to do for a while. Whether it runs.
+    pub(super) fn run(&mut self, backend: &dyn LockBackend, lease: Duration) -> bool {
+        if std::mem::replace(&mut self.list().running, true) {
+            return true;
+        }
+        let started = spawn(Arc::clone(&self.shared), backend.another(), lease);
+        self.list().running = started;
+        started
+    }
+
+    /// The list of this process.
+    fn list(&mut self) -> MutexGuard<'_, Shared> {
         if self.process != std::process::id() {
             // The list of a parent process may be locked by a thread that does not exist here.
             self.shared = Arc::default();
             self.process = std::process::id();
         }
-        let start = {
-            let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-            shared.locks.push(Arc::downgrade(lock));
-            !std::mem::replace(&mut shared.running, true)
-        };
-        if start && !spawn(Arc::clone(&self.shared), backend.another(), lease) {
-            self.shared.lock().unwrap_or_else(PoisonError::into_inner).running = false;
-        }
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -66,22 +80,23 @@ fn spawn(shared: Arc<Mutex<Shared>>, backend: Box<dyn LockBackend>, lease: Durat
 
 fn run(shared: &Mutex<Shared>, backend: &dyn LockBackend, lease: Duration) {
     let mut idle = 0;
-    let mut pause = lease / PER_LEASE;
     loop {
-        thread::sleep(pause);
+        thread::sleep(tick(lease));
         let locks: Vec<Arc<HeldLock>> = {
             let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
             let alive: Vec<_> =
                 shared.locks.iter().filter_map(Weak::upgrade).filter(|lock| !lock.is_lost()).collect();
             shared.locks = alive.iter().map(Arc::downgrade).collect();
             idle = if alive.is_empty() { idle + 1 } else { 0 };
-            if idle >= IDLE_ROUNDS {
+            if idle >= IDLE_TICKS {
                 shared.running = false;
                 return;
             }
             alive
         };
-        pause = if renew(backend, &locks, lease) { lease / PER_LEASE } else { lease / PER_LEASE / RETRIES };
+        let due: Vec<_> = locks.into_iter().filter(|lock| lock.is_due(lease)).collect();
+        // What was not answered is still due.
+        renew(backend, &due, lease);
     }
 }
 

@@ -1,10 +1,10 @@
-//! Waking who waits for a lock: a named pipe for each, in a subdirectory.
+//! Waking who waits for a lock: a named pipe for each, in a subdirectory, through which it learns what it was given.
 //!
 //! A pipe that nobody has open belongs to somebody dead, which opening it for writing tells.
 
 use std::collections::HashMap;
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, IoSliceMut, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -17,7 +17,7 @@ use rustix::io::Errno;
 
 use super::directory::{BELLS, has_a_name};
 use super::fault::Fault;
-use crate::lock::Token;
+use crate::lock::{Handed, Token};
 
 /// The sleep of somebody who has no pipe.
 const BLIND_DOZE: Duration = Duration::from_millis(20);
@@ -60,16 +60,23 @@ impl Bells {
         }
     }
 
-    /// Sleeps until `token` is woken, for `at_most` at the longest.
-    pub(super) fn doze(&self, token: Token, at_most: Duration) {
-        let pipe = self.own().get(&token).and_then(|(_, pipe)| pipe.try_clone().ok());
-        let Some(mut pipe) = pipe else { return thread::sleep(BLIND_DOZE.min(at_most)) };
-        let Ok(timeout) = Timespec::try_from(at_most) else { return };
-        // A signal ends the sleep early.
-        let woken = poll(&mut [PollFd::new(&pipe, PollFlags::IN)], Some(&timeout));
-        if woken.is_ok_and(|ready| ready > 0) {
-            let _ = pipe.read(&mut [0; 64]);
+    /// Empties the pipe of `token`.
+    pub(super) fn drain(&self, token: Token) {
+        if let Some((_, pipe)) = self.own().get_mut(&token) {
+            while receive(pipe).is_some() {}
         }
+    }
+
+    /// Sleeps until `token` is woken, for `at_most` at the longest.
+    pub(super) fn doze(&self, token: Token, at_most: Duration) -> Option<Handed> {
+        let pipe = self.own().get(&token).and_then(|(_, pipe)| pipe.try_clone().ok());
+        let Some(mut pipe) = pipe else {
+            thread::sleep(BLIND_DOZE.min(at_most));
+            return None;
+        };
+        // A signal ends the sleep early.
+        poll(&mut [PollFd::new(&pipe, PollFlags::IN)], Some(&Timespec::try_from(at_most).ok()?)).ok()?;
+        receive(&mut pipe)
     }
 
     fn own(&self) -> MutexGuard<'_, HashMap<Token, (PathBuf, File)>> {
@@ -104,12 +111,24 @@ impl Sleeper {
         }
     }
 
-    pub(super) fn wake(self) {
+    pub(super) fn wake(self, handed: Handed) {
         if let Some(mut pipe) = self.0 {
-            // A full pipe wakes as well.
-            let _ = pipe.write(b"!");
+            let lease = u64::try_from(handed.lease.as_millis()).unwrap_or(0);
+            // Written whole or not at all, as it is short; a full pipe wakes as well.
+            let _ = pipe.write([handed.fence, lease].map(u64::to_le_bytes).as_flattened());
         }
     }
+}
+
+/// The next message in a pipe.
+fn receive(pipe: &mut File) -> Option<Handed> {
+    let mut fence = [0; 8];
+    let mut lease = [0; 8];
+    let both = &mut [IoSliceMut::new(&mut fence), IoSliceMut::new(&mut lease)];
+    (pipe.read_vectored(both).ok()? == 16).then(|| Handed {
+        fence: u64::from_le_bytes(fence),
+        lease: Duration::from_millis(u64::from_le_bytes(lease)),
+    })
 }
 
 fn flags() -> i32 {

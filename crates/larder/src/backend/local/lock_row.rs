@@ -10,7 +10,6 @@ use crate::clock::Millis;
 use crate::lock::{LockProof, Token, lock_name};
 
 /// Who holds the lock.
-#[derive(Clone)]
 pub(super) struct Holder {
     pub(super) token: Token,
     pub(super) fence: u64,
@@ -22,15 +21,15 @@ pub(super) struct Holder {
 }
 
 /// Who stands in line.
-#[derive(Clone)]
 pub(super) struct Waiter {
     pub(super) token: Token,
     pub(super) seen: Millis,
+    pub(super) process: Process,
     pub(super) owner: Vec<u8>,
 }
 
 /// A lock that is held or waited for.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub(super) struct LockRow {
     pub(super) name: Vec<u8>,
     pub(super) holder: Option<Holder>,
@@ -80,15 +79,14 @@ impl LockRow {
         row.push(u8::from(self.holder.is_some()));
         if let Some(holder) = &self.holder {
             row.extend_from_slice(&holder.token.number().to_le_bytes());
-            let Process { space, id, started } = holder.process;
-            for number in [holder.fence, holder.until, holder.since, space, u64::from(id), started] {
-                row.extend_from_slice(&number.to_le_bytes());
-            }
+            put_numbers(&mut row, [holder.fence, holder.until, holder.since]);
+            put_process(&mut row, holder.process);
             put_bytes(&mut row, &holder.owner);
         }
         for waiter in &self.queue {
             row.extend_from_slice(&waiter.token.number().to_le_bytes());
-            row.extend_from_slice(&waiter.seen.to_le_bytes());
+            put_numbers(&mut row, [waiter.seen]);
+            put_process(&mut row, waiter.process);
             put_bytes(&mut row, &waiter.owner);
         }
         row
@@ -104,11 +102,7 @@ impl LockRow {
                 fence: row.u64()?,
                 until: row.u64()?,
                 since: row.u64()?,
-                process: Process {
-                    space: row.u64()?,
-                    id: u32::try_from(row.u64()?).map_err(|_| damaged("process"))?,
-                    started: row.u64()?,
-                },
+                process: take_process(&mut row)?,
                 owner: take_bytes(&mut row)?,
             }),
             _ => return Err(damaged("lock")),
@@ -116,7 +110,12 @@ impl LockRow {
         let mut queue = Vec::new();
         while !row.0.is_empty() {
             let token = Token::from_number(row.u128()?);
-            queue.push(Waiter { token, seen: row.u64()?, owner: take_bytes(&mut row)? });
+            queue.push(Waiter {
+                token,
+                seen: row.u64()?,
+                process: take_process(&mut row)?,
+                owner: take_bytes(&mut row)?,
+            });
         }
         Ok(Self { name, holder, queue })
     }
@@ -132,6 +131,22 @@ pub(super) fn holds(
 ) -> Result<bool, Fault> {
     let row = LockRow::get(tables, txn, namespace, &lock_name(cache, key))?;
     Ok(row.holder.is_some_and(|holder| holder.token == proof.token && holder.fence == proof.fence))
+}
+
+fn put_numbers<const N: usize>(row: &mut Vec<u8>, numbers: [u64; N]) {
+    row.extend_from_slice(numbers.map(u64::to_le_bytes).as_flattened());
+}
+
+fn put_process(row: &mut Vec<u8>, Process { space, id, started }: Process) {
+    put_numbers(row, [space, u64::from(id), started]);
+}
+
+fn take_process(row: &mut Row<'_>) -> Result<Process, Fault> {
+    Ok(Process {
+        space: row.u64()?,
+        id: u32::try_from(row.u64()?).map_err(|_| damaged("process"))?,
+        started: row.u64()?,
+    })
 }
 
 fn put_bytes(row: &mut Vec<u8>, bytes: &[u8]) {

@@ -16,12 +16,12 @@ use super::tables::{Row, Tables};
 use super::{Local, room};
 use crate::clock::{self, Millis};
 use crate::error::Result;
-use crate::lock::{Attempt, Claim, LockBackend, LockInfo, Renewal, Token};
+use crate::lock::{Attempt, Claim, Handed, LockBackend, LockInfo, Renewal, Token};
 
 /// Who did not ask again for so long is out of the line.
 const SEEN: Millis = 3_000;
 /// How long a lock that was handed over waits for the new holder to say that it is alive.
-const CLAIM: Millis = 1_000;
+const CLAIM: Millis = 2_000;
 /// How often to evict entries and try again.
 const ATTEMPTS: u32 = 3;
 /// Since when locks are kept in this file, and the last fencing number.
@@ -39,15 +39,23 @@ impl LockBackend for Local {
             }
         }
         self.with(|open| self.bells.hang(&open.path, claim.token))?;
-        let attempt = self.change_locks(claim.name, |change| change.acquire(claim))?;
+        let attempt = self.change_locks(claim.name, |change| {
+            // What is in the pipe after this was granted after this.
+            self.bells.drain(claim.token);
+            change.acquire(claim)
+        })?;
         if matches!(attempt, Attempt::Mine { .. }) {
             self.bells.take_down(claim.token);
         }
         Ok(attempt)
     }
 
-    fn doze(&self, token: Token, at_most: Duration) {
-        self.bells.doze(token, at_most);
+    fn doze(&self, token: Token, at_most: Duration) -> Option<Handed> {
+        let handed = self.bells.doze(token, at_most);
+        if handed.is_some() {
+            self.bells.take_down(token);
+        }
+        handed
     }
 
     fn release(&self, name: &[u8], token: Token) -> Result<bool> {
@@ -112,10 +120,10 @@ impl Local {
             let mut full = String::new();
             for attempt in 0..ATTEMPTS {
                 match self.change_once(open, name, &mut work) {
-                    Ok((done, sleeper)) => {
+                    Ok((done, handed)) => {
                         open.still_named()?;
-                        if let Some(sleeper) = sleeper {
-                            sleeper.wake();
+                        if let Some((sleeper, handed)) = handed {
+                            sleeper.wake(handed);
                         }
                         return Ok(done);
                     }
@@ -136,20 +144,20 @@ impl Local {
         open: &Open,
         name: &[u8],
         work: &mut impl FnMut(&mut Change<'_, '_>) -> Result<T, Fault>,
-    ) -> Result<(T, Option<Sleeper>), Fault> {
+    ) -> Result<(T, Option<(Sleeper, Handed)>), Fault> {
         let namespace = &self.settings.namespace;
         let txn = open.env.write_txn()?;
         let now = now();
         let born = number(open, &txn, BORN)?.unwrap_or(now);
         let mut row = LockRow::get(&open.tables, &txn, namespace, name)?;
         row.drop_dead_holder(now);
-        let free_from = born + millis(self.settings.lock_lease);
-        let mut change = Change { open, txn, row, now, free_from, sleeper: None };
+        let lease = millis(self.settings.lock_lease);
+        let mut change = Change { open, txn, row, now, lease, free_from: born + lease, handed: None };
         let done = work(&mut change)?;
-        let Change { mut txn, row, sleeper, .. } = change;
+        let Change { mut txn, row, handed, .. } = change;
         row.put(&open.tables, &mut txn, namespace)?;
         txn.commit()?;
-        Ok((done, sleeper))
+        Ok((done, handed))
     }
 }
 
@@ -159,10 +167,11 @@ struct Change<'o, 't> {
     txn: RwTxn<'t>,
     row: LockRow,
     now: Millis,
+    lease: Millis,
     /// Before that nobody new gets a lock.
     free_from: Millis,
-    /// Whom to wake.
-    sleeper: Option<Sleeper>,
+    /// Whom to wake, and with what.
+    handed: Option<(Sleeper, Handed)>,
 }
 
 impl Change<'_, '_> {
@@ -176,24 +185,27 @@ impl Change<'_, '_> {
         if claim.queue {
             match self.row.queue.iter_mut().find(|waiter| waiter.token == claim.token) {
                 Some(waiter) => waiter.seen = self.now,
-                None => self.row.queue.push(Waiter {
-                    token: claim.token,
-                    seen: self.now,
-                    owner: claim.owner.to_vec(),
-                }),
+                None => self.row.queue.push(self.waiter(claim)),
             }
         }
         let free_at = self.row.holder.as_ref().map_or(0, |holder| holder.until).max(self.free_from);
         if self.now < free_at {
             return Ok(self.wait_until(free_at));
         }
-        let first = self.first(claim.token);
-        if first.as_ref().is_none_or(|(waiter, _)| waiter.token == claim.token) {
-            let waiter = Waiter { token: claim.token, seen: self.now, owner: claim.owner.to_vec() };
-            return Ok(Attempt::Mine { fence: self.grant(waiter, until, Process::this())? });
+        match self.first(claim.token) {
+            First::Asking | First::Nobody => {
+                let asking = self.waiter(claim);
+                Ok(Attempt::Mine { fence: self.grant(asking, until)? })
+            }
+            First::Sleeper(sleeper) => {
+                let until = self.hand_over(sleeper)?;
+                Ok(self.wait_until(until))
+            }
         }
-        self.hand_over(first)?;
-        Ok(self.wait_until(self.now + CLAIM))
+    }
+
+    fn waiter(&self, claim: &Claim<'_>) -> Waiter {
+        Waiter { token: claim.token, seen: self.now, process: Process::this(), owner: claim.owner.to_vec() }
     }
 
     /// Takes the lock from `token`, or from whoever holds it.
@@ -206,9 +218,10 @@ impl Change<'_, '_> {
             _ => return Ok(false),
         }
         self.row.holder = None;
-        if self.now >= self.free_from {
-            let first = self.first(Token::from_number(0));
-            self.hand_over(first)?;
+        if self.now >= self.free_from
+            && let First::Sleeper(sleeper) = self.first(Token::from_number(0))
+        {
+            self.hand_over(sleeper)?;
         }
         Ok(true)
     }
@@ -235,43 +248,51 @@ impl Change<'_, '_> {
         }
     }
 
-    /// The first in line who is alive, and how to wake it, unless it is `asking`. The dead before it leave the line.
-    fn first(&mut self, asking: Token) -> Option<(Waiter, Option<Sleeper>)> {
-        while let Some(waiter) = self.row.queue.first() {
+    /// The first in line who is alive; it leaves the line, as do the dead before it.
+    fn first(&mut self, asking: Token) -> First {
+        while !self.row.queue.is_empty() {
+            let waiter = self.row.queue.remove(0);
             if waiter.token == asking {
-                return Some((waiter.clone(), None));
+                return First::Asking;
             }
-            let sleeper = Sleeper::find(&self.open.path, waiter.token);
-            if sleeper.is_some() && waiter.seen + SEEN >= self.now {
-                return Some((waiter.clone(), sleeper));
+            if waiter.seen + SEEN >= self.now
+                && let Some(sleeper) = Sleeper::find(&self.open.path, waiter.token)
+            {
+                return First::Sleeper((waiter, sleeper));
             }
-            self.row.queue.remove(0);
         }
-        None
+        First::Nobody
     }
 
-    fn hand_over(&mut self, first: Option<(Waiter, Option<Sleeper>)>) -> Result<(), Fault> {
-        if let Some((waiter, sleeper)) = first {
-            self.grant(waiter, self.now + CLAIM, Process::default())?;
-            self.sleeper = sleeper;
-        }
-        Ok(())
+    /// Until when the grant lasts.
+    fn hand_over(&mut self, (waiter, sleeper): (Waiter, Sleeper)) -> Result<Millis, Fault> {
+        let lease = self.lease.min(CLAIM);
+        let until = self.now + lease;
+        let fence = self.grant(waiter, until)?;
+        self.handed = Some((sleeper, Handed { fence, lease: Duration::from_millis(lease) }));
+        Ok(until)
     }
 
-    /// `process` is that of the new holder, all zeros if it is not known yet.
-    fn grant(&mut self, to: Waiter, until: Millis, process: Process) -> Result<u64, Fault> {
+    fn grant(&mut self, to: Waiter, until: Millis) -> Result<u64, Fault> {
         let last = number(self.open, &self.txn, FENCE)?.unwrap_or(0);
         let fence = (last + 1).max(clock::wall_clock().saturating_mul(1_000));
         self.open.tables.locks.put(&mut self.txn, FENCE, &fence.to_le_bytes())?;
-        self.row.queue.retain(|waiter| waiter.token != to.token);
-        let owner = to.owner;
-        self.row.holder = Some(Holder { token: to.token, fence, until, since: self.now, process, owner });
+        let Waiter { token, process, owner, .. } = to;
+        self.row.holder = Some(Holder { token, fence, until, since: self.now, process, owner });
         Ok(fence)
     }
 
     fn wait_until(&self, time: Millis) -> Attempt {
         Attempt::Wait { at_most: Duration::from_millis(time.saturating_sub(self.now)) }
     }
+}
+
+/// Who is first in line.
+enum First {
+    Nobody,
+    /// Who asks just now.
+    Asking,
+    Sleeper((Waiter, Sleeper)),
 }
 
 /// Begins a new file. Nobody knows what was held in the one before (R23), unless that was in an earlier boot.

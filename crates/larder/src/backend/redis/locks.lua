@@ -10,7 +10,7 @@
 --      renew    lease (ms), then for each lock: name  token  owner  fence  '1': still believed to be held
 -- Answers {'LATE' | 'CERT', now} or {'OK', now, …}: acquire → fence or '', ms to wait at most; release, break → 1 or 0;
 --      holder → token or ''; renew → a letter '1' or '0' for each.
-local SEEN, CLAIM, RUBBISH = 3000, 1000, 60000
+local SEEN, CLAIM, RUBBISH = 3000, 2000, 60000
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 if now > tonumber(ARGV[2]) then return {'LATE', now} end
@@ -80,15 +80,16 @@ local function head()
   return first
 end
 
--- Gives a free lock to the first in line, for as long as it takes to say that it is alive, and wakes it.
-local function hand_over(name)
+-- Gives a free lock to the first in line, for as long as it takes to say that it is alive, and wakes it with what it got.
+local function hand_over(name, lease)
   local first = head()
   if not first then
     redis.call('DEL', KEYS[3])
     return
   end
-  grant(name, first.token, first.owner, CLAIM)
-  redis.call('LPUSH', base .. 'w:' .. first.token, '1')
+  lease = math.min(lease, CLAIM)
+  local fence = grant(name, first.token, first.owner, lease)
+  redis.call('LPUSH', base .. 'w:' .. first.token, string.format('%.0f %.0f', fence, lease))
   redis.call('PEXPIRE', base .. 'w:' .. first.token, CLAIM)
 end
 
@@ -113,6 +114,8 @@ if what == 'acquire' then
     local number = place and string.match(place, '^(%d+) ') or redis.call('HINCRBY', KEYS[3], '#', 1)
     redis.call('HSET', KEYS[3], token, string.format('%.0f %.0f ', tonumber(number), now) .. owner)
     redis.call('PEXPIRE', KEYS[3], RUBBISH)
+    -- What is pushed from now on was granted after this.
+    redis.call('DEL', base .. 'w:' .. token)
   end
   if now >= free_at then
     local first = head()
@@ -120,8 +123,8 @@ if what == 'acquire' then
       if not first then redis.call('DEL', KEYS[3]) end
       return {'OK', now, string.format('%.0f', grant(name, token, owner, lease)), 0}
     end
-    hand_over(name)
-    free_at = now + CLAIM
+    hand_over(name, lease)
+    free_at = now + math.min(lease, CLAIM)
   end
   return {'OK', now, '', free_at - now}
 elseif what == 'release' or what == 'break' then
@@ -129,7 +132,7 @@ elseif what == 'release' or what == 'break' then
   if what == 'release' then redis.call('HDEL', KEYS[3], token) end
   if not row or (what == 'release' and row.token ~= token) then return {'OK', now, 0} end
   redis.call('HDEL', KEYS[2], name)
-  if now >= born + tonumber(ARGV[5]) and redis.call('EXISTS', KEYS[3]) == 1 then hand_over(name) end
+  if now >= born + tonumber(ARGV[5]) and redis.call('EXISTS', KEYS[3]) == 1 then hand_over(name, tonumber(ARGV[5])) end
   return {'OK', now, row.till > now and 1 or 0}
 elseif what == 'holder' then
   local row = read(name)

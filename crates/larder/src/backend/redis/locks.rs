@@ -1,7 +1,8 @@
 //! Locks: a hash of rows and a queue for each lock that somebody waits for, all changed by one script (R22 to R25).
 //!
 //! Who waits is woken by a push to a list of its own, and blocks on that list on a connection that serves nothing
-//! else. The push is only a hint: the row says whose the lock is, so that a push to a dead connection loses nothing.
+//! else. The push says what was granted, so that who gets it can begin at once. The row says whose the lock is, so that a
+//! push to a dead connection loses nothing.
 
 use std::thread;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use super::link::Batch;
 use super::pool::Slot;
 use super::reply::{Replies, array, bytes, integer, time};
 use crate::error::Result;
-use crate::lock::{Attempt, Claim, LockBackend, LockInfo, Renewal, Token};
+use crate::lock::{Attempt, Claim, Handed, LockBackend, LockInfo, Renewal, Token};
 
 /// How often a request is sent again because the server had to be certified, or its clock was ahead.
 const ATTEMPTS: usize = 4;
@@ -39,11 +40,12 @@ impl LockBackend for Redis {
         Ok(Attempt::Mine { fence: integer(&fence, "acquire")? })
     }
 
-    fn doze(&self, token: Token, at_most: Duration) {
+    fn doze(&self, token: Token, at_most: Duration) -> Option<Handed> {
         let woken = self.bells.slot().and_then(|mut slot| self.doze_on(&mut slot, token, at_most));
-        if woken.is_err() {
+        woken.unwrap_or_else(|_| {
             thread::sleep(BLIND_DOZE.min(at_most));
-        }
+            None
+        })
     }
 
     fn release(&self, name: &[u8], token: Token) -> Result<bool> {
@@ -137,15 +139,20 @@ impl Redis {
         Err(Failure::unavailable("the server's clock or identity keeps changing"))
     }
 
-    fn doze_on(&self, slot: &mut Slot, token: Token, at_most: Duration) -> Result<(), Failure> {
+    fn doze_on(&self, slot: &mut Slot, token: Token, at_most: Duration) -> Result<Option<Handed>, Failure> {
         // The connection's time-out is for an answer that comes at once; this one may take a second longer.
         let mut settings = self.settings.clone();
         settings.read_timeout += super::LONGEST_DOZE;
         let mut batch = Batch::default();
-        slot.open(&settings, &mut batch)?;
+        let setup = slot.open(&settings, &mut batch)?;
         let seconds = at_most.min(super::LONGEST_DOZE).max(Duration::from_millis(1)).as_secs_f64();
         batch.add(cmd("BLPOP").arg(self.keys.bell(token)).arg(format!("{seconds:.3}")));
-        slot.exchange(&batch, &self.trips).map(drop)
+        let answer = slot.exchange(&batch, &self.trips)?.into_iter().nth(setup).unwrap_or(Value::Nil);
+        if matches!(answer, Value::Nil) {
+            return Ok(None);
+        }
+        let push = array(answer, "BLPOP")?.pop().unwrap_or(Value::Nil);
+        parse_push(&bytes(push, "BLPOP")?).map(Some).ok_or_else(|| Failure::garbled("BLPOP"))
     }
 
     fn list_locks(&self, slot: &mut Slot) -> Result<Vec<LockInfo>, Failure> {
@@ -198,6 +205,12 @@ fn parse_row(name: Vec<u8>, row: &[u8], now: u64, waiters: u64) -> Option<LockIn
         left: Duration::from_millis(until.saturating_sub(now)),
         waiters,
     })
+}
+
+/// `<fence> <lease ms>`
+fn parse_push(push: &[u8]) -> Option<Handed> {
+    let (fence, lease) = std::str::from_utf8(push).ok()?.split_once(' ')?;
+    Some(Handed { fence: fence.parse().ok()?, lease: Duration::from_millis(lease.parse().ok()?) })
 }
 
 fn number(number: u64) -> Vec<u8> {
