@@ -10,6 +10,7 @@ require("$tree/vendor/autoload.php");
 $public = is_dir("$tree/public") ? "$tree/public" : $tree;
 require("$public/lib/phpunit/bootstrap.php");
 require_once("$CFG->dirroot/cache/stores/$store/lib.php");
+require_once(__DIR__ . '/store_configuration.php');
 
 /**
  * Moodle's own writer, asked for an array instead of a file.
@@ -54,13 +55,6 @@ class larder_test_config extends core_cache\config_writer {
     }
 }
 
-// A namespace of its own: what an earlier run left on the server would be taken for this site's.
-$namespace = 'test_' . bin2hex(random_bytes(6));
-$configuration = match ($store) {
-    'larder' => ['server' => $server, 'namespace' => $namespace],
-    'redis' => ['server' => preg_replace('#^redis://#', '', $server), 'prefix' => $namespace],
-    default => [],
-};
-$configuration = larder_test_config::with_default($store, $configuration, explode(',', $modes));
+$configuration = larder_test_config::with_default($store, store_configuration($store, $server), explode(',', $modes));
 file_put_contents($file, "<?php defined('MOODLE_INTERNAL') || die();\n\$configuration = "
     . var_export($configuration, true) . ";\n");
