@@ -31,7 +31,12 @@ impl OnRedis {
 impl Fixture for OnRedis {
     fn open(&self) -> Arc<dyn Backend> {
         // A machine that runs many tests at once is slow, which is not what these are about.
-        let options = [("server", self.url.as_str()), ("namespace", "conformance"), ("read_timeout", "10")];
+        let options = [
+            ("server", self.url.as_str()),
+            ("namespace", "conformance"),
+            ("read_timeout", "10"),
+            ("lock_lease", "1"),
+        ];
         Arc::new(Redis::new(Settings::of(&Config::from_options(options).unwrap()).unwrap()))
     }
 
@@ -45,6 +50,7 @@ impl Fixture for OnRedis {
 mod unix {
     use super::OnRedis;
     larder_testkit::conformance_suite!(OnRedis::unix());
+    larder_testkit::lock_conformance_suite!(OnRedis::unix());
 }
 
 mod tcp {

@@ -3,7 +3,7 @@
 
 use std::io;
 
-use larder_testkit::conformance::processes;
+use larder_testkit::conformance;
 
 fn main() -> io::Result<()> {
     let mut args = std::env::args().skip(1);
@@ -11,5 +11,5 @@ fn main() -> io::Result<()> {
     // A machine that runs many tests at once is slow, which is not what these are about.
     let config = larder::Config::from_options([("server", url.as_str()), ("read_timeout", "30")]);
     let backend = config.and_then(|config| larder::open_backend(&config)).map_err(io::Error::other)?;
-    processes::peer(backend, args)
+    conformance::peer(backend, args)
 }

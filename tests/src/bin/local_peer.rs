@@ -4,23 +4,23 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use larder::{Backend, CacheId, Op, Read};
-use larder_testkit::conformance::processes;
+use larder_testkit::conformance;
 
 /// What the conformance suite asks, if the argument is none of the others.
 fn main() -> io::Result<()> {
     let mut args = std::env::args().skip(1).peekable();
     let url = args.next().unwrap_or_default();
-    let config = larder::Config::from_url(&url).map_err(io::Error::other)?;
+    let config = larder::Config::from_options([("server", url.as_str()), ("lock_lease", "1")])
+        .map_err(io::Error::other)?;
     let backend = larder::open_backend(&config).map_err(io::Error::other)?;
-    let Some(word) = args.next_if(|arg| arg.parse::<u64>().is_err()) else {
-        return processes::peer(backend, args);
+    let Some(word) = args.next_if(|arg| ["write", "read", "once"].contains(&arg.as_str())) else {
+        return conformance::peer(backend, args);
     };
     let id = args.next().unwrap_or_default();
     match &*word {
         "write" => write_for_ever(&*backend, &id),
         "read" => read_for_ever(&*backend, &id),
-        "once" => once(&backend, &id),
-        _ => Err(io::ErrorKind::InvalidInput.into()),
+        _ => once(&backend, &id),
     }
 }
 

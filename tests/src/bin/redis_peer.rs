@@ -9,9 +9,13 @@ use larder::redis::{Redis, Settings};
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
     let (url, namespace) = (args.next().ok_or("URL missing")?, args.next().ok_or("namespace missing")?);
-    let config =
-        Config::from_options([("server", url.as_str()), ("namespace", &namespace), ("read_timeout", "10")])?;
+    let config = Config::from_options([
+        ("server", url.as_str()),
+        ("namespace", &namespace),
+        ("read_timeout", "10"),
+        ("lock_lease", "1"),
+    ])?;
     let settings = Settings::of(&config).ok_or("not a Redis URL")?;
-    larder_testkit::conformance::processes::peer(Arc::new(Redis::new(settings)), args)?;
+    larder_testkit::conformance::peer(Arc::new(Redis::new(settings)), args)?;
     Ok(())
 }

@@ -23,7 +23,8 @@ impl LocalFixture {
 
 impl Fixture for LocalFixture {
     fn open(&self) -> Arc<dyn Backend> {
-        larder::open_backend(&Config::from_url(&self.url()).unwrap()).unwrap()
+        let config = Config::from_options([("server", self.url().as_str()), ("lock_lease", "1")]);
+        larder::open_backend(&config.unwrap()).unwrap()
     }
 
     fn peer(&self) -> Command {
@@ -34,3 +35,4 @@ impl Fixture for LocalFixture {
 }
 
 larder_testkit::conformance_suite!(LocalFixture::new());
+larder_testkit::lock_conformance_suite!(LocalFixture::new());

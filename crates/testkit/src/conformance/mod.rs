@@ -6,15 +6,19 @@
 //! ```ignore
 //! larder_testkit::conformance_suite!(MyFixture::new());
 //! ```
+//!
+//! [`lock_conformance_suite!`](crate::lock_conformance_suite) does so for a backend's locks.
 
 #![expect(clippy::missing_panics_doc, reason = "a case that fails panics")]
 
 pub mod entries;
 pub mod guards;
+pub mod locks;
 pub mod log;
 pub mod processes;
 pub mod purge;
 
+use std::io;
 use std::process::Command;
 use std::sync::Arc;
 
@@ -25,7 +29,7 @@ pub trait Fixture: Send + Sync {
     /// A fresh handle on the store, sharing no more with the others than another process would share.
     fn open(&self) -> Arc<dyn Backend>;
 
-    /// A program that opens the same store and calls [`processes::peer`] with its remaining arguments.
+    /// A program that opens the same store and calls [`peer`] with its remaining arguments.
     fn peer(&self) -> Command;
 
     /// What the store's calls cost.
@@ -82,6 +86,35 @@ macro_rules! conformance_suite {
             })+
         })+
     };
+}
+
+/// Makes one `#[test]` of each case of the suite for locks; the argument is an expression for a new [`Fixture`] whose
+/// store has a `lock_lease` of [`locks::LEASE`].
+#[macro_export]
+macro_rules! lock_conformance_suite {
+    ($fixture:expr) => {
+        $crate::conformance_suite!(@cases $fixture;
+            locks: a_free_lock_is_granted_once, asking_again_changes_nothing, only_its_token_releases, fences_grow,
+                any_bytes_are_a_name, first_come_first_served, who_leaves_the_line_is_passed_over,
+                who_is_silent_is_passed_over, a_wake_up_before_the_sleep_counts,
+                a_stale_wake_up_is_not_believed, an_unrenewed_lease_ends, a_renewed_lease_goes_on,
+                a_broken_lock_is_the_next_ones, a_list_says_who_holds_and_waits, a_write_needs_its_lock,
+                a_reset_spares_locks, one_at_a_time, a_killed_holder_loses_its_lock,
+                a_killed_waiter_is_passed_over;
+        );
+    };
+}
+
+/// What the program of [`Fixture::peer`] does with the store and the arguments that a suite gave it.
+///
+/// # Errors
+/// If the arguments are not a suite's or the report cannot be written.
+pub fn peer(backend: Arc<dyn Backend>, args: impl Iterator<Item = String>) -> io::Result<()> {
+    let mut args = args.peekable();
+    if args.next_if(|word| word == "lock").is_some() {
+        return locks::peer(backend, args);
+    }
+    processes::peer(backend, args)
 }
 
 /// A logged cache. The names of the suite are all good.

@@ -54,11 +54,7 @@ pub fn processes_keep_near_caches_right(fixture: &dyn Fixture) {
     judge(&reports);
 }
 
-/// What the program of [`Fixture::peer`] does with the store and the arguments that the suite gave it.
-///
-/// # Errors
-/// If the arguments are not the suite's or the report cannot be written.
-pub fn peer(backend: Arc<dyn Backend>, mut args: impl Iterator<Item = String>) -> io::Result<()> {
+pub(super) fn peer(backend: Arc<dyn Backend>, mut args: impl Iterator<Item = String>) -> io::Result<()> {
     let mut number = || args.next().and_then(|arg| arg.parse().ok()).ok_or(io::ErrorKind::InvalidInput);
     let (id, seed) = (number()?, number()?);
     let report = Peer::new(backend, id, seed as u64).run(STEPS);

@@ -192,7 +192,7 @@ impl Change<'_, '_> {
         if self.now < free_at {
             return Ok(self.wait_until(free_at));
         }
-        match self.first(claim.token) {
+        match self.first(Some(claim.token)) {
             First::Asking | First::Nobody => {
                 let asking = self.waiter(claim);
                 Ok(Attempt::Mine { fence: self.grant(asking, until)? })
@@ -219,7 +219,7 @@ impl Change<'_, '_> {
         }
         self.row.holder = None;
         if self.now >= self.free_from
-            && let First::Sleeper(sleeper) = self.first(Token::from_number(0))
+            && let First::Sleeper(sleeper) = self.first(None)
         {
             self.hand_over(sleeper)?;
         }
@@ -249,10 +249,10 @@ impl Change<'_, '_> {
     }
 
     /// The first in line who is alive; it leaves the line, as do the dead before it.
-    fn first(&mut self, asking: Token) -> First {
+    fn first(&mut self, asking: Option<Token>) -> First {
         while !self.row.queue.is_empty() {
             let waiter = self.row.queue.remove(0);
-            if waiter.token == asking {
+            if Some(waiter.token) == asking {
                 return First::Asking;
             }
             if waiter.seen + SEEN >= self.now
