@@ -376,6 +376,23 @@ fn away() -> Error {
 }
 
 #[test]
+fn a_set_that_is_refused_deletes_what_it_would_have_replaced_which_is_a_sync_point() {
+    let (a, b) = Node::two();
+    for key in ["k", "changed", "quiet"] {
+        a.set(key, "1");
+        assert_eq!(b.get(key), some("1"));
+    }
+    b.set("changed", "2");
+    a.memory.fail_next(|| Error::refused("the test", "it is full"));
+    let item = Item { key: b"k", payload: b"2", ttl: None, lock: None };
+    assert_eq!(a.engine.set_many(&a.cache, &[item]).unwrap_err().kind(), ErrorKind::Refused);
+    assert_eq!(a.trips(|| assert_eq!(a.get("quiet"), some("1"))), 0);
+    assert_eq!(a.get("changed"), some("2"));
+    b.engine.begin_request();
+    assert_eq!(b.get("k"), None);
+}
+
+#[test]
 fn a_broken_entry_is_a_miss() {
     let (a, _) = Node::two();
     let cache = CacheId::new("c", true).unwrap();

@@ -26,6 +26,7 @@ pub struct Memory {
     round_trips: AtomicU64,
     after_read: Mutex<Option<Hook>>,
     failure: Mutex<Option<fn() -> Error>>,
+    next_failure: Mutex<Option<fn() -> Error>>,
 }
 
 impl Default for Memory {
@@ -42,6 +43,7 @@ impl Memory {
             round_trips: AtomicU64::new(0),
             after_read: Mutex::new(None),
             failure: Mutex::new(None),
+            next_failure: Mutex::new(None),
         }
     }
 
@@ -59,6 +61,11 @@ impl Memory {
     /// Makes every call fail, or none.
     pub fn fail_with(&self, failure: Option<fn() -> Error>) {
         *lock(&self.failure) = failure;
+    }
+
+    /// Makes the next call fail.
+    pub fn fail_next(&self, failure: fn() -> Error) {
+        *lock(&self.next_failure) = Some(failure);
     }
 
     /// Forgets all but the newest `keep` records of the log.
@@ -84,7 +91,8 @@ impl Memory {
 
     fn begin(&self) -> Result<()> {
         self.round_trips.fetch_add(1, Ordering::Relaxed);
-        lock(&self.failure).map_or(Ok(()), |failure| Err(failure()))
+        let next = lock(&self.next_failure).take();
+        next.or(*lock(&self.failure)).map_or(Ok(()), |failure| Err(failure()))
     }
 }
 

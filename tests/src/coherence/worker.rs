@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use larder::{Config, Decode, Engine, Handle, Item, Result};
+use larder::{Config, Decode, Engine, ErrorKind, Handle, Item};
 
 use super::{CACHES, Journal, KEYS, Name, Truth, Write, now};
 
@@ -114,7 +114,11 @@ impl State {
             keys => engine.get_many(&cache, keys),
         };
         let (start, found) = self.call(read);
-        let Some(found) = found else { return Ok(Vec::new()) };
+        let Ok(found) = found else {
+            // The engine may have found some missing before it failed.
+            self.missing.extend(names);
+            return Ok(Vec::new());
+        };
         let sync = self.sync.max(start.saturating_sub(self.staleness));
         let reads: Vec<_> = names.iter().copied().zip(found).collect();
         self.journal.reads((start, now()), sync, &reads)?;
@@ -180,8 +184,13 @@ impl State {
             .collect();
         let items: Vec<Item<'_>> =
             entries.iter().map(|(key, payload)| Item { key, payload, ttl: None, lock: None }).collect();
-        if self.write(writes, |engine| engine.set_many(&cache, &items))? {
-            self.missing.retain(|name| !names.contains(name));
+        let start = now();
+        match self.write(writes, |engine| engine.set_many(&cache, &items))? {
+            Ok(()) => self.missing.retain(|name| !names.contains(name)),
+            // What it would have replaced was deleted, so that nothing old stays: if that went through, it was the sync
+            // point of what memory still serves.
+            Err(ErrorKind::Refused) => (self.sync, self.due) = (start, false),
+            Err(_) => {}
         }
         Ok(())
     }
@@ -206,7 +215,7 @@ impl State {
     }
 
     fn sync(&mut self) {
-        self.call(Engine::sync);
+        let _ = self.call(Engine::sync);
     }
 
     /// The truth of a key, half the time changed before.
@@ -220,30 +229,31 @@ impl State {
     fn write(
         &mut self,
         writes: &[Write],
-        call: impl FnOnce(&Engine<Versions>) -> Result<()>,
-    ) -> io::Result<bool> {
+        call: impl FnOnce(&Engine<Versions>) -> larder::Result<()>,
+    ) -> io::Result<Result<(), ErrorKind>> {
         self.journal.begin(now(), writes)?;
         let (_, done) = self.call(call);
-        self.journal.end(now(), done.is_some());
-        Ok(done.is_some())
+        self.journal.end(now(), done.is_ok());
+        Ok(done)
     }
 
-    /// Calls the engine; answers when it began, and what it said unless it failed.
-    fn call<T>(&mut self, call: impl FnOnce(&Engine<Versions>) -> Result<T>) -> (u64, Option<T>) {
+    /// Calls the engine; answers when it began, and what it said.
+    fn call<T>(
+        &mut self,
+        call: impl FnOnce(&Engine<Versions>) -> larder::Result<T>,
+    ) -> (u64, Result<T, ErrorKind>) {
         let trips = self.engine.backend().round_trips();
         let start = now();
-        let answer = call(&self.engine);
+        let answer = call(&self.engine).map_err(|error| error.kind());
         if answer.is_err() {
             // What is in memory is not served before the backend answers again.
             self.due = true;
             std::thread::sleep(Duration::from_millis(5));
-            return (start, None);
-        }
-        if self.due || self.engine.backend().round_trips() > trips {
+        } else if self.due || self.engine.backend().round_trips() > trips {
             self.sync = start;
             self.due = false;
         }
-        (start, answer.ok())
+        (start, answer)
     }
 
     /// Some keys of one cache, a few much more often than others.
