@@ -107,6 +107,9 @@ impl Node {
             *pack = Some(self.write_pack(files, &plan.pack)?);
         }
         let log = self.known()?;
+        if !ops.iter().all(|op| log.locks.allows(op)) {
+            return Err(Error::lock_lost().into());
+        }
         let mut delta = log.history.delta(since);
         let mut outcomes = Vec::with_capacity(ops.len());
         let mut effective = Vec::with_capacity(ops.len());

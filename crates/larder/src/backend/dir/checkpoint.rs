@@ -2,13 +2,14 @@
 //!
 //! ```text
 //! check  4   CRC-32 of all that follows
-//! position of the newest record, changes kept, files, caches with their keys
+//! position of the newest record, changes kept, files, caches with their keys, locks
 //! ```
 
 use std::collections::HashMap;
 
 use super::history::History;
 use super::index::{FileNumber, Index, Slot};
+use super::lock_table::{self, LockChange};
 use super::wire::{In, Out};
 use crate::backend::{CacheId, Change, Position};
 
@@ -16,9 +17,10 @@ use crate::backend::{CacheId, Change, Position};
 pub(super) struct Checkpoint {
     pub(super) index: Index,
     pub(super) history: History,
+    pub(super) locks: Vec<LockChange>,
 }
 
-pub(super) fn encode(index: &Index, history: &History) -> Vec<u8> {
+pub(super) fn encode(index: &Index, history: &History, locks: &[LockChange]) -> Vec<u8> {
     let mut out = Out(vec![0; 4]);
     write_history(&mut out, history);
     let mut places: HashMap<FileNumber, usize> = HashMap::new();
@@ -44,6 +46,7 @@ pub(super) fn encode(index: &Index, history: &History) -> Vec<u8> {
             out.u64(slot.expires.unwrap_or(0));
         }
     }
+    lock_table::write(&mut out, locks);
     let check = crc32fast::hash(out.0.get(4..).unwrap_or_default());
     if let Some(place) = out.0.first_chunk_mut::<4>() {
         *place = check.to_le_bytes();
@@ -80,7 +83,8 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Checkpoint> {
             index.insert(&cache, key, slot);
         }
     }
-    input.is_empty().then_some(Checkpoint { index, history })
+    let locks = lock_table::read(&mut input)?;
+    input.is_empty().then_some(Checkpoint { index, history, locks })
 }
 
 fn write_position(out: &mut Out, position: Position) {

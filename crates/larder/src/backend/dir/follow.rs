@@ -5,6 +5,7 @@ use super::failure::{Fault, NAME};
 use super::files::Files;
 use super::hold::{Deadline, Hold};
 use super::log::{Chunk, Log};
+use super::names::FileId;
 use super::rotate::Keep;
 use super::site::Site;
 use super::{Settings, root};
@@ -24,6 +25,8 @@ pub(super) struct Node {
     /// The incarnation whose history is not what this handle has seen, or that is a copy.
     lost: Option<u128>,
     pub(super) cleaning: super::clean::Cleaning,
+    /// The highest fencing number that this handle has seen.
+    pub(super) fence: u64,
     /// Of the request that is worked on.
     pub(super) permit: Permit,
 }
@@ -47,6 +50,7 @@ impl Node {
             seen: None,
             lost: None,
             cleaning: super::clean::Cleaning::default(),
+            fence: 0,
             permit: Permit::default(),
         }
     }
@@ -118,9 +122,10 @@ impl Node {
             if seal.incarnation == log.incarnation {
                 log.go_on(seal);
             } else {
-                // It was emptied: what stays stands in the successor's checkpoint.
-                self.log = None;
-                self.seen = None;
+                // It was emptied: what stays stands in the successor's checkpoint. The root may never name that: whoever
+                // emptied it may have died.
+                (self.log, self.seen) = (None, None);
+                self.log = Some(self.load(files, seal.successor)?);
             }
             return Ok(None);
         }
@@ -154,17 +159,13 @@ impl Node {
     /// Finds the log from the root on; sets the namespace up if it is not.
     fn start(&mut self, files: &Files, deadline: Deadline) -> Result<Option<Log>, Fault> {
         self.site.prepare(files)?;
-        let segment = match root::read(files, &self.site.path)? {
-            Some(segment) => segment,
-            None => self.site.set_up(files, deadline)?,
+        let Some(segment) = root::read(files, &self.site.path)? else {
+            // What was set up counts only if it is found by its name: the directory may have been removed meanwhile.
+            self.site.set_up(files, deadline)?;
+            return Ok(None);
         };
-        match Log::load(files, &self.site.path, segment) {
-            Ok((log, original)) => {
-                if !original {
-                    self.lost = Some(log.incarnation);
-                }
-                Ok(Some(log))
-            }
+        match self.load(files, segment) {
+            Ok(log) => Ok(Some(log)),
             Err(Fault::Gone) => {
                 // Either the log went on meanwhile, or somebody removed what the root names.
                 if root::read(files, &self.site.path)? == Some(segment) {
@@ -178,6 +179,15 @@ impl Node {
             }
             Err(fault) => Err(fault),
         }
+    }
+
+    /// Reads the log from the beginning of a segment on.
+    fn load(&mut self, files: &Files, segment: FileId) -> Result<Log, Fault> {
+        let (log, original) = Log::load(files, &self.site.path, segment)?;
+        if !original {
+            self.lost = Some(log.incarnation);
+        }
+        Ok(log)
     }
 
     /// The log, which is known after [`hold`](Self::hold).

@@ -7,10 +7,12 @@ use super::failure::{Fault, foreign};
 use super::files::{Files, Opened};
 use super::history::History;
 use super::index::{FileNumber, Index};
+use super::lock_table::LockTable;
 use super::names::FileId;
 use super::record::{self, Body, NONCE, Next, Seal};
 use super::segment::{self, Header};
 use crate::backend::Position;
+use crate::clock::boottime;
 
 /// What a sync reads beyond the record it knows: enough for what happens between two requests.
 const WINDOW: usize = 64 << 10;
@@ -32,6 +34,7 @@ pub(super) struct Log {
     pub(super) last: u128,
     pub(super) index: Index,
     pub(super) history: History,
+    pub(super) locks: LockTable,
     /// Bytes of the checkpoint that the segment begins with.
     pub(super) checkpoint_bytes: u64,
     /// Files and bytes of packs that records of this segment brought.
@@ -68,6 +71,7 @@ impl Log {
             last: segment.nonce,
             index: Index::default(),
             history: History::new(header.first_position(segment)),
+            locks: LockTable::new(boottime()),
             checkpoint_bytes: 0,
             packs: 0,
             pack_bytes: 0,
@@ -79,8 +83,11 @@ impl Log {
                 log.checkpoint_bytes = bytes.len() as u64;
             }
             log.checkpoint_bytes = bytes.len() as u64;
-            let Checkpoint { index, history } = checkpoint::decode(&bytes).ok_or(Fault::Lost)?;
+            let Checkpoint { index, history, locks } = checkpoint::decode(&bytes).ok_or(Fault::Lost)?;
             log.index = index;
+            for change in &locks {
+                log.locks.apply(change, boottime());
+            }
             if history.last().incarnation == header.incarnation {
                 log.history = history;
             }
@@ -154,6 +161,7 @@ impl Log {
                 }
             }
             Body::Trim { below, expired } => self.index.trim(self.number, below, expired),
+            Body::Locks(changes) => changes.iter().for_each(|change| self.locks.apply(change, boottime())),
             Body::Seal(seal) => return Ok(Some(seal)),
         }
         self.index.set_bytes(self.number, self.end);

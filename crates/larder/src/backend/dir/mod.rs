@@ -10,8 +10,10 @@
 //!   something old under it.
 //! - Reading takes no lock: open, read what follows the record known last, close.
 //! - When a segment is full, the index is written beside it, and a new process begins there.
+//! - Locks are records of the same log: what grants one is in order with what is written under it.
 
 mod append;
+mod bells;
 mod bounded;
 mod checkpoint;
 mod clean;
@@ -22,6 +24,9 @@ mod follow;
 mod history;
 mod hold;
 mod index;
+mod lock_draft;
+mod lock_table;
+mod locks;
 mod log;
 mod names;
 mod read;
@@ -36,6 +41,7 @@ mod wire;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use self::bells::Bells;
 use self::bounded::Worker;
 use self::files::Files;
 pub use self::files::Observer;
@@ -45,6 +51,7 @@ use super::{Applied, Backend, CacheId, CacheUsage, Fetched, Op, Position, Read};
 use crate::clock::{self, Millis};
 use crate::config::{Config, Server};
 use crate::error::Result;
+use crate::lock::LockBackend;
 
 /// What a [`Dir`] is made of.
 #[derive(Clone, Debug)]
@@ -76,8 +83,10 @@ impl Settings {
 ///
 /// The filesystem calls are made by a thread of the handle, so that one that hangs can be given up.
 pub struct Dir {
+    settings: Settings,
     files: Files,
     worker: Worker,
+    bells: Bells,
 }
 
 impl Dir {
@@ -93,7 +102,8 @@ impl Dir {
     }
 
     fn with_files(settings: &Settings, files: Files) -> Self {
-        Self { worker: Worker::new(settings, files.clone()), files }
+        let worker = Worker::new(settings, files.clone());
+        Self { settings: settings.clone(), files, worker, bells: Bells::default() }
     }
 }
 
@@ -104,10 +114,6 @@ impl Backend for Dir {
     }
 
     fn apply(&self, since: Option<Position>, ops: &[Op<'_>]) -> Result<Applied> {
-        if ops.iter().any(|op| matches!(op, Op::Set { lock: Some(_), .. })) {
-            // Nobody holds a lock where none are kept.
-            return Err(crate::error::Error::lock_lost());
-        }
         let ops = Ops::new(ops);
         self.worker.run(move |node, files| node.apply(files, since, &ops.list()))
     }
@@ -127,6 +133,10 @@ impl Backend for Dir {
 
     fn reset(&self) -> Result<()> {
         self.worker.run(Node::reset)
+    }
+
+    fn locks(&self) -> Option<&dyn LockBackend> {
+        Some(self)
     }
 
     fn now(&self) -> Millis {

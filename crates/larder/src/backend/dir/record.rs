@@ -13,6 +13,7 @@
 
 use std::ops::Range;
 
+use super::lock_table::{self, LockChange};
 use super::names::FileId;
 use super::wire::{In, Out};
 use crate::backend::{CacheId, Op};
@@ -78,6 +79,7 @@ pub(super) const BEFORE_BODY: u64 = HEAD as u64;
 const OPS: u8 = 1;
 const SEAL: u8 = 2;
 const TRIM: u8 = 3;
+const LOCKS: u8 = 4;
 
 const DELETE: u8 = 0;
 const PURGE: u8 = 1;
@@ -120,6 +122,8 @@ pub(super) enum Body<'a> {
     Seal(Seal),
     /// Entries in files with a smaller number, and those that expired before a time, are given up.
     Trim { below: u64, expired: Millis },
+    /// Locks changed.
+    Locks(Vec<LockChange>),
 }
 
 /// An entry that is stored: in the record itself, or in the pack at an offset.
@@ -197,6 +201,13 @@ pub(super) fn trim_body(below: u64, expired: Millis) -> Vec<u8> {
     out.0
 }
 
+pub(super) fn locks_body(changes: &[LockChange]) -> Vec<u8> {
+    let mut out = Out::default();
+    out.u8(LOCKS);
+    lock_table::write(&mut out, changes);
+    out.0
+}
+
 /// Reads a body; `None` if this version of Larder does not write such ones.
 pub(super) fn read(body: &[u8]) -> Option<Body<'_>> {
     let mut input = In::new(body);
@@ -208,6 +219,7 @@ pub(super) fn read(body: &[u8]) -> Option<Body<'_>> {
             checkpoint_bytes: input.u64()?,
         }),
         TRIM => Body::Trim { below: input.u64()?, expired: input.u64()? },
+        LOCKS => Body::Locks(lock_table::read(&mut input)?),
         _ => return None,
     };
     input.is_empty().then_some(body)

@@ -2,6 +2,7 @@
 
 use crate::backend::{CacheId, Op, Position, Read};
 use crate::clock::Millis;
+use crate::lock::LockProof;
 
 /// Entries to read.
 pub(super) struct Reads(Vec<(CacheId, Box<[u8]>)>);
@@ -20,16 +21,24 @@ impl Reads {
 pub(super) struct Ops(Vec<(CacheId, Change)>);
 
 enum Change {
-    Set { key: Box<[u8]>, entry: Box<[u8]>, expires: Option<Millis>, guard: Option<Position> },
-    Delete { key: Box<[u8]> },
+    Set {
+        key: Box<[u8]>,
+        entry: Box<[u8]>,
+        expires: Option<Millis>,
+        guard: Option<Position>,
+        lock: Option<LockProof>,
+    },
+    Delete {
+        key: Box<[u8]>,
+    },
     Purge,
 }
 
 impl Ops {
     pub(super) fn new(ops: &[Op<'_>]) -> Self {
         let own = |op: &Op<'_>| match *op {
-            Op::Set { cache, key, entry, expires, guard, lock: _ } => {
-                (cache.clone(), Change::Set { key: key.into(), entry: entry.into(), expires, guard })
+            Op::Set { cache, key, entry, expires, guard, lock } => {
+                (cache.clone(), Change::Set { key: key.into(), entry: entry.into(), expires, guard, lock })
             }
             Op::Delete { cache, key } => (cache.clone(), Change::Delete { key: key.into() }),
             Op::Purge { cache } => (cache.clone(), Change::Purge),
@@ -45,8 +54,8 @@ impl Ops {
 impl Change {
     fn lend<'a>(&'a self, cache: &'a CacheId) -> Op<'a> {
         match self {
-            Self::Set { key, entry, expires, guard } => {
-                Op::Set { cache, key, entry, expires: *expires, guard: *guard, lock: None }
+            Self::Set { key, entry, expires, guard, lock } => {
+                Op::Set { cache, key, entry, expires: *expires, guard: *guard, lock: *lock }
             }
             Self::Delete { key } => Op::Delete { cache, key },
             Self::Purge => Op::Purge { cache },

@@ -32,7 +32,7 @@ pub(super) enum Keep {
     Everything,
     /// A new history begins; unlogged caches are outside of it.
     Unlogged,
-    /// A new history begins with nothing.
+    /// A new history begins with nothing but the locks.
     Nothing,
 }
 
@@ -55,7 +55,7 @@ impl Node {
         });
         if due {
             let deadline = self.deadline();
-            if self.bound(hold).is_ok() {
+            if self.bound(hold).is_ok() && self.bury_the_dead(hold).is_ok() {
                 let _ = self.rotate(files, hold, Keep::Everything, deadline);
             }
         }
@@ -98,16 +98,19 @@ impl Node {
         let number = log.segment.number + 1;
         let (mut incarnation, mut content) = (log.incarnation, Vec::new());
         if keep == Keep::Everything {
-            content = checkpoint::encode(&log.index, &log.history);
+            content = checkpoint::encode(&log.index, &log.history, &log.locks.changes());
         } else {
             incarnation = super::random();
             let mut index = std::mem::take(&mut log.index);
             let history = super::history::History::new(log.history.last());
             index.purge_logged();
+            // Who lost history does not know who held what.
+            let mut locks = Vec::new();
             if keep == Keep::Nothing {
                 index = Index::default();
+                locks = log.locks.changes();
             }
-            content.append(&mut checkpoint::encode(&index, &history));
+            content.append(&mut checkpoint::encode(&index, &history, &locks));
         }
         let successor = FileId::new(Kind::Log, number);
         let checkpoint = FileId::new(Kind::Index, number);

@@ -100,32 +100,38 @@ impl Site {
         open.sync()
     }
 
-    /// Sets the namespace up, unless somebody else just did. Gives the first segment.
-    pub(super) fn set_up(&self, files: &Files, deadline: Deadline) -> Result<FileId, Fault> {
+    /// Sets the namespace up, unless somebody else just did.
+    pub(super) fn set_up(&self, files: &Files, deadline: Deadline) -> Result<(), Fault> {
         let mode = self.mode.unwrap_or(0o600);
         let root = files.write_or_create(&self.path.join(ROOT), mode)?;
         if mode & 0o060 != 0 {
             root.set_mode(mode)?;
         }
         let root = Hold::lock(root, deadline)?;
-        if let Some(segment) = root::named(root.open())? {
-            return Ok(segment);
+        if root::named(root.open())?.is_some() {
+            return Ok(());
         }
-        let mut number = 0;
-        for name in files.list(&self.path)? {
-            match FileId::parse(&name) {
-                // Left from a namespace whose root was removed: nobody may go on with it.
-                Some(file) if file.kind == Kind::Log => self.retire(files, file, deadline)?,
-                Some(_) => {}
-                None if name == ROOT => {}
-                None => return Err(foreign(format!("'{name}' was not written by Larder"))),
-            }
-            number = number.max(FileId::parse(&name).map_or(0, |file| file.number));
+        let names = files.list(&self.path)?;
+        if let Some(name) = names.iter().find(|name| *name != ROOT && FileId::parse(name).is_none()) {
+            return Err(foreign(format!("'{name}' was not written by Larder")));
         }
-        let segment = FileId::new(Kind::Log, number + 1);
-        self.create_segment(files, segment, super::random(), 0, None)?;
+        let segment = self.begin(files, &names, 0, deadline)?;
         root::write_first(root.open(), segment)?;
-        files.sync_directory(&self.path)?;
+        Ok(files.sync_directory(&self.path)?)
+    }
+
+    /// Ends what is left of a log from a segment on, so that nobody goes on with it, and creates the first segment of
+    /// another.
+    fn begin(&self, files: &Files, names: &[String], from: u64, deadline: Deadline) -> Result<FileId, Fault> {
+        let mut last = from;
+        for file in names.iter().filter_map(|name| FileId::parse(name)) {
+            last = last.max(file.number);
+            if file.kind == Kind::Log && file.number >= from {
+                self.retire(files, file, deadline)?;
+            }
+        }
+        let segment = FileId::new(Kind::Log, last + 1);
+        self.create_segment(files, segment, super::random(), 0, None)?;
         Ok(segment)
     }
 
@@ -146,9 +152,7 @@ impl Site {
         if root::named(root.open())? != Some(damaged) {
             return Ok(());
         }
-        self.retire(files, damaged, deadline)?;
-        let segment = FileId::new(Kind::Log, damaged.number + 1);
-        self.create_segment(files, segment, super::random(), 0, None)?;
+        let segment = self.begin(files, &files.list(&self.path)?, damaged.number, deadline)?;
         files.sync_directory(&self.path)?;
         root::advance(root.open(), segment)
     }
