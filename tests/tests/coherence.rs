@@ -263,7 +263,6 @@ fn no_process_reads_what_was_overwritten_on_local() {
 }
 
 #[test]
-#[ignore = "fails about once in six runs, cause unknown: `dir:` is experimental until it is found"]
 fn no_process_reads_what_was_overwritten_on_dir() {
     proves_something(&on_dir(SHORT), 5_000);
 }

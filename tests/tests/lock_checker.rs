@@ -10,8 +10,10 @@ use std::process::{Child, Command};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use larder_testkit::slowfs::{self, Behaviour, Node, Request, SlowFs};
 use larder_testkit::{Answers, Proxy, RedisServer};
 use larder_tests::locks::{Section, violations};
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
@@ -57,9 +59,10 @@ impl Drop for Worker {
     }
 }
 
-/// Runs workers on `urls` until they entered enough sections. `harass` is called again and again with a number.
-fn check(urls: &[String], mut harass: impl FnMut(usize)) {
-    let wanted: usize = std::env::var("LARDER_SECTIONS").map_or(6_000, |count| count.parse().unwrap());
+/// Runs workers on `urls` until they entered enough sections, `few` if the environment does not say how many. `harass` is
+/// called again and again with a number.
+fn check(urls: &[String], few: usize, mut harass: impl FnMut(usize)) {
+    let wanted: usize = std::env::var("LARDER_SECTIONS").map_or(few, |count| count.parse().unwrap());
     let directory = TempDir::new().unwrap();
     let mut workers: Vec<Worker> = (0..WORKERS)
         .zip(urls.iter().cycle())
@@ -120,7 +123,7 @@ fn redis() {
     let proxies: Vec<Proxy> = (0..4).map(|_| Proxy::new(server.port())).collect();
     let mut urls = vec![server.unix_url(); 4];
     urls.extend(proxies.iter().map(Proxy::url));
-    check(&urls, |round| {
+    check(&urls, 6_000, |round| {
         let proxy = &proxies[round % proxies.len()];
         match round % 24 {
             2 => proxy.answers(Answers::Cut),
@@ -139,5 +142,38 @@ fn redis() {
 #[test]
 fn local() {
     let directory = TempDir::new().unwrap();
-    check(&[format!("local:{}/store?size=64M", directory.path().display())], |_| {});
+    check(&[format!("local:{}/store?size=64M", directory.path().display())], 6_000, |_| {});
+}
+
+#[test]
+fn dir() {
+    let directory = in_memory();
+    check(&[format!("dir:{}/store?size=64M", directory.path().display())], 6_000, |_| {});
+}
+
+/// Half of the workers on each of two nodes, whose mounts fail now and then.
+#[test]
+fn dir_on_two_nodes() {
+    if !slowfs::available() {
+        return;
+    }
+    let places = [(); 3].map(|()| in_memory());
+    let [exported, first, second] = places.each_ref().map(TempDir::path);
+    let export = SlowFs::export(exported).unwrap();
+    let nodes = [first, second].map(|path| export.mount(path, Behaviour::default()).unwrap());
+    let urls = [first, second].map(|path| format!("dir:{}/store?size=64M", path.display()));
+    check(&urls, 1_500, |round| {
+        let node = &nodes[round / 8 % 2];
+        match round % 8 {
+            1 => node.hang(),
+            3 => node.fail(Request::Write, Errno::IO.raw_os_error()),
+            5 => node.fail(Request::Lock, Errno::NOLCK.raw_os_error()),
+            7 => node.fail(Request::Open, Errno::STALE.raw_os_error()),
+            _ => nodes.iter().for_each(Node::heal),
+        }
+    });
+}
+
+fn in_memory() -> TempDir {
+    TempDir::new_in("/dev/shm").or_else(|_| TempDir::new()).unwrap()
 }

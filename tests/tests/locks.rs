@@ -1,4 +1,4 @@
-//! Locks on both backends: what each promises, and each fault with what it must not lead to.
+//! Locks on all backends: what each promises, and each fault with what it must not lead to.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -51,6 +51,13 @@ impl Place {
         Self { directory, ..Self::ready(url, None) }
     }
 
+    fn dir() -> Self {
+        // In memory if possible: a disk that syncs would be waited for at each step.
+        let directory = TempDir::new_in("/dev/shm").or_else(|_| TempDir::new()).unwrap();
+        let url = format!("dir:{}/store?size=64M", directory.path().display());
+        Self { directory, ..Self::ready(url, None) }
+    }
+
     fn ready(url: String, server: Option<RedisServer>) -> Self {
         let directory = TempDir::new().unwrap();
         let place = Self { url, server, directory };
@@ -95,15 +102,16 @@ impl Drop for Holder {
     }
 }
 
-/// Runs a test on both backends.
-fn both(test: fn(&Place)) {
+/// Runs a test on all backends.
+fn all(test: fn(&Place)) {
     test(&Place::redis());
     test(&Place::local());
+    test(&Place::dir());
 }
 
 #[test]
 fn one_holder_fences_that_grow_and_release_by_drop() {
-    both(|place| {
+    all(|place| {
         let (a, b) = (place.cache(), place.cache());
         let first = a.lock("k", "a", AT_ONCE).unwrap().unwrap();
         assert!(b.lock("k", "b", AT_ONCE).unwrap().is_none());
@@ -118,7 +126,7 @@ fn one_holder_fences_that_grow_and_release_by_drop() {
 
 #[test]
 fn an_owner_does_not_get_its_own_lock_twice() {
-    both(|place| {
+    all(|place| {
         let cache = place.cache();
         let _held = cache.lock("k", "same", AT_ONCE).unwrap().unwrap();
         assert!(cache.lock("k", "same", Duration::from_millis(50)).unwrap().is_none());
@@ -127,7 +135,7 @@ fn an_owner_does_not_get_its_own_lock_twice() {
 
 #[test]
 fn keys_and_owners_are_any_bytes() {
-    both(|place| {
+    all(|place| {
         let cache = place.cache();
         let keys: [&[u8]; 6] = [b"", b"\0", b"a\nb \xff", b"{x}:*", &vec![b'k'; 60_000], b"%s %d"];
         let held: Vec<_> = keys.iter().map(|key| cache.lock(key, key, AT_ONCE).unwrap().unwrap()).collect();
@@ -146,7 +154,7 @@ fn keys_and_owners_are_any_bytes() {
 
 #[test]
 fn first_come_first_served_and_who_gave_up_is_passed_over() {
-    both(|place| {
+    all(|place| {
         let held = place.cache().lock("k", "first", AT_ONCE).unwrap().unwrap();
         let got = Arc::new(std::sync::Mutex::new(Vec::new()));
         let waiters: Vec<_> = (0..6)
@@ -180,7 +188,7 @@ fn first_come_first_served_and_who_gave_up_is_passed_over() {
 
 #[test]
 fn two_hundred_waiters() {
-    both(|place| {
+    all(|place| {
         let held = place.cache().lock("k", "first", AT_ONCE).unwrap().unwrap();
         let count = Arc::new(std::sync::atomic::AtomicU32::new(0));
         let caches: Vec<Cache> = (0..20).map(|_| place.cache()).collect();
@@ -207,7 +215,7 @@ fn two_hundred_waiters() {
 
 #[test]
 fn a_living_holder_keeps_its_lock_for_many_leases() {
-    both(|place| {
+    all(|place| {
         let (a, b) = (place.cache(), place.cache());
         let held = a.lock("k", "a", AT_ONCE).unwrap().unwrap();
         assert!(b.lock("k", "b", 4 * LEASE).unwrap().is_none());
@@ -218,7 +226,7 @@ fn a_living_holder_keeps_its_lock_for_many_leases() {
 
 #[test]
 fn a_killed_holders_lock_is_free_within_a_lease() {
-    both(|place| {
+    all(|place| {
         let mut holder = place.holder();
         holder.child.kill().unwrap();
         holder.child.wait().unwrap();
@@ -228,7 +236,7 @@ fn a_killed_holders_lock_is_free_within_a_lease() {
 
 #[test]
 fn a_holder_paused_beyond_its_lease_finds_out() {
-    both(|place| {
+    all(|place| {
         let holder = place.holder();
         holder.signal(Signal::STOP);
         let cache = place.cache();
@@ -245,7 +253,7 @@ fn a_holder_paused_beyond_its_lease_finds_out() {
 
 #[test]
 fn a_write_under_a_lost_or_foreign_lock_is_refused() {
-    both(|place| {
+    all(|place| {
         let (a, b) = (place.cache(), place.cache());
         let lost = a.lock("k", "a", AT_ONCE).unwrap().unwrap();
         a.set_locked(&lost, "k", &1).unwrap();
@@ -265,7 +273,7 @@ fn a_write_under_a_lost_or_foreign_lock_is_refused() {
 
 #[test]
 fn getting_a_lock_is_a_sync_point() {
-    both(|place| {
+    all(|place| {
         let (a, b) = (store(&place.url), store(&place.url));
         let (a, b) = (a.cache("c").unwrap(), b.cache("c").unwrap());
         a.set("k", &1).unwrap();
@@ -364,7 +372,7 @@ fn a_stalled_server_costs_a_waiter_no_place_and_a_holder_no_lock() {
 
 #[test]
 fn a_released_lock_is_free_after_a_waiter_was_killed() {
-    both(|place| {
+    all(|place| {
         let held = place.cache().lock("n0", "test", AT_ONCE).unwrap().unwrap();
         let log = TempDir::new().unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_lock_worker"))

@@ -12,7 +12,7 @@ use super::lock_table::{Holder, Party, Row};
 use super::{Dir, bells, record};
 use crate::clock::{boottime, wall_clock};
 use crate::error::Result;
-use crate::lock::{Attempt, Claim, LockBackend, LockInfo, Renewal, Token};
+use crate::lock::{Attempt, Claim, Handed, LockBackend, LockInfo, Renewal, Token};
 
 impl LockBackend for Dir {
     fn acquire(&self, claim: &Claim<'_>) -> Result<Attempt> {
@@ -31,8 +31,9 @@ impl LockBackend for Dir {
         Ok(attempt)
     }
 
-    fn doze(&self, token: Token, at_most: Duration) {
+    fn doze(&self, token: Token, at_most: Duration) -> Option<Handed> {
         self.bells.doze(token, at_most);
+        None
     }
 
     fn release(&self, name: &[u8], token: Token) -> Result<bool> {
