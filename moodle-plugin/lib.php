@@ -78,7 +78,6 @@ class cachestore_larder extends store implements
             }
             $configuration = configuration::for_extension($configuration);
             $this->lockwait = (float)($configuration['lock_wait'] ?? $this->lockwait);
-            $this->keepslocks = configuration::keeps_locks($configuration);
             $this->store = \Larder\Store::open($configuration);
         } catch (\Throwable $e) {
             // Moodle now uses this node's file store instead, apart from all other nodes. That must not go unseen.

@@ -108,16 +108,6 @@ final class configuration {
     }
 
     /**
-     * Whether a configuration's server keeps locks: all do but a shared directory.
-     *
-     * @param array $config
-     * @return bool
-     */
-    public static function keeps_locks(array $config): bool {
-        return stripos((string)($config['server'] ?? ''), 'dir:') !== 0;
-    }
-
-    /**
      * A sync point for every Larder instance: later reads see all that was written before this call.
      */
     public static function sync_stores(): void {

@@ -30,14 +30,8 @@ trait locking {
     /** @var float Seconds to wait for a lock. */
     protected $lockwait = 60.0;
 
-    /** @var bool Whether the server keeps locks. A shared directory does not: then Moodle's own are used. */
-    protected $keepslocks = true;
-
     /** @var bool Whether the end of the request is to be told of forgotten locks. */
     private static $reporting = false;
-
-    /** @var \core_cache\cache_lock_interface[] The locks that Moodle uses for stores without any, by instance. */
-    private static $moodlelocks = [];
 
     /** @var array[] The locks that this request holds, as [cache, key, owner]. */
     private static $held = [];
@@ -51,9 +45,6 @@ trait locking {
      * @return bool Whether it is held now.
      */
     public function acquire_lock($key, $ownerid, $timeout = null) {
-        if (!$this->keepslocks) {
-            return (bool)$this->moodle_lock()->lock((string)$key, (string)$ownerid, true);
-        }
         $wait = (float)($timeout ?? $this->lockwait);
         $got = $this->guarded(fn() => $this->cache->acquireLock((string)$key, (string)$ownerid, $wait), false);
         if ($got) {
@@ -74,9 +65,6 @@ trait locking {
      * @return bool|null True when this owner has it, false when another has, null when nobody has.
      */
     public function check_lock_state($key, $ownerid) {
-        if (!$this->keepslocks) {
-            return $this->moodle_lock()->check_state((string)$key, (string)$ownerid);
-        }
         return $this->guarded(fn() => $this->cache->lockState((string)$key, (string)$ownerid), false);
     }
 
@@ -88,9 +76,6 @@ trait locking {
      * @return bool False when this owner did not get it.
      */
     public function release_lock($key, $ownerid) {
-        if (!$this->keepslocks) {
-            return (bool)$this->moodle_lock()->unlock((string)$key, (string)$ownerid);
-        }
         unset(self::$held[$this->lock_id($key, $ownerid)]);
         return $this->guarded(fn() => $this->cache->releaseLock((string)$key, (string)$ownerid), false);
     }
@@ -110,17 +95,6 @@ trait locking {
             }
         }
         self::$held = [];
-    }
-
-    /**
-     * The locks that Moodle uses for stores without any.
-     *
-     * @return \core_cache\cache_lock_interface
-     */
-    private function moodle_lock() {
-        // It releases what it holds when it is destroyed.
-        self::$moodlelocks[$this->my_name()] ??= \core_cache\helper::get_cachelock_for_store($this);
-        return self::$moodlelocks[$this->my_name()];
     }
 
     /**

@@ -28,7 +28,9 @@ impl Plain {
 impl Fixture for Plain {
     fn open(&self) -> Arc<dyn Backend> {
         let url = self.url();
-        let config = Config::from_options([("server", url.as_str()), ("read_timeout", "30")]).unwrap();
+        let config =
+            Config::from_options([("server", url.as_str()), ("read_timeout", "30"), ("lock_lease", "1")])
+                .unwrap();
         open_backend(&config).unwrap()
     }
 
@@ -45,3 +47,4 @@ impl Fixture for Plain {
 }
 
 larder_testkit::conformance_suite!(Plain::new());
+larder_testkit::lock_conformance_suite!(Plain::new());

@@ -45,7 +45,9 @@ impl TwoNodes {
 impl Fixture for TwoNodes {
     fn open(&self) -> Arc<dyn Backend> {
         let url = self.url();
-        let config = Config::from_options([("server", url.as_str()), ("read_timeout", "30")]).unwrap();
+        let config =
+            Config::from_options([("server", url.as_str()), ("read_timeout", "30"), ("lock_lease", "1")])
+                .unwrap();
         open_backend(&config).unwrap()
     }
 
@@ -61,3 +63,4 @@ impl Fixture for TwoNodes {
 }
 
 larder_testkit::conformance_suite!(TwoNodes::new());
+larder_testkit::lock_conformance_suite!(TwoNodes::new());

@@ -155,9 +155,6 @@ class factory implements lock_factory {
         } else {
             throw new \InvalidArgumentException('there is no Larder instance and no $CFG->cachestore_larder_lock');
         }
-        if (!configuration::keeps_locks($configuration)) {
-            throw new \InvalidArgumentException('a shared directory keeps no locks');
-        }
         return configuration::for_extension($configuration);
     }
 }

@@ -11,27 +11,37 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use crate::clock::boottime;
 use crate::lock::Token;
 
+/// Who did not ask again for so long is out of the line.
+const SEEN: Duration = Duration::from_secs(3);
 /// The sleep of somebody who has no bell.
 const BLIND_DOZE: Duration = Duration::from_millis(20);
 
 /// The bells of those who wait through one handle.
 #[derive(Default)]
 pub(super) struct Bells {
-    own: Mutex<HashMap<Token, Arc<UnixDatagram>>>,
+    own: Mutex<HashMap<Token, Bell>>,
+}
+
+struct Bell {
+    socket: Arc<UnixDatagram>,
+    /// When its owner asked last.
+    asked: Duration,
 }
 
 impl Bells {
     /// Makes sure that `token` can be woken. Gives where: this node, or 0 if there are no sockets to be had.
     pub(super) fn hang(&self, token: Token) -> u64 {
-        let mut own = self.own();
-        if own.contains_key(&token) {
+        let (mut own, asked) = (self.own(), boottime());
+        if let Some(bell) = own.get_mut(&token) {
+            bell.asked = asked;
             return here();
         }
         match address(token).and_then(|address| UnixDatagram::bind_addr(&address)) {
-            Ok(bell) => {
-                own.insert(token, Arc::new(bell));
+            Ok(socket) => {
+                own.insert(token, Bell { socket: Arc::new(socket), asked });
                 here()
             }
             Err(_) => 0,
@@ -43,9 +53,16 @@ impl Bells {
         self.own().remove(&token);
     }
 
+    /// Takes the bells down of those who have been silent for too long; whether any hang.
+    pub(super) fn forget_the_silent(&self) -> bool {
+        let (mut own, now) = (self.own(), boottime());
+        own.retain(|_, bell| now.saturating_sub(bell.asked) < SEEN);
+        !own.is_empty()
+    }
+
     /// Sleeps until the bell of `token` rings, for `at_most` at the longest.
     pub(super) fn doze(&self, token: Token, at_most: Duration) {
-        let bell = self.own().get(&token).cloned();
+        let bell = self.own().get(&token).map(|bell| Arc::clone(&bell.socket));
         let Some(bell) = bell else { return thread::sleep(BLIND_DOZE.min(at_most)) };
         // A time-out of zero would be none. A signal ends the sleep early.
         if bell.set_read_timeout(Some(at_most.max(Duration::from_micros(1)))).is_ok() {
@@ -53,7 +70,7 @@ impl Bells {
         }
     }
 
-    fn own(&self) -> MutexGuard<'_, HashMap<Token, Arc<UnixDatagram>>> {
+    fn own(&self) -> MutexGuard<'_, HashMap<Token, Bell>> {
         self.own.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -18,6 +18,7 @@ use nix::sys::signal::{SigSet, SigmaskHow};
 use rustix::process::{Pid, getpid};
 
 use super::Settings;
+use super::bells::Bells;
 use super::failure::{Fault, NAME};
 use super::files::Files;
 use super::follow::Node;
@@ -25,6 +26,9 @@ use crate::error::{Error, Result};
 
 /// How long one filesystem call may take, beside the time that a lock is waited for.
 const ONE_CALL: Duration = Duration::from_secs(2);
+
+/// How often it is looked whether those who wait for locks still ask.
+const TICK: Duration = Duration::from_millis(250);
 
 const WAITING: u8 = 0;
 const WRITING: u8 = 1;
@@ -61,12 +65,13 @@ type Job = Box<dyn FnOnce(&mut Node) + Send>;
 pub(super) struct Worker {
     settings: Settings,
     files: Files,
+    bells: Arc<Bells>,
     thread: Mutex<Option<(Pid, Sender<Job>)>>,
 }
 
 impl Worker {
-    pub(super) fn new(settings: &Settings, files: Files) -> Self {
-        Self { settings: settings.clone(), files, thread: Mutex::new(None) }
+    pub(super) fn new(settings: &Settings, files: Files, bells: Arc<Bells>) -> Self {
+        Self { settings: settings.clone(), files, bells, thread: Mutex::new(None) }
     }
 
     /// Has `work` done by the thread.
@@ -116,16 +121,22 @@ impl Worker {
             return Ok(jobs.clone());
         }
         let (jobs, taken) = mpsc::channel();
-        let node = Node::new(&self.settings);
-        spawn(move || work_off(node, &taken))?;
+        let (node, bells) = (Node::new(&self.settings), Arc::clone(&self.bells));
+        spawn(move || work_off(node, &taken, &bells))?;
         *thread = Some((process, jobs.clone()));
         Ok(jobs)
     }
 }
 
-fn work_off(mut node: Node, jobs: &Receiver<Job>) {
-    for job in jobs {
-        job(&mut node);
+/// Makes the calls; while somebody waits for a lock, looks now and then whether they still ask.
+fn work_off(mut node: Node, jobs: &Receiver<Job>, bells: &Bells) {
+    loop {
+        let pause = if bells.forget_the_silent() { TICK } else { Duration::MAX };
+        match jobs.recv_timeout(pause) {
+            Ok(job) => job(&mut node),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
     }
 }
 

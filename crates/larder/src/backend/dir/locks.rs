@@ -92,7 +92,7 @@ fn describe(name: &[u8], row: &Row, holder: &Holder) -> LockInfo {
         owner: grant.to.owner.to_vec(),
         fence: grant.fence,
         age: Duration::from_millis(wall_clock().saturating_sub(grant.at)),
-        left: holder.left(boottime()),
+        left: holder.left(boottime()).min(grant.lease),
         waiters: row.queue.len() as u64,
     }
 }

@@ -39,6 +39,7 @@ mod site;
 mod wire;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use self::bells::Bells;
@@ -86,7 +87,7 @@ pub struct Dir {
     settings: Settings,
     files: Files,
     worker: Worker,
-    bells: Bells,
+    bells: Arc<Bells>,
 }
 
 impl Dir {
@@ -102,8 +103,9 @@ impl Dir {
     }
 
     fn with_files(settings: &Settings, files: Files) -> Self {
-        let worker = Worker::new(settings, files.clone());
-        Self { settings: settings.clone(), files, worker, bells: Bells::default() }
+        let bells = Arc::new(Bells::default());
+        let worker = Worker::new(settings, files.clone(), Arc::clone(&bells));
+        Self { settings: settings.clone(), files, worker, bells }
     }
 }
 
