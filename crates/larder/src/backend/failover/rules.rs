@@ -1,6 +1,6 @@
 //! The decisions of failover, without input or output: rules R8 to R13 of `docs/protocol.md`.
 //!
-//! The backend acts on them, and the model that is checked exhaustively (`tests/tests/failover_model`) calls the same
+//! The backend acts on them, and the model that is checked exhaustively (`tests/model`) calls the same
 //! functions. Positions of the control log are any type whose order is that of the log.
 
 use std::time::Duration;

@@ -1,0 +1,102 @@
+//! Steps of a process that reads.
+
+use larder::backend::failover::rules::Mode;
+
+use super::scenario::Rule;
+use super::state::{Fetch, Miss, State};
+use super::world::World;
+
+impl<const N: usize> World<N> {
+    /// Reads the control log to its end.
+    pub(crate) fn renew(&self, s: &mut State<N>, i: usize) -> Option<()> {
+        let length = s.fallback.length();
+        let before = s.fallback.control(s.processes[i].read).mode();
+        let process = &mut s.processes[i];
+        let news = process.read < length;
+        (!process.busy() && (news || (self.bounds.timed_lease && !process.leased))).then_some(())?;
+        let mode = s.fallback.mode();
+        if mode != before {
+            process.position = None;
+            if self.has(Rule::Switch) {
+                process.near = None;
+            }
+        } else if mode == Mode::Fallback && news {
+            process.near = None;
+        }
+        process.read = length;
+        process.leased = self.bounds.timed_lease;
+        if self.served_by_fallback(s, i) {
+            s.yields(s.processes[i].near, s.dead, "a sync with the fallback serves what was invalidated");
+        }
+        Some(())
+    }
+
+    /// Time passes for a process that does not read the control log.
+    pub(crate) fn expire(s: &mut State<N>, i: usize) -> Option<()> {
+        let length = s.fallback.length();
+        let process = &mut s.processes[i];
+        (process.leased && process.read < length).then_some(())?;
+        process.leased = false;
+        Some(())
+    }
+
+    /// Asks the primary what has changed, and reads from memory.
+    pub(crate) fn sync(&self, s: &mut State<N>, i: usize) -> Option<()> {
+        (self.served(s, i) && s.processes[i].invalidation.is_none() && s.processes[i].near.is_some())
+            .then_some(())?;
+        let near = self.near_after_sync(s, i);
+        s.yields(near, s.dead, "a sync with the primary serves what was invalidated");
+        s.processes[i].near = near;
+        s.processes[i].position = Some(s.primary.now.tail());
+        Some(())
+    }
+
+    /// What is left in memory when the primary has told the changes: all records are about the one key.
+    fn near_after_sync(&self, s: &State<N>, i: usize) -> Option<u8> {
+        let process = &s.processes[i];
+        let position = process.position.filter(|position| self.known(&s.primary.now.log, *position))?;
+        process.near.filter(|_| usize::from(position.id) == s.primary.now.log.len())
+    }
+
+    /// Asks for a value that memory has not. The primary answers in two halves: position and changes, then the value (R3).
+    pub(crate) fn begin_fetch(&self, s: &mut State<N>, i: usize) -> Option<()> {
+        let free = s.processes[i].invalidation.is_none() && s.processes[i].miss.is_none();
+        (free && self.served(s, i) && self.near_after_sync(s, i).is_none()).then_some(())?;
+        let process = &mut s.processes[i];
+        process.near = None;
+        if self.has(Rule::LogFirst) {
+            process.position = Some(s.primary.now.tail());
+            process.fetch = Some(Fetch { told: false, value: None, dead: s.dead });
+        } else {
+            process.fetch = Some(Fetch { told: true, value: s.primary.now.value, dead: s.dead });
+        }
+        Some(())
+    }
+
+    pub(crate) fn end_fetch(&self, s: &mut State<N>, i: usize) -> Option<()> {
+        let fetch = s.processes[i].fetch.filter(|_| self.answers(s, i))?;
+        let value = if fetch.told { fetch.value } else { s.primary.now.value };
+        s.yields(value, fetch.dead, "a fetch from the primary gives what was invalidated");
+        let process = &mut s.processes[i];
+        if fetch.told {
+            process.position = Some(s.primary.now.tail());
+        }
+        process.fetch = None;
+        process.near = value;
+        process.miss = process.position.filter(|_| value.is_none()).map(Miss::OnPrimary);
+        Some(())
+    }
+
+    /// Reads the fallback's log, and then a value, in one.
+    pub(crate) fn fetch_in_fallback(&self, s: &mut State<N>, i: usize) -> Option<()> {
+        let process = &s.processes[i];
+        let wants = process.near.is_none() && process.miss.is_none() && process.invalidation.is_none();
+        (wants && !process.busy() && self.served_by_fallback(s, i)).then_some(())?;
+        let value = s.fallback.value;
+        s.yields(value, s.dead, "a fetch from the fallback gives what was invalidated");
+        let process = &mut s.processes[i];
+        process.near = value;
+        process.miss = if value.is_none() { Some(Miss::InFallback(process.read)) } else { None };
+        Some(())
+    }
+}

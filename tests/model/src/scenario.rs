@@ -1,0 +1,102 @@
+//! The rules that can be left out, and the bounds of each scenario.
+
+/// A rule of `docs/protocol.md` that the model obeys, unless it is left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// R1: a position is a record's identity, not a number.
+    Nonce,
+    /// R3: the position is read before the data.
+    LogFirst,
+    /// R5: a server whose identity is not certified is emptied before it serves.
+    Certify,
+    /// R6: a fill is dropped if its key changed since the miss.
+    Guard,
+    /// R6: a fill is dropped if its cache was purged since the miss.
+    GuardPurge,
+    /// R7: a write that its sender gave up takes no effect any more.
+    Fence,
+    /// R8: answers of the primary count only under a lease.
+    Lease,
+    /// R9: acknowledgements from the control log, and the fallback's service, wait until nobody has an older lease.
+    LeaseAck,
+    /// R10: the primary serves only after it has absorbed the control log.
+    Absorb,
+    /// R11: the fallback is entered empty.
+    Empty,
+    /// R12: a change of tier empties memory.
+    Switch,
+}
+
+/// How often a thing may happen in a scenario.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// What it is called.
+    pub name: &'static str,
+    /// Values that are computed, the old one in the fallback included.
+    pub values: u8,
+    /// Times that the fallback is entered.
+    pub entered: u8,
+    /// Faults of the primary: a stall (which ends in its return, or in a restart, empty or from a snapshot), a promotion.
+    pub faults: u8,
+    /// Deletes and purges.
+    pub invalidations: u8,
+    /// Sets that follow no miss.
+    pub sets: u8,
+    /// Cuts of one process from the primary.
+    pub cuts: u8,
+    /// Processes killed.
+    pub crashes: u8,
+    /// Whether nodes have a lease of some time (a shared directory), rather than read the control log at each use (one node).
+    pub timed_lease: bool,
+}
+
+const NONE: Bounds = Bounds {
+    name: "",
+    values: 3,
+    entered: 0,
+    faults: 0,
+    invalidations: 1,
+    sets: 0,
+    cuts: 0,
+    crashes: 0,
+    timed_lease: true,
+};
+
+/// The primary stalls, restarts empty or old, or is replaced by a replica; the fallback is not entered.
+pub(crate) const SERVER: Bounds = Bounds { name: "server", faults: 1, sets: 1, ..NONE };
+/// The fleet goes to the fallback and back.
+pub(crate) const OUTAGE: Bounds = Bounds { name: "outage", entered: 1, faults: 1, ..NONE };
+/// A set is on its way all the while.
+pub(crate) const ZOMBIE: Bounds =
+    Bounds { name: "zombie", values: 2, entered: 1, faults: 1, sets: 1, ..NONE };
+/// One node is cut off: what it invalidates goes through the control log.
+pub(crate) const PARTITION: Bounds = Bounds { name: "partition", cuts: 1, ..NONE };
+/// A node that is cut off takes the whole fleet to the fallback.
+pub(crate) const SPLIT: Bounds = Bounds { name: "split", entered: 1, cuts: 1, ..NONE };
+/// Processes are killed in the middle of what they do.
+pub(crate) const CRASH: Bounds =
+    Bounds { name: "crash", values: 2, entered: 1, cuts: 1, crashes: 1, sets: 1, ..NONE };
+/// One node with a local fallback, which its processes read at each use. They need not agree on who reaches the primary.
+pub(crate) const NODE: Bounds = Bounds { name: "node", timed_lease: false, ..CRASH };
+/// The same, while the primary fails.
+pub(crate) const NODE_OUTAGE: Bounds = Bounds { name: "node outage", timed_lease: false, ..ZOMBIE };
+
+/// All scenarios.
+pub const SCENARIOS: [Bounds; 8] = [SERVER, OUTAGE, ZOMBIE, PARTITION, SPLIT, CRASH, NODE, NODE_OUTAGE];
+
+impl Rule {
+    /// All rules.
+    pub const ALL: [Self; 11] = [
+        Self::Nonce,
+        Self::LogFirst,
+        Self::Certify,
+        Self::Guard,
+        Self::GuardPurge,
+        Self::Fence,
+        Self::Lease,
+        Self::LeaseAck,
+        Self::Absorb,
+        Self::Empty,
+        Self::Switch,
+    ];
+}

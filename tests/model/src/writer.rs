@@ -1,0 +1,177 @@
+//! Steps of a process that writes.
+
+use larder::backend::failover::rules::Mode;
+
+use super::scenario::Rule;
+use super::state::{Invalidation, Miss, Note, Position, State, Value, Write};
+use super::world::World;
+
+impl<const N: usize> World<N> {
+    /// Computes what was missing. It is stored later, if nothing changed.
+    pub(crate) fn compute(&self, s: &mut State<N>, i: usize) -> Option<()> {
+        let guard = s.processes[i].miss.filter(|_| s.processes[i].write.is_none())?;
+        let value = self.new_value(s)?;
+        s.processes[i].miss = None;
+        s.processes[i].write = Some(Write::Fill { value, guard, identity: s.primary.identity });
+        Some(())
+    }
+
+    /// Begins to replace the value by a new one.
+    pub(crate) fn begin_set(&self, s: &mut State<N>, i: usize) -> Option<()> {
+        let free = s.processes[i].write.is_none() && s.processes[i].invalidation.is_none();
+        (free && s.spent.sets < self.bounds.sets && self.served(s, i)).then_some(())?;
+        let kills = s.kills(i);
+        let value = self.new_value(s)?;
+        s.spent.sets += 1;
+        s.processes[i].near = None;
+        s.processes[i].write = Some(Write::Set { value, identity: s.primary.identity, kills });
+        Some(())
+    }
+
+    fn new_value(&self, s: &mut State<N>) -> Option<u8> {
+        let value = s.values;
+        s.values += 1;
+        (s.values <= self.bounds.values).then_some(value)
+    }
+
+    /// The primary executes a write, or refuses it, and its sender hears of that if it still waits. It needs no link: the
+    /// request may have been in a buffer for long.
+    pub(crate) fn land(&self, s: &mut State<N>, i: usize) -> Option<()> {
+        let write = s.processes[i].write.filter(|_| s.primary.up)?;
+        let fenced = matches!(write, Write::GivenUp { .. }) || write.identity() != s.primary.identity;
+        let unchanged = match write {
+            Write::Fill { guard: Miss::InFallback(_), .. } => return None,
+            Write::Fill { guard: Miss::OnPrimary(position), .. } => self.unchanged(s, position),
+            _ => true,
+        };
+        s.processes[i].write = None;
+        if !self.certified(s) || (fenced && self.has(Rule::Fence)) || !unchanged {
+            if let Write::Invalidate { purge, kills, .. } = write {
+                s.processes[i].invalidation = Some(Invalidation { kills, purge, noted: None });
+            }
+            return Some(());
+        }
+        s.primary.now.value = write.value();
+        s.log(matches!(write, Write::Invalidate { purge: true, .. }));
+        if let Write::Set { kills, .. } | Write::Invalidate { kills, .. } = write {
+            s.dead |= kills;
+        }
+        Some(())
+    }
+
+    /// Whether nothing happened to the key since it was missing on the primary (R6).
+    fn unchanged(&self, s: &State<N>, position: Position) -> bool {
+        let log = &s.primary.now.log;
+        let mut since = log.iter().skip(position.id.into());
+        !self.has(Rule::Guard)
+            || (self.known(log, position) && !since.any(|entry| !entry.purge || self.has(Rule::GuardPurge)))
+    }
+
+    /// No answer came in time. Nobody knows what became of the write, so a set becomes a delete (R16).
+    pub(crate) fn give_up(&self, s: &mut State<N>, i: usize) -> Option<()> {
+        let (invalidation, left) = match s.processes[i].write? {
+            Write::Set { value, identity, .. } => (s.invalidation(i, false), self.given_up(value, identity)),
+            // If it is executed late, no harm is done.
+            Write::Invalidate { purge, kills, .. } => (Invalidation { kills, purge, noted: None }, None),
+            _ => return None,
+        };
+        s.processes[i].write = left;
+        s.processes[i].invalidation = Some(invalidation);
+        Some(())
+    }
+
+    /// The deadline of a set without a sender passed.
+    pub(crate) fn lapse(&self, s: &mut State<N>, i: usize) -> Option<()> {
+        let Some(Write::Orphan { value, identity }) = s.processes[i].write else { return None };
+        s.processes[i].write = self.given_up(value, identity);
+        Some(())
+    }
+
+    /// What is left of a set when its time is over: it takes no effect any more (R7).
+    fn given_up(&self, value: Value, identity: u8) -> Option<Write> {
+        (!self.has(Rule::Fence)).then_some(Write::GivenUp { value, identity })
+    }
+
+    /// The fallback executes a fill, or drops it.
+    pub(crate) fn fill_fallback(&self, s: &mut State<N>, i: usize) -> Option<()> {
+        let Some(Write::Fill { value, guard: Miss::InFallback(guard), .. }) = s.processes[i].write else {
+            return None;
+        };
+        let log = &s.fallback.log;
+        let entered = s.fallback.control(s.fallback.length()).entered().unwrap_or(0);
+        let mut since = log.iter().skip(guard.into());
+        let unchanged =
+            !self.has(Rule::Guard) || !since.any(|note| *note != Note::Purged || self.has(Rule::GuardPurge));
+        if s.fallback.mode() == Mode::Fallback && unchanged && self.drained(s, i, entered) {
+            s.fallback.log.push(Note::Stored);
+            s.fallback.value = Some(value);
+        }
+        s.processes[i].write = None;
+        Some(())
+    }
+
+    pub(crate) fn begin_invalidation(&self, s: &mut State<N>, i: usize, purge: bool) -> Option<()> {
+        let process = &s.processes[i];
+        let free = process.invalidation.is_none() && !process.busy();
+        (free && s.spent.invalidations < self.bounds.invalidations && s.values > 1).then_some(())?;
+        s.spent.invalidations += 1;
+        s.processes[i].invalidation = Some(s.invalidation(i, purge));
+        Some(())
+    }
+
+    /// Sends an invalidation to the primary.
+    pub(crate) fn send_invalidation(&self, s: &mut State<N>, i: usize) -> Option<()> {
+        let Invalidation { kills, purge, noted: None } = s.processes[i].invalidation? else { return None };
+        (s.processes[i].write.is_none() && self.served(s, i)).then_some(())?;
+        let process = &mut s.processes[i];
+        process.near = None;
+        process.invalidation = None;
+        process.write = Some(Write::Invalidate { purge, identity: s.primary.identity, kills });
+        Some(())
+    }
+
+    /// An invalidation goes into the control log: the primary is out of reach, or does not serve.
+    pub(crate) fn note(s: &mut State<N>, i: usize) -> Option<()> {
+        let pending = s.processes[i].invalidation.filter(|pending| pending.noted.is_none())?;
+        (!s.reaches(i) || s.fallback.mode() == Mode::Fallback).then_some(())?;
+        s.fallback.log.push(if pending.purge { Note::Purged } else { Note::Deleted });
+        s.fallback.value = None;
+        let length = s.fallback.length();
+        let process = &mut s.processes[i];
+        process.near = None;
+        process.position = None;
+        process.read = length;
+        process.invalidation.as_mut()?.noted = Some(length);
+        Some(())
+    }
+
+    pub(crate) fn acknowledge_note(&self, s: &mut State<N>, i: usize) -> Option<()> {
+        let pending = s.processes[i].invalidation?;
+        let at = pending.noted?;
+        let control = s.fallback.control(at);
+        // Where the fallback served, whoever was served read the log to its end.
+        let known = if control.mode() == Mode::Fallback { control.entered()? } else { at };
+        self.drained(s, i, known).then_some(())?;
+        s.dead |= pending.kills;
+        s.processes[i].invalidation = None;
+        Some(())
+    }
+
+    /// A process is killed; another takes its place on the node, and knows what the node knows.
+    pub(crate) fn crash(&self, s: &mut State<N>, i: usize) -> Option<()> {
+        (s.spent.crashes < self.bounds.crashes).then_some(())?;
+        s.spent.crashes += 1;
+        let process = &mut s.processes[i];
+        process.write = match process.write {
+            Some(Write::Set { value, identity, .. }) => Some(Write::Orphan { value, identity }),
+            Some(Write::Invalidate { .. }) => None,
+            write => write,
+        };
+        process.near = None;
+        process.position = None;
+        process.fetch = None;
+        process.miss = None;
+        process.invalidation = None;
+        Some(())
+    }
+}
