@@ -1,56 +1,91 @@
-//! Keeps a process from waiting for a backend again and again while it is away.
+//! Keeps the processes of a node from waiting for a backend again and again while it is away.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::clock::boottime;
+use crate::clock::{boottime, wall_clock};
 use crate::error::{Error, ErrorKind, Result};
+use crate::node::Node;
 
 /// How long calls fail at once after one that failed.
 const OPEN_FOR: Duration = Duration::from_secs(1);
 
-/// Open for [`OPEN_FOR`] after the backend was found unavailable; then one call tries again.
+/// Open for [`OPEN_FOR`] after the backend was found unavailable; then one call tries again, of all the processes that
+/// share the node's numbers.
 pub(crate) struct Breaker {
-    /// Milliseconds of the boot clock until which calls fail; 0 = closed.
-    open_until: AtomicU64,
+    node: Node,
 }
 
 impl Breaker {
-    pub(crate) fn new() -> Self {
-        Self { open_until: AtomicU64::new(0) }
+    pub(crate) fn new(node: Node) -> Self {
+        Self { node }
     }
 
+    /// The numbers that it shares.
+    pub(crate) fn node(&self) -> &Node {
+        &self.node
+    }
+
+    /// Whether calls fail at once.
     pub(crate) fn is_open(&self) -> bool {
-        let until = self.open_until.load(Ordering::Relaxed);
-        until != 0 && millis(boottime()) < until
+        let until = self.node.read().open_until;
+        until != 0 && is_ahead(until, millis(boottime()))
+    }
+
+    /// Since when the backend has been away, in milliseconds since 1970.
+    pub(crate) fn away_since(&self) -> Option<u64> {
+        Some(self.node.read().away_since).filter(|since| *since != 0)
     }
 
     /// Makes the call, or fails at once while the breaker is open.
     pub(crate) fn call<T>(&self, call: impl FnOnce() -> Result<T>) -> Result<T> {
-        let until = self.open_until.load(Ordering::Relaxed);
-        if until != 0 {
-            let now = millis(boottime());
-            let next = now + millis(OPEN_FOR);
-            // One caller wins the exchange and tries; the others fail until it has an answer.
-            if now < until
-                || self
-                    .open_until
-                    .compare_exchange(until, next, Ordering::Relaxed, Ordering::Relaxed)
-                    .is_err()
-            {
-                return Err(Error::unavailable("the backend", "it did not answer a moment ago"));
-            }
+        let until = self.node.read().open_until;
+        if until != 0 && !self.may_try(until) {
+            return Err(Error::unavailable("the backend", "it did not answer a moment ago"));
         }
         let answer = call();
         match &answer {
-            Err(error) if error.kind() == ErrorKind::Unavailable => {
-                self.open_until.store(millis(boottime() + OPEN_FOR), Ordering::Relaxed);
-            }
-            _ if until != 0 => self.open_until.store(0, Ordering::Relaxed),
+            Err(error) if error.kind() == ErrorKind::Unavailable => self.open(),
+            _ if until != 0 => self.close(),
             _ => {}
         }
         answer
     }
+
+    /// One caller makes the numbers its own and tries; the others fail until it has an answer.
+    fn may_try(&self, until: u64) -> bool {
+        let now = millis(boottime());
+        let claim = || {
+            self.node.update(|words| {
+                let free = words.open_until == until;
+                words.open_until = now + millis(OPEN_FOR);
+                free.then_some(())
+            })
+        };
+        !is_ahead(until, now) && claim().is_some()
+    }
+
+    /// The backend was found away.
+    pub(crate) fn open(&self) {
+        let _: Option<()> = self.node.update(|words| {
+            words.open_until = millis(boottime() + OPEN_FOR);
+            if words.away_since == 0 {
+                words.away_since = wall_clock();
+            }
+            Some(())
+        });
+    }
+
+    fn close(&self) {
+        let _: Option<()> = self.node.update(|words| {
+            (words.open_until, words.away_since) = (0, 0);
+            Some(())
+        });
+    }
+}
+
+/// Whether a time is still to come. One further ahead than the breaker ever sets it is of another boot.
+fn is_ahead(until: u64, now: u64) -> bool {
+    now < until && until <= now + millis(OPEN_FOR)
 }
 
 fn millis(time: Duration) -> u64 {
@@ -61,9 +96,16 @@ fn millis(time: Duration) -> u64 {
 mod tests {
     use super::*;
 
+    fn set(breaker: &Breaker, open_until: u64) {
+        breaker.node.update(|words| {
+            words.open_until = open_until;
+            Some(())
+        });
+    }
+
     #[test]
     fn after_a_failure_the_backend_is_left_alone() {
-        let breaker = Breaker::new();
+        let breaker = Breaker::new(Node::alone());
         let mut calls = 0;
         for _ in 0..100 {
             let _ = breaker.call(|| {
@@ -72,16 +114,25 @@ mod tests {
             });
         }
         assert_eq!(calls, 1);
-        assert!(breaker.is_open());
-        breaker.open_until.store(1, Ordering::Relaxed);
+        assert!(breaker.is_open() && breaker.away_since().is_some());
+        set(&breaker, 1);
         breaker.call(|| Ok(())).unwrap();
-        assert!(!breaker.is_open());
+        assert!(!breaker.is_open() && breaker.away_since().is_none());
     }
 
     #[test]
     fn a_refusal_is_an_answer() {
-        let breaker = Breaker::new();
+        let breaker = Breaker::new(Node::alone());
         let _ = breaker.call(|| Err::<(), _>(Error::refused("x", "no space")));
         assert!(!breaker.is_open());
+    }
+
+    #[test]
+    fn a_time_of_another_boot_is_none() {
+        let breaker = Breaker::new(Node::alone());
+        set(&breaker, u64::MAX);
+        assert!(!breaker.is_open());
+        breaker.call(|| Ok(())).unwrap();
+        assert_eq!(breaker.node.read().open_until, 0);
     }
 }

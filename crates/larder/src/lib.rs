@@ -16,10 +16,12 @@ mod entry;
 mod error;
 mod lock;
 mod near;
+mod node;
 pub mod payload;
 mod stats;
 mod store;
 
+pub use backend::failover::{Failover, Health, Tier};
 pub use backend::{
     Applied, Backend, CacheId, CacheUsage, Change, Delta, Fetched, MAX_CACHE_NAME, MAX_CHANGES, Op, Outcome,
     Position, Read, open as open_backend,

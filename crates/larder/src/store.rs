@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::backend::failover::Health;
 use crate::backend::{Backend, CacheUsage};
 use crate::config::Config;
 use crate::engine::{Decode, Engine, Handle, Item};
@@ -108,12 +109,24 @@ impl Store {
         self.engine.stats()
     }
 
+    /// How this store is served now: by the server, by what takes over for it, or not at all. A round trip or two.
+    pub fn health(&self) -> Health {
+        self.engine.health()
+    }
+
+    /// Takes what there is to log about who serves, one line for each change on this node. No round trip.
+    pub fn news(&self) -> Vec<String> {
+        self.engine.news()
+    }
+
     /// The caches that hold entries. Some round trips, more with more caches.
     ///
     /// # Errors
     /// If the backend is unavailable or refuses.
     pub fn usage(&self) -> Result<Vec<CacheUsage>> {
-        self.engine.backend().usage()
+        let mut usage = self.engine.backend().usage()?;
+        usage.retain(|usage| !usage.cache.is_reserved());
+        Ok(usage)
     }
 
     /// All locks that are held. Some round trips, more with more locks.

@@ -20,6 +20,8 @@ pub enum Answers {
     Cut,
     /// Nonsense comes instead.
     Garbage,
+    /// To each command comes this instead, such as an error.
+    Always(&'static str),
 }
 
 /// A proxy for one server. Its connections end when it is dropped.
@@ -201,6 +203,13 @@ impl Shared {
                 Answers::Pass | Answers::Stall => (bytes, false),
                 Answers::Half => (bytes.get(..length / 2).unwrap_or_default(), true),
                 Answers::Cut => (&b""[..], true),
+                Answers::Always(answer) => {
+                    // More answers than any request has commands.
+                    if to.write_all(answer.repeat(2000).as_bytes()).is_err() {
+                        return;
+                    }
+                    (&b""[..], true)
+                }
                 Answers::Garbage => (&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], false),
             };
             let bytes = if answers { bytes } else { self.split(bytes, to) };

@@ -42,6 +42,9 @@ pub const MAX_CHANGES: usize = 1000;
 /// The longest cache name, in bytes.
 pub const MAX_CACHE_NAME: usize = 200;
 
+/// What the names of caches begin with that Larder keeps for itself.
+pub(crate) const RESERVED: char = '\u{1}';
+
 /// The name of a cache and whether its changes are logged.
 ///
 /// Two caches with the same name, one logged and one not, are different caches.
@@ -68,6 +71,16 @@ impl CacheId {
         Ok(Self { name: name.into(), logged })
     }
 
+    /// A cache whose name was stored before, or is one of Larder's own, which begin with [`RESERVED`].
+    pub(crate) fn stored(name: &str, logged: bool) -> Self {
+        Self { name: name.into(), logged }
+    }
+
+    /// Whether it is one of Larder's own, which no name given to [`new`](Self::new) can be.
+    pub fn is_reserved(&self) -> bool {
+        self.name.starts_with(RESERVED)
+    }
+
     /// The name.
     pub fn name(&self) -> &str {
         &self.name
@@ -79,12 +92,12 @@ impl CacheId {
     }
 }
 
-/// A place in one history of a log. Only equality has a meaning.
+/// A place in one history of a log. Within one incarnation the `id` only grows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Position {
     /// Which history: random, drawn anew whenever the backend was emptied.
     pub incarnation: u128,
-    /// Where in the history.
+    /// Where in the history; larger is later.
     pub id: u128,
     /// The random mark of the record there, so that another history's record with the same id is not taken for
     /// it (R1).
@@ -248,6 +261,11 @@ pub trait Backend: Send + Sync {
         None
     }
 
+    /// This backend, if it is one with a fallback, which copes with outages itself; `None` for any other.
+    fn failover(&self) -> Option<&failover::Failover> {
+        None
+    }
+
     /// The time on the backend's clock, as far as known without asking it.
     fn now(&self) -> Millis;
 
@@ -266,6 +284,20 @@ pub trait Backend: Send + Sync {
 /// # Errors
 /// [`ErrorKind::Config`](crate::ErrorKind::Config) if the configuration does not suit the backend.
 pub fn open(config: &Config) -> Result<Arc<dyn Backend>> {
+    let Some(fallback) = config.fallback().cloned() else { return open_one(config) };
+    let shared = matches!(fallback, Server::Dir { .. });
+    let both = config.clone();
+    let settings = failover::Settings {
+        open: Arc::new(move || Ok([open_one(&both)?, open_one(&both.for_fallback(fallback.clone()))?])),
+        shared,
+        place: config.place(),
+        node: node_name(),
+        lock_lease: config.lock_lease(),
+    };
+    Ok(Arc::new(failover::Failover::new(settings)?))
+}
+
+fn open_one(config: &Config) -> Result<Arc<dyn Backend>> {
     if let Some(settings) = redis::Settings::of(config) {
         return Ok(Arc::new(redis::Redis::new(settings)));
     }
@@ -281,4 +313,10 @@ pub fn open(config: &Config) -> Result<Arc<dyn Backend>> {
         }))),
         Server::Redis { .. } | Server::Dir { .. } => Err(Error::config("option 'server': no backend for it")),
     }
+}
+
+/// What tells this node from others.
+fn node_name() -> String {
+    let read = |path| std::fs::read_to_string(path).unwrap_or_default();
+    ["/etc/machine-id", "/proc/sys/kernel/hostname"].map(read).concat()
 }

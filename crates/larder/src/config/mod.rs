@@ -25,7 +25,7 @@ pub use server::{RedisAddress, Server};
 /// | `read_timeout` | seconds to wait for an answer | `0.5` |
 /// | `lock_lease` | seconds after which a dead holder's lock is free | `10` |
 /// | `lock_wait` | seconds to wait for a lock when the caller does not say | `60` |
-/// | `fallback` | reserved: refused until a second backend can take over | none |
+/// | `fallback` | what takes over while a Redis server is away: the URL of a `dir:` that all nodes share, or a `local:` for a single node | none |
 /// | `compress_from` | payloads of so many bytes or more are compressed when it pays; `0` = never | `16K` |
 /// | `seal_key` | secret of 16 bytes or more: entries not sealed with it are misses | none |
 ///
@@ -39,6 +39,7 @@ pub use server::{RedisAddress, Server};
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Config {
     server: Server,
+    fallback: Option<Server>,
     ca_file: Option<String>,
     namespace: String,
     generation: String,
@@ -74,6 +75,7 @@ impl Config {
     pub fn from_options<'a>(options: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self> {
         let mut config = Self {
             server: Server::Local { path: "/".into(), max_bytes: 0 },
+            fallback: None,
             ca_file: None,
             namespace: "larder".into(),
             generation: String::new(),
@@ -109,9 +111,7 @@ impl Config {
                 "read_timeout" => config.read_timeout = parse::seconds(name, value, 0.001, 60.0)?,
                 "lock_lease" => config.lock_lease = parse::seconds(name, value, 1.0, 3600.0)?,
                 "lock_wait" => config.lock_wait = parse::seconds(name, value, 0.0, 3600.0)?,
-                "fallback" => {
-                    return Err(Error::config("option 'fallback' is not supported by this version"));
-                }
+                "fallback" => config.fallback = Some(Server::parse_fallback(value)?),
                 "compress_from" => {
                     let bytes = usize::try_from(parse::bytes(name, value)?).unwrap_or(usize::MAX);
                     config.compress_from = (bytes > 0).then_some(bytes);
@@ -133,6 +133,9 @@ impl Config {
         }
         let server = server.ok_or_else(|| Error::config("option 'server' is missing"))?;
         config.server = Server::parse(server, username, password)?;
+        if config.fallback.is_some() && !matches!(config.server, Server::Redis { .. }) {
+            return Err(Error::config("option 'fallback' is only for a Redis server"));
+        }
         if config.ca_file.is_some() && !config.server.uses_tls() {
             return Err(Error::config("option 'ca_file' is only for a rediss:// server"));
         }
@@ -142,6 +145,27 @@ impl Config {
     /// The backend.
     pub fn server(&self) -> &Server {
         &self.server
+    }
+
+    /// What takes over while the server is away: a `dir:` or `local:`.
+    pub fn fallback(&self) -> Option<&Server> {
+        self.fallback.as_ref()
+    }
+
+    /// The same for a backend that takes over, whose entries are kept apart from those of a store that is there by itself.
+    pub(crate) fn for_fallback(&self, server: Server) -> Self {
+        let namespace = format!("{}+fallback", self.namespace());
+        Self { server, fallback: None, ca_file: None, namespace, generation: String::new(), ..self.clone() }
+    }
+
+    /// What processes have to have in common to share what they know of the server. No secrets.
+    pub(crate) fn place(&self) -> String {
+        match &self.server {
+            Server::Redis { address, database, .. } => {
+                format!("{address:?} {database} {} {:?}", self.namespace(), self.fallback)
+            }
+            server => format!("{server:?} {}", self.namespace()),
+        }
     }
 
     /// Authorities to trust for TLS, if not the system's.
@@ -248,6 +272,9 @@ mod tests {
             (("server", "local:/y"), "server"),
         ] {
             assert!(refusal(&[server, option]).contains(named), "{option:?}");
+        }
+        for url in ["redis://h", "dir:relative", "local:/x?size=1"] {
+            assert!(refusal(&[("server", "redis://h"), ("fallback", url)]).contains("'fallback'"), "{url}");
         }
         assert!(refusal(&[]).contains("server"));
     }

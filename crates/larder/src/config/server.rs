@@ -69,14 +69,7 @@ impl Server {
     pub(super) fn parse(url: &str, username: Option<&str>, password: Option<&str>) -> Result<Self> {
         let scheme = url.split(':').next().unwrap_or_default();
         let server = match scheme {
-            "local" => {
-                let (path, max_bytes) = Self::directory(url, "local:", LOCAL_MAX_BYTES, LOCAL_MIN_BYTES)?;
-                Self::Local { path, max_bytes }
-            }
-            "dir" => {
-                let (path, max_bytes) = Self::directory(url, "dir:", DIR_MAX_BYTES, DIR_MIN_BYTES)?;
-                Self::Dir { path, max_bytes }
-            }
+            "local" | "dir" => Self::directory("server", url)?,
             "redis" | "rediss" | "redis+unix" => Self::redis(url, username, password)?,
             _ => {
                 return Err(Error::config(
@@ -96,28 +89,39 @@ impl Server {
         matches!(self, Self::Redis { address: RedisAddress::Tcp { tls: true, .. }, .. })
     }
 
-    /// The path and the size in the URL of a directory.
-    fn directory(url: &str, scheme: &str, default: u64, least: u64) -> Result<(PathBuf, u64)> {
-        let rest = url.strip_prefix(scheme).unwrap_or_default();
+    /// What takes over while a Redis server is away.
+    pub(super) fn parse_fallback(url: &str) -> Result<Self> {
+        match url.split(':').next() {
+            Some("local" | "dir") => Self::directory("fallback", url),
+            _ => Err(Error::config("option 'fallback' must be a URL with dir: or local:")),
+        }
+    }
+
+    /// A directory with its size; `option` is what messages call it.
+    fn directory(option: &str, url: &str) -> Result<Self> {
+        let (scheme, rest) = url.split_once(':').unwrap_or_default();
+        let shared = scheme == "dir";
+        let (default, least) =
+            if shared { (DIR_MAX_BYTES, DIR_MIN_BYTES) } else { (LOCAL_MAX_BYTES, LOCAL_MIN_BYTES) };
         let rest = rest.strip_prefix("//").unwrap_or(rest);
         let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
-        let path = parse::absolute("server", path)?;
+        let path = parse::absolute(option, path)?.into();
         let max_bytes = match query.split_once('=') {
             None if query.is_empty() => default,
-            Some(("size", size)) => parse::bytes("server", size)?,
+            Some(("size", size)) => parse::bytes(option, size)?,
             _ => {
                 return Err(Error::config(format!(
-                    "option 'server': {scheme} takes no parameter but size, as in ?size=1G"
+                    "option '{option}': {scheme}: takes no parameter but size, as in ?size=1G"
                 )));
             }
         };
         if !(least..=1 << 40).contains(&max_bytes) {
             return Err(Error::config(format!(
-                "option 'server': the size of {scheme} must be {}M to 1024G",
+                "option '{option}': the size of {scheme}: must be {}M to 1024G",
                 least >> 20
             )));
         }
-        Ok((path.into(), max_bytes))
+        Ok(if shared { Self::Dir { path, max_bytes } } else { Self::Local { path, max_bytes } })
     }
 
     fn redis(url: &str, username: Option<&str>, password: Option<&str>) -> Result<Self> {

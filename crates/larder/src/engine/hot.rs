@@ -90,7 +90,7 @@ impl<D: Decode> Engine<D> {
     /// most one round trip, rarely.
     pub fn end_request(&self) {
         let fetched = self.counters.hits.load(Ordering::Relaxed) - self.hot().hits_before;
-        if fetched < WORTH_LISTING || self.breaker.is_open() {
+        if fetched < WORTH_LISTING || !self.is_there() {
             return;
         }
         let list = {

@@ -4,19 +4,21 @@ mod hot;
 mod locks;
 
 use std::borrow::Cow;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::backend::failover::{Health, Tier};
 use crate::backend::{Applied, Backend, CacheId, Delta, Fetched, Op, Outcome, Read};
 use crate::breaker::Breaker;
 use crate::clock::{Millis, boottime};
 use crate::coherence::{Coherence, Keep, Ticket};
-use crate::config::Config;
+use crate::config::{Config, Server};
 use crate::entry::EntryCodec;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lock::LockProof;
 use crate::near::CacheNumber;
+use crate::node::Node;
 use crate::stats::{Counters, Stats};
 use hot::HotSet;
 use locks::EngineLocks;
@@ -89,7 +91,10 @@ struct Answer {
 /// than `max_staleness` after the last.
 pub struct Engine<D: Decode> {
     backend: Arc<dyn Backend>,
-    breaker: Breaker,
+    /// `None` where the backend copes with outages itself.
+    breaker: Option<Breaker>,
+    /// Whether the backend was there when it was last asked.
+    answered: AtomicBool,
     entries: EntryCodec,
     decode: D,
     max_staleness: Duration,
@@ -110,10 +115,15 @@ impl<D: Decode> Engine<D> {
 
     /// An engine on a given backend.
     pub fn with_backend(backend: Arc<dyn Backend>, config: &Config, decode: D) -> Self {
+        let node = || match config.server() {
+            Server::Redis { .. } => Node::shared(&config.place()),
+            _ => Node::alone(),
+        };
         Self {
             locks: EngineLocks::new(Arc::clone(&backend), config.lock_lease()),
+            breaker: backend.failover().is_none().then(|| Breaker::new(node())),
+            answered: AtomicBool::new(true),
             backend,
-            breaker: Breaker::new(),
             entries: EntryCodec::new(config),
             decode,
             max_staleness: config.max_staleness(),
@@ -327,7 +337,7 @@ impl<D: Decode> Engine<D> {
     /// If the backend is unavailable or refuses.
     pub fn keys(&self, cache: &Handle, prefix: &[u8]) -> Result<Vec<Vec<u8>>> {
         let mut keys = std::collections::HashSet::new();
-        self.breaker.call(|| {
+        self.guarded(|| {
             self.backend.list(&cache.id, prefix, &mut |key| {
                 keys.insert(key.to_vec());
             })
@@ -353,7 +363,7 @@ impl<D: Decode> Engine<D> {
             near_entries: state.near().entries() as u64,
             near_bytes: state.near().bytes(),
             round_trips: self.backend.round_trips(),
-            available: !self.breaker.is_open(),
+            available: self.is_there(),
             ..self.counters.stats()
         }
     }
@@ -457,10 +467,44 @@ impl<D: Decode> Engine<D> {
     /// Calls the backend. When it fails, what is in memory may be old by the time it answers again: the next read
     /// has to ask.
     fn call<T>(&self, call: impl FnOnce() -> Result<T>) -> Result<T> {
-        self.breaker.call(call).inspect_err(|_| {
+        self.guarded(call).inspect_err(|_| {
             self.counters.errors.fetch_add(1, Ordering::Relaxed);
             self.state().require_sync();
         })
+    }
+
+    fn guarded<T>(&self, call: impl FnOnce() -> Result<T>) -> Result<T> {
+        let answer = match &self.breaker {
+            Some(breaker) => breaker.call(call),
+            None => call(),
+        };
+        let away = |error: &Error| error.kind() == ErrorKind::Unavailable;
+        self.answered.store(!answer.as_ref().is_err_and(away), Ordering::Relaxed);
+        answer
+    }
+
+    /// Whether the backend was there when it was last asked, as far as it is known on this node.
+    fn is_there(&self) -> bool {
+        self.breaker
+            .as_ref()
+            .map_or_else(|| self.answered.load(Ordering::Relaxed), |breaker| !breaker.is_open())
+    }
+
+    /// How the store is served now. One round trip.
+    pub fn health(&self) -> Health {
+        if let Some(failover) = self.backend.failover() {
+            return failover.health();
+        }
+        let since = self.breaker.as_ref().and_then(Breaker::away_since).unwrap_or(0);
+        match self.sync() {
+            Ok(()) => Health { tier: Tier::Primary, since: 0, waiting: 0, reason: String::new() },
+            Err(error) => Health { tier: Tier::None, since, waiting: 0, reason: error.to_string() },
+        }
+    }
+
+    /// Takes what there is to log about who serves, see [`Failover::news`](crate::Failover::news). No round trip.
+    pub fn news(&self) -> Vec<String> {
+        self.backend.failover().map(crate::Failover::news).unwrap_or_default()
     }
 
     fn state(&self) -> MutexGuard<'_, Coherence<D::Value>> {

@@ -189,6 +189,13 @@ pub trait LockBackend: Send + Sync {
     /// If the backend cannot be reached or refuses.
     fn break_lock(&self, name: &[u8]) -> Result<bool>;
 
+    /// Forgets all locks and grants nothing for one lease, as after a loss: others were kept elsewhere meanwhile, whose
+    /// holders get them back here by renewing. Fencing numbers go on above `fence`.
+    ///
+    /// # Errors
+    /// If the backend cannot be reached or refuses.
+    fn distrust(&self, fence: u64) -> Result<()>;
+
     /// Another handle on the same locks, which shares no connection with this one.
     fn another(&self) -> Box<dyn LockBackend>;
 }
@@ -196,6 +203,10 @@ pub trait LockBackend: Send + Sync {
 /// The name of the lock on a key of a cache: `l` or `u` (whether the cache is logged), the cache's name, a zero byte, the
 /// key.
 pub fn lock_name(cache: &CacheId, key: &[u8]) -> Vec<u8> {
+    // In a fallback caches have other names, and locks have not.
+    if let Some((_, cache)) = crate::backend::failover::names::original(cache.name()) {
+        return lock_name(&cache, key);
+    }
     let kind: &[u8] = if cache.logged() { b"l" } else { b"u" };
     [kind, cache.name().as_bytes(), &[0], key].concat()
 }

@@ -70,7 +70,7 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Checkpoint> {
     }
     for _ in 0..input.u32()? {
         let logged = input.u8()? != 0;
-        let cache = CacheId::new(input.text()?, logged).ok()?;
+        let cache = CacheId::stored(input.text()?, logged);
         for _ in 0..input.u32()? {
             let key = input.bytes()?;
             let slot = Slot {

@@ -180,12 +180,12 @@ impl Index {
         pack: Option<(FileId, u64)>,
         changes: &[(usize, LogChange<'_>)],
     ) -> Vec<Change> {
-        let caches: Vec<Option<CacheId>> =
-            caches.iter().map(|(name, logged)| CacheId::new(name, *logged).ok()).collect();
+        let caches: Vec<CacheId> =
+            caches.iter().map(|(name, logged)| CacheId::stored(name, *logged)).collect();
         let pack = pack.map(|(file, bytes)| self.add_file(file, bytes));
         let mut listed = Vec::new();
         for (cache, change) in changes {
-            let Some(Some(cache)) = caches.get(*cache) else { continue };
+            let Some(cache) = caches.get(*cache) else { continue };
             let told = match *change {
                 LogChange::Set { key, place, length, crc, expires } => {
                     let (file, offset) = match place {

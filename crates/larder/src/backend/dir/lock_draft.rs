@@ -105,6 +105,11 @@ impl Draft {
         held
     }
 
+    /// Forgets all locks, since others were kept elsewhere meanwhile.
+    pub(super) fn distrust(&mut self, fence: u64) {
+        self.push(LockChange::Distrust { fence });
+    }
+
     /// Renews a lease; whether the lock is still the holder's.
     pub(super) fn renew(&mut self, lock: &Renewing, lease: Duration) -> bool {
         let name = &*lock.name;

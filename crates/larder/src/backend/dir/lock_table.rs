@@ -38,6 +38,8 @@ pub(super) struct Grant {
 pub(super) enum LockChange {
     /// The newest fencing number, and whether what was held before this history began is over (R23).
     Common { fence: u64, open: bool },
+    /// Locks were kept elsewhere meanwhile: none of these counts, and what was held there is not over.
+    Distrust { fence: u64 },
     /// Somebody stands in line.
     Wait { name: Box<[u8]>, who: Party },
     /// Somebody does not any more.
@@ -125,6 +127,9 @@ impl LockTable {
                 self.fence = self.fence.max(*fence);
                 self.open |= *open;
             }
+            LockChange::Distrust { fence } => {
+                *self = Self { fence: self.fence.max(*fence), ..Self::new(now) };
+            }
             LockChange::Wait { name, who } => self.row(name).queue.push(who.clone()),
             LockChange::Leave { name, token } => self.row(name).queue.retain(|party| party.token != *token),
             LockChange::Grant { name, grant } => {
@@ -177,6 +182,7 @@ const LEAVE: u8 = 2;
 const GRANT: u8 = 3;
 const RENEW: u8 = 4;
 const FREE: u8 = 5;
+const DISTRUST: u8 = 6;
 
 /// Writes changes, their number first.
 pub(super) fn write(out: &mut Out, changes: &[LockChange]) {
@@ -187,6 +193,10 @@ pub(super) fn write(out: &mut Out, changes: &[LockChange]) {
                 out.u8(COMMON);
                 out.u64(*fence);
                 out.u8(u8::from(*open));
+            }
+            LockChange::Distrust { fence } => {
+                out.u8(DISTRUST);
+                out.u64(*fence);
             }
             LockChange::Wait { name, who } => {
                 out.u8(WAIT);
@@ -226,6 +236,7 @@ pub(super) fn read(input: &mut In<'_>) -> Option<Vec<LockChange>> {
     for _ in 0..input.u32()? {
         changes.push(match input.u8()? {
             COMMON => LockChange::Common { fence: input.u64()?, open: input.u8()? != 0 },
+            DISTRUST => LockChange::Distrust { fence: input.u64()? },
             WAIT => LockChange::Wait { name: input.bytes()?.into(), who: read_party(input)? },
             LEAVE => {
                 LockChange::Leave { name: input.bytes()?.into(), token: Token::from_number(input.u128()?) }

@@ -80,6 +80,10 @@ impl LockBackend for Dir {
         self.worker.run(move |node, files| node.change(files, |draft| draft.release(&name, None)))
     }
 
+    fn distrust(&self, fence: u64) -> Result<()> {
+        self.worker.run(move |node, files| node.change(files, |draft| draft.distrust(fence)))
+    }
+
     fn another(&self) -> Box<dyn LockBackend> {
         Box::new(Self::new(&self.settings))
     }

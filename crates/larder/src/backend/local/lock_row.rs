@@ -54,6 +54,14 @@ impl LockRow {
         tables.locks.prefix_iter(txn, &space_key(namespace))?.map(|row| Self::decode(row?.1)).collect()
     }
 
+    /// Removes all locks of a namespace.
+    pub(super) fn forget_all(tables: &Tables, txn: &mut RwTxn<'_>, namespace: &str) -> Result<(), Fault> {
+        for row in Self::all(tables, txn, namespace)? {
+            tables.locks.delete(txn, &row_key(namespace, &row.name))?;
+        }
+        Ok(())
+    }
+
     /// Stores it, or removes it when nobody holds it or waits for it.
     pub(super) fn put(&self, tables: &Tables, txn: &mut RwTxn<'_>, namespace: &str) -> Result<(), Fault> {
         let key = row_key(namespace, &self.name);

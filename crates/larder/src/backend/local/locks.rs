@@ -89,6 +89,16 @@ impl LockBackend for Local {
         self.change_locks(name, |change| change.release(None))
     }
 
+    fn distrust(&self, fence: u64) -> Result<()> {
+        self.change_locks(b"", |change| {
+            let Change { open, txn, now, .. } = change;
+            LockRow::forget_all(&open.tables, txn, &self.settings.namespace)?;
+            let last = number(open, txn, FENCE)?.unwrap_or(0).max(fence);
+            open.tables.locks.put(txn, FENCE, &last.to_le_bytes())?;
+            Ok(open.tables.locks.put(txn, BORN, &now.to_le_bytes())?)
+        })
+    }
+
     fn another(&self) -> Box<dyn LockBackend> {
         Box::new(Self::new(self.settings.clone()))
     }

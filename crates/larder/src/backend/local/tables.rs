@@ -175,7 +175,7 @@ impl Tables {
             let (logged, name) =
                 key.get(prefix.len()..).and_then(<[u8]>::split_first).ok_or_else(|| damaged("cache"))?;
             let name = std::str::from_utf8(name).map_err(|_| damaged("cache name"))?;
-            caches.push((CacheId::new(name, *logged == 1)?, Row(row).u64()?));
+            caches.push((CacheId::stored(name, *logged == 1), Row(row).u64()?));
         }
         Ok(caches)
     }

@@ -7,9 +7,10 @@
 --      release  name  token  lease (ms)
 --      break    name  ''  lease (ms)
 --      holder   name
+--      distrust fence
 --      renew    lease (ms), then for each lock: name  token  owner  fence  '1': still believed to be held
 -- Answers {'LATE' | 'CERT', now} or {'OK', now, …}: acquire → fence or '', ms to wait at most; release, break → 1 or 0;
---      holder → token or ''; renew → a letter '1' or '0' for each.
+--      distrust → nothing; holder → token or ''; renew → a letter '1' or '0' for each.
 local SEEN, CLAIM, RUBBISH = 3000, 2000, 60000
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -134,6 +135,11 @@ elseif what == 'release' or what == 'break' then
   redis.call('HDEL', KEYS[2], name)
   if now >= born + tonumber(ARGV[5]) and redis.call('EXISTS', KEYS[3]) == 1 then hand_over(name, tonumber(ARGV[5])) end
   return {'OK', now, row.till > now and 1 or 0}
+elseif what == 'distrust' then
+  redis.call('DEL', KEYS[2])
+  redis.call('HSET', KEYS[2], '', '')
+  redis.call('HSET', KEYS[1], 'born', now, 'fence', string.format('%.0f', math.max(last, tonumber(name))))
+  return {'OK', now}
 elseif what == 'holder' then
   local row = read(name)
   return {'OK', now, row and row.till > now and row.token or ''}

@@ -90,6 +90,10 @@ impl LockBackend for Redis {
         Ok(integer(&self.ask(name, &[b"break", name, b"", &lease])?.next(), "break")? == 1)
     }
 
+    fn distrust(&self, fence: u64) -> Result<()> {
+        Ok(self.ask(b"", &[b"distrust", &number(fence)]).map(drop)?)
+    }
+
     fn another(&self) -> Box<dyn LockBackend> {
         Box::new(Self::new(self.settings.clone()))
     }

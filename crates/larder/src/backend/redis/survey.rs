@@ -64,7 +64,7 @@ impl Redis {
             let cache = std::str::from_utf8(&member)
                 .ok()
                 .and_then(|member| member.split_once(':'))
-                .and_then(|(kind, name)| CacheId::new(name, kind == "l").ok())
+                .map(|(kind, name)| CacheId::stored(name, kind == "l"))
                 .ok_or_else(|| Failure::garbled("SMEMBERS"))?;
             caches.push(cache);
         }

@@ -1,0 +1,140 @@
+//! Going over to the other tier (R11, R13).
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::control::{Stage, View};
+use super::rules::{self, Mode, Report};
+use super::{Failover, millis, names};
+use crate::backend::Op;
+use crate::clock::wall_clock;
+use crate::error::{Error, ErrorKind, Result};
+
+impl Failover {
+    /// What holds now. While the fallback serves, whoever asks looks after the primary once a second, one process of the
+    /// node at a time.
+    pub(super) fn look_after(&self, moment: Duration) -> Result<View> {
+        let view = self.view(moment)?;
+        if view.stage.tier == Mode::Primary || !self.tend(&view) {
+            return Ok(view);
+        }
+        self.view_anew()
+    }
+
+    fn view_anew(&self) -> Result<View> {
+        let view = self.control.read(&*self.fallback)?;
+        self.announce(&view);
+        Ok(view)
+    }
+
+    /// The primary did not do its part. Whether another tier serves now, or may: ask again who does.
+    pub(super) fn lost(&self, error: &Error) -> bool {
+        if matches!(error.kind(), ErrorKind::LockLost | ErrorKind::Value | ErrorKind::Config) {
+            return false;
+        }
+        self.news.reason(error);
+        let before = self.control.last().map(|view| view.stage);
+        // Without the control log nobody can be told, and nothing else serves.
+        let entered = self.enter();
+        let after = self.control.last().map(|view| view.stage);
+        entered.is_ok() && after.is_some_and(|stage| stage.tier == Mode::Fallback || before != Some(stage))
+    }
+
+    /// Enters the fallback if this node may decide that.
+    fn enter(&self) -> Result<()> {
+        let view = self.view_anew()?;
+        if view.stage.tier == Mode::Fallback || !self.may_enter()? {
+            return Ok(());
+        }
+        let now = wall_clock();
+        let stage = Stage {
+            tier: Mode::Fallback,
+            // Nobody goes on without reading the control log where there is no lease.
+            ready: !self.shared,
+            epoch: random(),
+            since: now,
+            entered: [now, view.stage.entered[0]],
+        };
+        self.locks_move_to(Mode::Fallback)?;
+        let (_, now) = self.control.flip(&*self.fallback, &view, stage, &[])?;
+        self.announce(&now);
+        // The primary is left alone for a second whatever it said.
+        self.breaker.open();
+        Ok(())
+    }
+
+    fn may_enter(&self) -> Result<bool> {
+        if !self.shared {
+            return Ok(!self.is_one_of_several()?);
+        }
+        self.tell(Report::Lost)?;
+        Ok(rules::may_enter(self.beats.reports(self)?))
+    }
+
+    /// Looks after a fallback that serves, or is about to. Whether who serves may have changed.
+    fn tend(&self, view: &View) -> bool {
+        if !view.stage.ready && view.age >= self.control.lease().drained_after() {
+            let stage = Stage { ready: true, ..view.stage };
+            return self.control.flip(&*self.fallback, view, stage, &[]).is_ok();
+        }
+        let dwell = rules::dwell(view.stage.entered.map(|at| (at > 0).then(|| Duration::from_millis(at))));
+        let stayed = wall_clock().saturating_sub(view.stage.entered[0]);
+        if stayed < millis(dwell) {
+            return false;
+        }
+        let went = self.breaker.call(|| self.leave());
+        if let Err(error) = &went {
+            if error.kind() != ErrorKind::Unavailable {
+                self.breaker.open();
+            }
+            self.news.reason(error);
+        }
+        went.unwrap_or(false)
+    }
+
+    /// Goes back to the primary, if it has taken in all that it missed. Whether it is back.
+    fn leave(&self) -> Result<bool> {
+        let absorbed = self.absorb()?;
+        if self.shared {
+            self.tell(Report::Reached)?;
+            if rules::may_enter(self.beats.reports(self)?) {
+                // Most nodes do not reach it yet.
+                return Err(Error::unavailable(super::NAME, "most nodes do not reach it"));
+            }
+        }
+        let mut view = self.view_anew()?;
+        if !view.may_return(absorbed) {
+            // Something was stored meanwhile. What comes after this is told by the first who asks.
+            self.absorb()?;
+            view = self.view_anew()?;
+        }
+        if view.stage.tier == Mode::Primary {
+            return Ok(true);
+        }
+        self.locks_move_to(Mode::Primary)?;
+        let stage = Stage { tier: Mode::Primary, ready: false, since: wall_clock(), ..view.stage };
+        let (_, now) = self.control.flip(&*self.fallback, &view, stage, &[])?;
+        self.announce(&now);
+        self.absorb()?;
+        Ok(true)
+    }
+
+    /// Empties the fallback while it serves, by beginning a new epoch, and tells the primary to be emptied.
+    pub(super) fn reset_fallback(&self, view: &View) -> Result<()> {
+        let (everything, stage) = (names::everything(), Stage { epoch: random(), ..view.stage });
+        let all = [Op::Purge { cache: &everything }];
+        let (own, now) = self.control.flip(&*self.fallback, view, stage, &all)?;
+        if own && now.stage == stage && stage.ready {
+            return Ok(());
+        }
+        Err(super::over())
+    }
+
+    pub(super) fn count_trip(&self) {
+        self.trips.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn random() -> u64 {
+    getrandom::u64().unwrap_or_else(|_| u64::try_from(crate::clock::boottime().as_nanos()).unwrap_or(1))
+}

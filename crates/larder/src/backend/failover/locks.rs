@@ -1,0 +1,110 @@
+//! Locks: those of the tier that serves.
+//!
+//! Neither tier knows the other's locks. So whoever goes over makes the new tier forget its own and grant nothing for one
+//! lease; holders get theirs back there by renewing, and keep their fencing numbers (R23, R25).
+
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use super::control::View;
+use super::rules::Mode;
+use super::{ATTEMPTS, Failover, NAME, entering, over};
+use crate::clock::boottime;
+use crate::error::{Error, Result};
+use crate::lock::{Attempt, Claim, Handed, LockBackend, LockInfo, Renewal, Token};
+
+/// Fencing numbers are microseconds of a server's clock; what was granted last before a flip was so much earlier.
+const FENCE_MARGIN: u64 = 1_000;
+
+impl Failover {
+    /// Makes the locks of a tier ready to take over. Before the flip, so that nothing is granted in between.
+    pub(super) fn locks_move_to(&self, tier: Mode) -> Result<()> {
+        let fence =
+            self.primary.now().max(self.fallback.now()).saturating_add(FENCE_MARGIN).saturating_mul(1_000);
+        match self.locks_of(tier) {
+            Some(locks) => locks.distrust(fence),
+            None => Ok(()),
+        }
+    }
+
+    fn locks_of(&self, tier: Mode) -> Option<&dyn LockBackend> {
+        match tier {
+            Mode::Primary => self.primary.locks(),
+            Mode::Fallback => self.fallback.locks(),
+        }
+    }
+
+    /// Asks the locks of the tier that serves. An answer counts if that tier still serves after it.
+    fn with_locks<T>(&self, ask: impl Fn(&dyn LockBackend) -> Result<T>) -> Result<T> {
+        for _ in 0..ATTEMPTS {
+            let view = self.look_after(boottime())?;
+            if view.stage.tier == Mode::Fallback && !view.stage.ready {
+                return Err(entering());
+            }
+            let locks = self.locks_of(view.stage.tier);
+            let locks = locks.ok_or_else(|| Error::refused(NAME, "the fallback has no locks"))?;
+            let answer = match view.stage.tier {
+                Mode::Primary => self.breaker.call(|| ask(locks)),
+                Mode::Fallback => ask(locks),
+            };
+            match answer {
+                Ok(answer) if self.same(&view)? => return Ok(answer),
+                Err(error) if view.stage.tier == Mode::Fallback || !self.lost(&error) => return Err(error),
+                Ok(_) | Err(_) => {}
+            }
+        }
+        Err(over())
+    }
+
+    fn same(&self, view: &View) -> Result<bool> {
+        Ok(self.view(boottime())?.stage == view.stage)
+    }
+}
+
+impl LockBackend for Failover {
+    fn acquire(&self, claim: &Claim<'_>) -> Result<Attempt> {
+        self.with_locks(|locks| locks.acquire(claim))
+    }
+
+    /// Who sleeps while the other tier takes over asks again: what the first one gave may not count.
+    fn doze(&self, token: Token, at_most: Duration) -> Option<Handed> {
+        let before = self.control.last()?;
+        let Some(locks) = self.locks_of(before.stage.tier) else {
+            thread::sleep(at_most);
+            return None;
+        };
+        let handed = locks.doze(token, at_most)?;
+        self.same(&before).unwrap_or(false).then_some(handed)
+    }
+
+    fn release(&self, name: &[u8], token: Token) -> Result<bool> {
+        self.with_locks(|locks| locks.release(name, token))
+    }
+
+    fn renew(&self, locks: &[Renewal<'_>], lease: Duration) -> Result<Vec<bool>> {
+        self.with_locks(|of| of.renew(locks, lease))
+    }
+
+    fn holder(&self, name: &[u8]) -> Result<Option<Token>> {
+        self.with_locks(|locks| locks.holder(name))
+    }
+
+    fn list(&self) -> Result<Vec<LockInfo>> {
+        self.with_locks(|locks| locks.list())
+    }
+
+    fn break_lock(&self, name: &[u8]) -> Result<bool> {
+        self.with_locks(|locks| locks.break_lock(name))
+    }
+
+    fn distrust(&self, fence: u64) -> Result<()> {
+        self.with_locks(|locks| locks.distrust(fence))
+    }
+
+    fn another(&self) -> Box<dyn LockBackend> {
+        let open = (self.settings.open)();
+        let handles = open.unwrap_or_else(|_| [Arc::clone(&self.primary), Arc::clone(&self.fallback)]);
+        Box::new(Self::with_handles(self.settings.clone(), handles))
+    }
+}

@@ -1,0 +1,91 @@
+//! How caches are called in the fallback.
+//!
+//! Each entry into the fallback draws a new *epoch*, which is part of every name: what stood there before is never seen again
+//! (R11), and a write that was begun before lands where nobody looks. All caches are logged there, those too that are
+//! not logged in the primary: the log tells the primary what it missed.
+
+use crate::backend::{CacheId, Change, RESERVED};
+
+/// Digits of an epoch in a name.
+const DIGITS: usize = 16;
+
+/// The cache that says who serves. Logged, one key.
+pub(super) fn mode() -> CacheId {
+    reserved("mode", true)
+}
+
+/// The key in [`mode`].
+pub(super) const MODE_KEY: &[u8] = b"mode";
+
+/// Purged when everything was.
+pub(super) fn everything() -> CacheId {
+    reserved("all", true)
+}
+
+/// In the primary: how far it has taken in which control log. Not logged: it must be lost, or restored old, with the
+/// other caches that are not logged.
+pub(super) fn absorbed() -> CacheId {
+    reserved("absorbed", false)
+}
+
+/// In the fallback: the same, for those who cannot ask the primary.
+pub(super) fn done() -> CacheId {
+    reserved("done", false)
+}
+
+/// In the fallback: when other nodes were seen that use the primary with fallbacks of their own.
+pub(super) fn peers() -> CacheId {
+    reserved("peers", false)
+}
+
+/// In the fallback: which nodes are alive, and whether they reach the primary.
+pub(super) fn beats() -> CacheId {
+    reserved("beats", false)
+}
+
+fn reserved(name: &str, logged: bool) -> CacheId {
+    CacheId::stored(&format!("{RESERVED}{name}"), logged)
+}
+
+/// The cache in the fallback that stands for `cache`.
+pub(super) fn in_epoch(cache: &CacheId, epoch: u64) -> CacheId {
+    let kind = if cache.logged() { 'l' } else { 'u' };
+    CacheId::stored(&format!("{RESERVED}{epoch:016x}{kind}{}", cache.name()), true)
+}
+
+/// The reverse of [`in_epoch`]; `None` for other names.
+pub(crate) fn original(name: &str) -> Option<(u64, CacheId)> {
+    let (epoch, rest) = name.strip_prefix(RESERVED)?.split_at_checked(DIGITS)?;
+    let epoch = u64::from_str_radix(epoch, 16).ok()?;
+    let (kind, name) = rest.split_at_checked(1)?;
+    Some((epoch, CacheId::stored(name, kind == "l")))
+}
+
+/// The name of the cache of a change.
+pub(super) fn of(change: &Change) -> &str {
+    let (Change::Key { cache, .. } | Change::Cache { cache }) = change;
+    cache
+}
+
+/// Whether a change is an invalidation that the primary has to know of.
+pub(super) fn is_data(change: &Change) -> bool {
+    original(of(change)).is_some() || of(change) == everything().name()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_can_be_read_back_and_are_nobody_elses() {
+        for (name, logged) in [("c", true), ("c", false), ("", true), ("ü/~x", true)] {
+            let cache = CacheId::stored(name, logged);
+            let there = in_epoch(&cache, 0xfeed);
+            assert!(there.logged() && there.is_reserved() && CacheId::new(there.name(), true).is_err());
+            assert_eq!(original(there.name()), Some((0xfeed, cache)));
+        }
+        for cache in [mode(), everything(), absorbed(), done(), beats(), CacheId::stored("c", true)] {
+            assert_eq!(original(cache.name()), None);
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! Reading and writing the fallback, and noting there what the primary may have missed.
+
+use super::control::View;
+use super::{Failover, names, over};
+use crate::backend::{Applied, CacheId, CacheUsage, Change, Delta, Fetched, Op, Position, Read};
+use crate::clock::Millis;
+use crate::error::{Error, Result};
+
+/// How long an entry stays in the fallback at the most, in milliseconds: those of earlier epochs make room.
+const KEPT: Millis = 24 * 3600 * 1000;
+
+/// What a batch must at least undo if it did not succeed (R16).
+pub(super) struct Removals<'a> {
+    ops: Vec<Op<'a>>,
+    /// Whether the batch had sets.
+    pub(super) had_sets: bool,
+}
+
+impl<'a> Removals<'a> {
+    /// A set that did not happen must not leave what it would have replaced. One with a guard would have replaced nothing.
+    pub(super) fn of(ops: &[Op<'a>]) -> Self {
+        let removal = |op: &Op<'a>| match *op {
+            Op::Set { cache, guard: Some(_), .. } if cache.logged() => None,
+            Op::Set { cache, key, .. } => Some(Op::Delete { cache, key }),
+            other => Some(other),
+        };
+        let had_sets = ops.iter().any(|op| matches!(op, Op::Set { .. }));
+        Self { ops: ops.iter().filter_map(removal).collect(), had_sets }
+    }
+}
+
+impl Failover {
+    /// Reads from the fallback; `None` if it serves no more, or in another epoch.
+    pub(super) fn fetch_fallback(
+        &self,
+        view: &View,
+        since: Option<Position>,
+        reads: &[Read<'_>],
+    ) -> Result<Option<Fetched>> {
+        self.count_trip();
+        let since = since.map(|since| in_history(since, view.stage.epoch));
+        let caches: Vec<CacheId> =
+            reads.iter().map(|read| names::in_epoch(read.cache, view.stage.epoch)).collect();
+        let mapped: Vec<Read<'_>> =
+            reads.iter().zip(&caches).map(|(read, cache)| Read { cache, key: read.key }).collect();
+        let mut fetched = self.fallback.fetch(since, &mapped)?;
+        let counts = self.still_serves(view, since, &fetched.delta)?;
+        fetched.delta = translate(fetched.delta, view.stage.epoch);
+        Ok(counts.then_some(fetched))
+    }
+
+    /// Writes to the fallback; `None` if it served no more by then, or in another epoch. The primary learns of the changes
+    /// in any case.
+    pub(super) fn apply_fallback(
+        &self,
+        view: &View,
+        since: Option<Position>,
+        ops: &[Op<'_>],
+    ) -> Result<Option<Applied>> {
+        self.count_trip();
+        let since = since.map(|since| in_history(since, view.stage.epoch));
+        let latest = self.fallback.now().saturating_add(KEPT);
+        let caches: Vec<CacheId> =
+            ops.iter().map(|op| names::in_epoch(cache_of(op), view.stage.epoch)).collect();
+        let mapped: Vec<Op<'_>> = ops
+            .iter()
+            .zip(&caches)
+            .map(|(op, there)| match *op {
+                Op::Set { cache, key, entry, expires, guard, lock } => Op::Set {
+                    cache: there,
+                    key,
+                    entry,
+                    expires: Some(expires.map_or(latest, |expires| expires.min(latest))),
+                    guard: guard.filter(|_| cache.logged()).map(|guard| in_history(guard, view.stage.epoch)),
+                    lock,
+                },
+                Op::Delete { key, .. } => Op::Delete { cache: there, key },
+                Op::Purge { .. } => Op::Purge { cache: there },
+            })
+            .collect();
+        let mut applied = self.fallback.apply(since, &mapped)?;
+        let counts = self.still_serves(view, since, &applied.delta)?;
+        applied.delta = translate(applied.delta, view.stage.epoch);
+        Ok(counts.then_some(applied))
+    }
+
+    /// Whether nobody changed who serves between `view` and the answer with `delta`, which began at `since`. Reads the
+    /// control log if the answer cannot tell.
+    fn still_serves(&self, view: &View, since: Option<Position>, delta: &Delta) -> Result<bool> {
+        let overlaps = since.is_some_and(|since| since.id <= view.at.id);
+        let flipped = delta.changes.iter().any(is_flip);
+        if overlaps && !delta.reset && !flipped {
+            return Ok(true);
+        }
+        let now = self.control.read(&*self.fallback)?.stage;
+        Ok((now.tier, now.epoch) == (view.stage.tier, view.stage.epoch))
+    }
+
+    /// Notes in the control log what the primary may have missed, and gives back why that was necessary: what is noted is
+    /// not promised to anyone, since others may still serve it for a moment (R9), or for longer (R15).
+    pub(super) fn journal(&self, removals: &Removals<'_>, error: Error) -> Error {
+        match self.note_removals(removals) {
+            Ok(()) => error,
+            Err(second) => Error::unavailable(super::NAME, format!("{error}; and {second}")),
+        }
+    }
+
+    fn note_removals(&self, removals: &Removals<'_>) -> Result<()> {
+        if removals.ops.is_empty() {
+            return Ok(());
+        }
+        let mut view = self.control.read(&*self.fallback)?;
+        for _ in 0..super::ATTEMPTS {
+            let epoch = view.stage.epoch;
+            let caches: Vec<CacheId> =
+                removals.ops.iter().map(|op| names::in_epoch(cache_of(op), epoch)).collect();
+            let mapped: Vec<Op<'_>> = removals
+                .ops
+                .iter()
+                .zip(&caches)
+                .map(|(op, cache)| match *op {
+                    Op::Set { key, .. } | Op::Delete { key, .. } => Op::Delete { cache, key },
+                    Op::Purge { .. } => Op::Purge { cache },
+                })
+                .collect();
+            self.fallback.apply(Some(view.at), &mapped)?;
+            // In an epoch that was over, nobody who serves from the next one saw it.
+            view = self.control.read(&*self.fallback)?;
+            if view.stage.epoch == epoch {
+                return Ok(());
+            }
+        }
+        Err(over())
+    }
+
+    /// How much each cache holds in the fallback.
+    pub(super) fn usage_fallback(&self, view: &View) -> Result<Vec<CacheUsage>> {
+        let usage = self.fallback.usage()?;
+        let of_epoch = usage.into_iter().filter_map(|usage| {
+            let (epoch, cache) = names::original(usage.cache.name())?;
+            (epoch == view.stage.epoch).then_some(CacheUsage { cache, ..usage })
+        });
+        Ok(of_epoch.collect())
+    }
+}
+
+/// What a delta of the fallback means to a caller who knows nothing of epochs.
+fn translate(delta: Delta, epoch: u64) -> Delta {
+    let Delta { mut reset, changes, position } = delta;
+    reset |= changes.iter().any(|change| is_flip(change) || names::of(change) == names::everything().name());
+    let original = |change: &Change| {
+        let (of, cache) = names::original(names::of(change))?;
+        (of == epoch && cache.logged()).then(|| match change {
+            Change::Key { key, .. } => Change::Key { cache: cache.name().into(), key: key.clone() },
+            Change::Cache { .. } => Change::Cache { cache: cache.name().into() },
+        })
+    };
+    let changes = if reset { Vec::new() } else { changes.iter().filter_map(original).collect() };
+    Delta { reset, changes, position: in_history(position, epoch) }
+}
+
+/// For callers each epoch is a history of its own, and so is the primary's: a position or guard of another is none of
+/// this one. Its own reverse.
+fn in_history(position: Position, epoch: u64) -> Position {
+    Position { incarnation: position.incarnation ^ u128::from(epoch), ..position }
+}
+
+fn is_flip(change: &Change) -> bool {
+    names::of(change) == names::mode().name()
+}
+
+fn cache_of<'a>(op: &Op<'a>) -> &'a CacheId {
+    let (Op::Set { cache, .. } | Op::Delete { cache, .. } | Op::Purge { cache }) = *op;
+    cache
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fill_that_failed_removes_nothing_and_an_overwrite_does() {
+        let (logged, unlogged) = (CacheId::stored("c", true), CacheId::stored("c", false));
+        let guard = Some(Position { incarnation: 1, id: 1, nonce: 1 });
+        let set = |cache, guard| Op::Set { cache, key: b"k", entry: b"", expires: None, guard, lock: None };
+        let ops =
+            [set(&logged, guard), set(&logged, None), set(&unlogged, guard), Op::Purge { cache: &logged }];
+        let removals = Removals::of(&ops);
+        assert!(removals.had_sets);
+        assert_eq!(removals.ops.len(), 3);
+        assert!(matches!(removals.ops.first(), Some(Op::Delete { cache, .. }) if cache.logged()));
+    }
+
+    #[test]
+    fn callers_see_their_own_names_and_a_flip_is_a_reset() {
+        let position = Position { incarnation: 1, id: 1, nonce: 1 };
+        let key = |cache: &CacheId| Change::Key { cache: cache.name().into(), key: Box::from(&b"k"[..]) };
+        let (logged, unlogged) = (CacheId::stored("c", true), CacheId::stored("c", false));
+        let changes = vec![
+            key(&names::in_epoch(&logged, 1)),
+            key(&names::in_epoch(&logged, 2)),
+            key(&names::in_epoch(&unlogged, 2)),
+        ];
+        let seen = translate(Delta { reset: false, changes: changes.clone(), position }, 2);
+        assert!(!seen.reset && seen.changes == [key(&logged)]);
+        let flipped = [changes, vec![key(&names::mode())]].concat();
+        let seen = translate(Delta { reset: false, changes: flipped, position }, 2);
+        assert!(seen.reset && seen.changes.is_empty());
+    }
+}

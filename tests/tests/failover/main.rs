@@ -1,0 +1,8 @@
+//! A server with a fallback: what pages see while it is away, and that nothing old is seen after.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod conformance;
+mod faults;
+mod rules;
+mod support;

@@ -1,0 +1,94 @@
+//! A server behind a proxy, a fallback beside it, and processes that use both.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use larder::{Cache, Config, Health, Store, Tier};
+use larder_testkit::{Proxy, RedisServer};
+use tempfile::TempDir;
+
+/// How long anything may take to come right again.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(crate) struct Site {
+    pub(crate) server: RedisServer,
+    pub(crate) proxy: Proxy,
+    pub(crate) directory: TempDir,
+}
+
+impl Site {
+    pub(crate) fn new() -> Self {
+        Self::with(&[])
+    }
+
+    /// A server with more options.
+    pub(crate) fn with(options: &[&str]) -> Self {
+        let server = RedisServer::start_with(options);
+        let proxy = Proxy::new(server.port());
+        Self { server, proxy, directory: TempDir::new().unwrap() }
+    }
+
+    pub(crate) fn fallback(&self) -> String {
+        format!("local:{}", self.directory.path().join("fallback").display())
+    }
+
+    pub(crate) fn config(&self, more: &[(&str, &str)]) -> Config {
+        let (server, fallback) = (self.proxy.url(), self.fallback());
+        let own = [("server", &*server), ("fallback", &*fallback), ("namespace", "t")];
+        let own = own.into_iter().filter(|(name, _)| !more.iter().any(|(other, _)| other == name));
+        Config::from_options(own.chain(more.iter().copied())).unwrap()
+    }
+
+    /// Another process of this node.
+    pub(crate) fn process(&self) -> Process {
+        self.process_with(&[])
+    }
+
+    pub(crate) fn process_with(&self, more: &[(&str, &str)]) -> Process {
+        let store = Store::open(&self.config(more)).unwrap();
+        let cache = store.cache("c").unwrap();
+        Process { store, cache }
+    }
+}
+
+pub(crate) struct Process {
+    pub(crate) store: Store,
+    pub(crate) cache: Cache,
+}
+
+impl Process {
+    /// As a page reads: a failure is a miss.
+    pub(crate) fn get(&self, key: &str) -> Option<String> {
+        let _ = self.store.sync();
+        self.cache.get(key).unwrap_or(None)
+    }
+
+    pub(crate) fn set(&self, key: &str, value: &str) -> bool {
+        self.cache.set(key, value).is_ok()
+    }
+
+    pub(crate) fn delete(&self, key: &str) -> bool {
+        self.cache.delete(key).is_ok()
+    }
+
+    pub(crate) fn tier(&self) -> Tier {
+        self.store.health().tier
+    }
+
+    pub(crate) fn news(&self) -> Vec<String> {
+        self.store.news()
+    }
+
+    /// Uses the store until it is served by `tier`.
+    pub(crate) fn await_tier(&self, tier: Tier) -> Health {
+        let start = Instant::now();
+        loop {
+            let health = self.store.health();
+            if health.tier == tier {
+                return health;
+            }
+            assert!(start.elapsed() < PATIENCE, "{health:?}");
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
