@@ -62,9 +62,11 @@ class cachestore_larder_addinstance_form extends \core_cache\form\cachestore_add
      * @return string[] Messages by field.
      */
     public function configuration_validation($data, $files, array $errors) {
-        $directory = configuration::doomed_directory(trim($data['server'] ?? ''));
-        if ($directory !== null) {
-            $errors['server'] = get_string('doomeddirectory', 'cachestore_larder', s($directory));
+        foreach (configuration::PLACES as $name) {
+            $directory = configuration::doomed_directory(trim($data[$name] ?? ''));
+            if ($directory !== null) {
+                $errors[$name] = get_string('doomeddirectory', 'cachestore_larder', s($directory));
+            }
         }
         if ($errors || !cachestore_larder::are_requirements_met()) {
             return $errors;

@@ -30,8 +30,11 @@ final class configuration {
     /** @var string[] Settings that the form shows. The extension reads numbers, sizes and times from text. */
     const TEXTS = [
         'server', 'username', 'ca_file', 'namespace', 'near_bytes', 'max_staleness', 'connect_timeout', 'read_timeout',
-        'lock_lease', 'lock_wait', 'compress_from',
+        'lock_lease', 'lock_wait', 'compress_from', 'fallback', 'node_tier',
     ];
+
+    /** @var string[] Those of them that can name a directory. */
+    const PLACES = ['server', 'fallback', 'node_tier'];
 
     /** @var string[] Settings that the form never shows: left empty, they stay as they were. */
     const SECRETS = ['password', 'seal_key'];
@@ -54,7 +57,7 @@ final class configuration {
             // Tests purge everything. Whatever the configuration says, that must never be the real site's data.
             $config['namespace'] .= '_test_' . self::site_hash('dataroot', 'prefix');
         }
-        foreach (['server', 'fallback'] as $name) {
+        foreach (self::PLACES as $name) {
             $directory = self::doomed_directory((string)($config[$name] ?? ''));
             if ($directory !== null) {
                 throw new \InvalidArgumentException("{$name}: Moodle deletes the content of {$directory}");
@@ -126,7 +129,7 @@ final class configuration {
      *
      * Purging caches deletes cachedir and localcachedir beneath running processes, and cron tidies tempdir.
      *
-     * @param string $url Value of the setting "server" or "fallback".
+     * @param string $url Value of one of the settings in PLACES.
      * @return string|null Null when the path is safe, or the URL names no directory.
      */
     public static function doomed_directory(string $url): ?string {

@@ -21,7 +21,7 @@ use core\check\check;
 use core\check\result;
 
 /**
- * Whether the servers of the Larder instances answer this node.
+ * Whether the servers of the Larder instances answer this node, or what serves in their place.
  *
  * @package   cachestore_larder
  * @copyright 2026 Larder contributors
@@ -35,7 +35,8 @@ class backend extends check {
      */
     public function get_result(): result {
         $unreachable = [];
-        $details = [];
+        $replaced = [];
+        $details = '';
         foreach (configuration::instances() as $name => $instance) {
             $store = new \cachestore_larder($name, $instance['configuration']);
             if (!$store->is_ready()) {
@@ -45,32 +46,61 @@ class backend extends check {
             $health = $store->health();
             if (empty($health['reachable'])) {
                 $unreachable[] = s($name);
+            } else if (($health['tier'] ?? '') === 'fallback') {
+                $replaced[] = s($name);
             }
-            $details[] = \html_writer::tag('h4', s($name)) . $this->describe($health);
+            $details .= \html_writer::tag('h4', s($name)) . $this->describe($health);
         }
-        if (!$details) {
+        if ($details === '') {
             return new result(result::NA, get_string('checkbackend_none', 'cachestore_larder'));
         }
         if ($unreachable) {
-            return new result(
-                result::ERROR,
-                get_string('checkbackend_unreachable', 'cachestore_larder', implode(', ', $unreachable)),
-                get_string('checkbackend_unreachable_details', 'cachestore_larder') . implode('', $details),
-            );
+            return $this->trouble(result::ERROR, 'checkbackend_unreachable', $unreachable, $details);
         }
-        return new result(result::OK, get_string('checkbackend_ok', 'cachestore_larder'), implode('', $details));
+        if ($replaced) {
+            return $this->trouble(result::WARNING, 'checkbackend_fallback', $replaced, $details);
+        }
+        return new result(result::OK, get_string('checkbackend_ok', 'cachestore_larder'), $details);
     }
 
     /**
-     * What the extension says about an instance, as a list.
+     * The result when something is wrong, with what to do.
+     *
+     * @param string $status One of result's.
+     * @param string $string The string that says what is wrong; another one of its name with "_details" what to do.
+     * @param string[] $names Names of the instances, as HTML.
+     * @param string $details HTML.
+     * @return result
+     */
+    private function trouble(string $status, string $string, array $names, string $details): result {
+        return new result(
+            $status,
+            get_string($string, 'cachestore_larder', implode(', ', $names)),
+            get_string("{$string}_details", 'cachestore_larder') . $details,
+        );
+    }
+
+    /**
+     * What the extension says about an instance, as a list: who serves it since when and what waits, then the facts.
      *
      * @param array $health
      * @return string HTML.
      */
     private function describe(array $health): string {
         $items = [];
+        if (isset($health['tier'])) {
+            $tier = get_string("checkbackend_tier_{$health['tier']}", 'cachestore_larder');
+            if (!empty($health['tier_since_ms'])) {
+                $time = userdate(intdiv((int)$health['tier_since_ms'], 1000));
+                $tier .= ' ' . get_string('checkbackend_since', 'cachestore_larder', $time);
+            }
+            $items[] = get_string('checkbackend_tier', 'cachestore_larder') . ': ' . s($tier);
+            $waiting = $health['invalidations_waiting'] ?? '?';
+            $items[] = get_string('checkbackend_waiting', 'cachestore_larder') . ': ' . s($waiting);
+            unset($health['tier'], $health['tier_since_ms'], $health['invalidations_waiting']);
+        }
         foreach ($health as $name => $value) {
-            $items[] = s($name) . ': ' . s(is_scalar($value) ? (string)$value : json_encode($value));
+            $items[] = s($name) . ': ' . s(is_bool($value) ? json_encode($value) : (string)$value);
         }
         return \html_writer::alist($items);
     }

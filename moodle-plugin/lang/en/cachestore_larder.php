@@ -27,10 +27,18 @@ defined('MOODLE_INTERNAL') || die();
 $string['ca_file'] = 'CA file';
 $string['ca_file_help'] = 'File with the certificates (PEM) that may sign the server\'s certificate, for rediss:// servers. Empty: the system\'s certificates. The server\'s certificate is always verified.';
 $string['checkbackend'] = 'Larder: servers';
+$string['checkbackend_fallback'] = 'The fallback serves while the server is away: {$a}.';
+$string['checkbackend_fallback_details'] = '<p>Pages work, and what is changed meanwhile is kept for the server. Bring the server back: as soon as it answers and knows the changes that wait, it serves again. Run <code>larder doctor</code> on this node to see what is wrong with it.</p>';
 $string['checkbackend_none'] = 'No usable Larder instance is configured.';
 $string['checkbackend_ok'] = 'The servers of all Larder instances answer this node.';
-$string['checkbackend_unreachable'] = 'The server does not answer this node: {$a}.';
-$string['checkbackend_unreachable_details'] = '<p>Pages work meanwhile, but slowly: nothing is cached. Run <code>larder doctor</code> on this node to see what is wrong and how to mend it.</p>';
+$string['checkbackend_since'] = 'since {$a}';
+$string['checkbackend_tier'] = 'Served by';
+$string['checkbackend_tier_fallback'] = 'the fallback';
+$string['checkbackend_tier_none'] = 'nothing';
+$string['checkbackend_tier_primary'] = 'the server';
+$string['checkbackend_unreachable'] = 'Nothing is cached, because the server does not answer this node: {$a}.';
+$string['checkbackend_unreachable_details'] = '<p>Pages work meanwhile, but slowly. Run <code>larder doctor</code> on this node to see what is wrong and how to mend it. A fallback, if none is configured, would serve in such a time.</p>';
+$string['checkbackend_waiting'] = 'Changes that the server has not been told yet';
 $string['checkrequirements'] = 'Larder: requirements';
 $string['checkrequirements_badconfiguration'] = 'Larder refuses the configuration of an instance. This node uses its own files instead, where changes made on other nodes never arrive.';
 $string['checkrequirements_noextension'] = 'The PHP extension "larder" is not loaded.';
@@ -41,6 +49,15 @@ $string['compress_from_help'] = 'Size from which entries are compressed when tha
 $string['connect_timeout'] = 'Connect timeout';
 $string['connect_timeout_help'] = 'Seconds to wait for a connection to the server. Default: 0.25.';
 $string['doomeddirectory'] = 'Moodle deletes the content of {$a} while it runs. Choose a directory outside of it.';
+$string['fallback'] = 'Fallback';
+$string['fallback_help'] = 'What serves while a Redis server is away:
+
+* dir:/path?size=4G – a directory that all web nodes share
+* local:/path?size=1G – a directory on the disk of the only web node
+
+Cron and scripts count as web nodes if they run elsewhere. Empty: nothing is cached while the server is away.
+
+The directory must lie outside of those that Moodle deletes when it purges caches.';
 $string['forgetsecrets'] = 'Remove secrets';
 $string['forgetsecrets_help'] = 'Removes the stored password and seal key, unless new ones are entered.';
 $string['lock_lease'] = 'Lock lease';
@@ -53,6 +70,10 @@ $string['namespace'] = 'Namespace';
 $string['namespace_help'] = 'Keeps sites on one server apart. Empty: a name made from the database\'s host and name and the table prefix, which is right unless several sites shall share their caches.';
 $string['near_bytes'] = 'Near cache size';
 $string['near_bytes_help'] = 'Memory for decoded values in each PHP process, for instance 32M, which is the default.';
+$string['node_tier'] = 'Node tier';
+$string['node_tier_help'] = 'A directory on the disk of each web node, as local:/path?size=1G, where the node\'s PHP processes share what one of them fetched from the server. Worth it where the server is a shared directory or far away. Empty: none.
+
+The directory must lie outside of those that Moodle deletes when it purges caches.';
 $string['notready'] = 'The Larder instance "{$a->name}" cannot be used: {$a->problem}. This node uses its own files instead, where changes made on other nodes never arrive.';
 $string['password'] = 'Password';
 $string['password_help'] = 'Password for the server. The stored one is not shown; it stays when this is left empty.';
@@ -69,7 +90,8 @@ $string['server_help'] = 'Where entries are kept:
 * redis://host:port/database – a Redis server
 * rediss://host:port – the same over TLS
 * redis+unix:///path – a Redis server behind a socket
-* local:/path?size=1G – a directory on the disk of a single web node, which takes no more than this size
+* dir:/path?size=4G – a directory that all web nodes share, which takes no more than this size
+* local:/path?size=1G – a directory on the disk of a single web node, likewise
 
 Enter the password below: one in the URL can be read by everybody who sees this page.
 

@@ -36,6 +36,35 @@ final class check_test extends plugin_testcase {
         $this->assertStringNotContainsString('hidden', cachestore_larder_status_checks()[1]->get_result()->details);
     }
 
+    public function test_what_serves_is_told(): void {
+        if (extension_loaded('larder')) {
+            $this->markTestSkipped('Needs the stand-in.');
+        }
+        config::$stores = ['a & b' => ['plugin' => 'larder', 'configuration' => $this->configuration()]];
+        $facts = ['tier_since_ms' => '1790000000000', 'invalidations_waiting' => '7', 'tier_reason' => 'x < y'];
+        $expected = [
+            'primary' => [true, result::OK, 'by: the server since 2026-09-21'],
+            'fallback' => [true, result::WARNING, 'by: the fallback since 2026-09-21'],
+            'none' => [false, result::ERROR, 'by: nothing since 2026-09-21'],
+        ];
+        foreach ($expected as $tier => [$reachable, $status, $text]) {
+            \Larder\Store::$health = ['reachable' => $reachable, 'tier' => $tier] + $facts;
+            try {
+                $result = cachestore_larder_status_checks()[1]->get_result();
+            } finally {
+                \Larder\Store::$health = ['reachable' => true];
+            }
+            $this->assertSame($status, $result->status);
+            foreach ([$text, 'not been told yet: 7', 'x &lt; y', 'a &amp; b'] as $part) {
+                $this->assertStringContainsString($part, $result->details);
+            }
+            if ($status !== result::OK) {
+                $this->assertStringContainsString('a &amp; b', $result->summary);
+                $this->assertStringContainsString('larder doctor', $result->details);
+            }
+        }
+    }
+
     /** Runs in a PHP without the extension and without its stand-in. */
     public function test_a_missing_extension_is_critical_where_it_is_needed(): void {
         $script = sprintf(

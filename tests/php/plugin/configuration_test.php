@@ -13,6 +13,7 @@ final class configuration_test extends plugin_testcase {
         $settings = [
             'server', 'username', 'password', 'ca_file', 'namespace', 'near_bytes', 'max_staleness',
             'connect_timeout', 'read_timeout', 'lock_lease', 'lock_wait', 'compress_from', 'seal_key',
+            'fallback', 'node_tier',
         ];
         $fields = (new cachestore_larder_addinstance_form())->fields();
         $this->assertEqualsCanonicalizing($settings, array_keys($fields));
@@ -26,7 +27,7 @@ final class configuration_test extends plugin_testcase {
             'server' => 'rediss://127.0.0.1:6379', 'username' => 'u', 'password' => ' p ', 'ca_file' => '/ca.pem',
             'namespace' => 'n', 'seal_key' => '0123456789abcdef', 'near_bytes' => '64M', 'compress_from' => '0',
             'max_staleness' => '0.5', 'connect_timeout' => '0.25', 'read_timeout' => '1', 'lock_lease' => '10',
-            'lock_wait' => '60', 'generation' => 1,
+            'lock_wait' => '60', 'fallback' => 'dir:/shared/larder', 'node_tier' => 'local:/node/larder', 'generation' => 1,
         ];
         config::$stores = ['mine' => ['plugin' => 'larder', 'configuration' => $config]];
         $form = new moodleform();
@@ -137,13 +138,22 @@ final class configuration_test extends plugin_testcase {
                 []
             );
             $this->assertSame($doomed !== null, str_contains($errors['server'] ?? '', $expected ?? 'Moodle deletes'));
+            foreach ($doomed === null ? [] : ['fallback', 'node_tier'] as $name) {
+                $data = ['name' => 'x', 'server' => 'redis://h', $name => $url];
+                $errors = (new cachestore_larder_addinstance_form())->configuration_validation($data, [], []);
+                $this->assertSame([$name], array_keys($errors));
+            }
 
             if ($doomed !== null) {
                 $log = $this->error_log_of(function () use ($url) {
                     $this->assertFalse((new cachestore_larder('x', ['server' => $url]))->is_ready());
-                    $this->assertFalse((new cachestore_larder('x', ['server' => 'redis://h', 'fallback' => $url]))->is_ready());
+                    foreach (['fallback', 'node_tier'] as $name) {
+                        $this->assertFalse((new cachestore_larder('x', ['server' => 'redis://h', $name => $url]))->is_ready());
+                    }
                 });
-                $this->assertStringContainsString('fallback: Moodle deletes', $log);
+                foreach (['server', 'fallback', 'node_tier'] as $name) {
+                    $this->assertStringContainsString("{$name}: Moodle deletes", $log);
+                }
             }
         } finally {
             $CFG = $before;

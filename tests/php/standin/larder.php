@@ -20,7 +20,11 @@ final class Store {
     private const SETTINGS = [
         'server', 'username', 'password', 'ca_file', 'namespace', 'fallback', 'near_bytes', 'max_staleness',
         'connect_timeout', 'read_timeout', 'lock_lease', 'lock_wait', 'generation', 'compress_from', 'seal_key',
+        'node_tier',
     ];
+
+    /** What health() says. Tests change it. */
+    public static array $health = ['reachable' => true];
 
     /** Entries by namespace and cache. */
     public static array $entries = [];
@@ -44,7 +48,7 @@ final class Store {
     }
 
     public function health(): array {
-        return ['reachable' => true];
+        return self::$health;
     }
 }
 

@@ -51,6 +51,10 @@ namespace {
         return htmlspecialchars((string)$text, ENT_QUOTES);
     }
 
+    function userdate(int $time): string {
+        return gmdate('Y-m-d H:i:s', $time);
+    }
+
     class html_writer {
         public static function alist(array $items): string {
             return '<ul><li>' . implode('</li><li>', $items) . '</li></ul>';
