@@ -1,88 +1,12 @@
 <?php
 // Loads pages as an administrator and as a student, checks and times them, then changes a setting in one worker and
-// reads it in all: php load_pages.php BASE_URL TOKEN ROUNDS CALLS_FILE.
+// reads it in all: php load_pages.php BASE_URL TOKEN ROUNDS CALLS_FILE [BESIDE]. With BESIDE every page is loaded from
+// the other store, too, in turn, and timed beside it.
 
 [, $base, $token, $rounds, $callsfile] = $argv;
+$beside = ($argv[5] ?? '') !== '';
 $failures = 0;
-
-/**
- * Fetches URLs, all at the same time; each with the cookies of its user.
- *
- * @param array $requests of [path, user]
- * @return array of [status, body, milliseconds]
- */
-function fetch_all(array $requests): array {
-    global $base;
-    static $cookies = [];
-    $multi = curl_multi_init();
-    $handles = [];
-    foreach ($requests as $key => [$path, $user]) {
-        $cookies[$user] ??= '';
-        $handles[$key] = curl_init($base . $path);
-        curl_setopt_array($handles[$key], [CURLOPT_RETURNTRANSFER => true, CURLOPT_TIMEOUT => 300,
-            CURLOPT_COOKIE => $cookies[$user], CURLOPT_PROXY => '',
-            CURLOPT_HEADERFUNCTION => function ($handle, string $line) use (&$cookies, $user): int {
-                if (preg_match('/^Set-Cookie: (MoodleSession\w*=[^;]+)/i', $line, $match)) {
-                    $cookies[$user] = $match[1];
-                }
-                return strlen($line);
-            }]);
-        curl_multi_add_handle($multi, $handles[$key]);
-    }
-    do {
-        curl_multi_exec($multi, $running);
-        curl_multi_select($multi, 0.1);
-    } while ($running);
-    return array_map(fn($handle) => [curl_getinfo($handle, CURLINFO_RESPONSE_CODE), curl_multi_getcontent($handle),
-        curl_getinfo($handle, CURLINFO_TOTAL_TIME) * 1000], $handles);
-}
-
-/**
- * Asks the page that belongs to this test.
- *
- * @param string $query
- * @param string $user
- * @return string the path to ask for and its user, for fetch_all()
- */
-function ask(string $query, string $user = ''): array {
-    global $token;
-    return ["/larder_test.php?token=$token&do=$query", $user];
-}
-
-/**
- * The answer of the page that belongs to this test.
- *
- * @param array $response
- * @return array
- */
-function answer(array $response): array {
-    [$status, $body] = $response;
-    $answer = json_decode($body, true);
-    if ($status !== 200 || !is_array($answer)) {
-        fwrite(STDERR, "HTTP $status: " . substr(strip_tags($body), 0, 2000) . "\n");
-        exit(1);
-    }
-    return $answer;
-}
-
-/**
- * Why a page is not what it should be, or an empty string.
- *
- * @param array $response
- * @return string
- */
-function problem(array $response): string {
-    [$status, $body] = $response;
-    if ($status !== 200) {
-        $text = strip_tags(preg_replace('#<(style|script|head)\b.*?</\1>#s', '', $body));
-        return "HTTP $status: " . substr(trim(preg_replace('/\s+/', ' ', $text)), 0, 400);
-    }
-    if (!str_contains($body, '</html>')) {
-        return 'broken off';
-    }
-    $signs = '#class="[^"]*\b(errorbox|debuggingmessage|notifyproblem)\b|<b>(Warning|Notice|Deprecated|Fatal error)</b>:|Exception - #';
-    return preg_match($signs, $body, $match) ? "shows $match[0]" : '';
-}
+require(__DIR__ . '/client.php');
 
 $pages = [];
 foreach (['admin', 'student'] as $user) {
@@ -98,12 +22,14 @@ for ($round = -2; $round < $rounds; $round++) {
         @unlink($callsfile);
     }
     foreach ($pages as $name => $page) {
-        [$response] = fetch_all([$page]);
-        if ($problem = problem($response)) {
-            $failures++;
-            echo "$name, $page[0]: $problem\n";
-        } else if ($round >= 0) {
-            $times[$name][] = $response[2];
+        foreach ($beside ? [[], ['X-Beside: 1']] : [[]] as $other => $headers) {
+            [$response] = fetch_all([$page], $headers);
+            if ($problem = problem($response)) {
+                $failures++;
+                echo "$name, $page[0]: $problem\n";
+            } else if ($round >= 0) {
+                $times[$other][$name][] = $response[2];
+            }
         }
     }
 }
@@ -112,9 +38,13 @@ $calls = [];
 foreach (is_file($callsfile) ? file($callsfile) : [] as $line) {
     $calls[] = array_sum(json_decode($line, true));
 }
-foreach ($times as $name => $list) {
-    sort($list);
-    printf("%-28s %8.1f ms (median of %d)\n", $name, $list[intdiv(count($list), 2)], count($list));
+foreach ($times[0] ?? [] as $name => $list) {
+    printf("%-28s %8.1f ms (median of %d)", $name, median($list), count($list));
+    if ($beside) {
+        $other = median($times[1][$name]);
+        printf(", beside it %8.1f ms, ratio %5.2f", $other, median($list) / $other);
+    }
+    echo "\n";
 }
 printf("%-28s %8.1f (%d in %d requests)\n", 'store calls a request', $calls ? array_sum($calls) / count($calls) : 0,
     array_sum($calls), count($calls));
