@@ -6,14 +6,19 @@ use std::path::Path;
 use std::time::Duration;
 
 use larder::dir::Settings;
-use larder::{Backend, CacheId, Error, Op, Read};
+use larder::{Attempt, Backend, CacheId, Claim, Error, LockBackend, Op, Read, Token};
 
 /// Small enough that a pack of [`LARGE`] bytes makes the log rotate.
 const MAX_BYTES: u64 = 1 << 20;
 const LARGE: usize = 70_000;
 const MEDIUM: usize = 20_000;
+/// Stands for locks where caches do.
+const LOCKS: &str = "locks";
+/// Longer than a test takes.
+const LEASE: Duration = Duration::from_mins(10);
+const INSTANT: Duration = Duration::from_millis(1);
 
-/// Entries by cache and key, with their length; the bytes follow from step and length.
+/// Entries by cache and key, and holders of locks by name.
 pub type State = BTreeMap<(&'static str, &'static str), Vec<u8>>;
 
 /// The settings that writer and reader use.
@@ -30,11 +35,19 @@ enum Write {
     Set(&'static str, &'static str, usize),
     Delete(&'static str, &'static str),
     Purge(&'static str),
+    /// Empties everything but the locks.
+    Reset,
+    /// Waits for the end of the grace, in which nobody gets a lock.
+    Ready,
+    /// Asks for a lock, to have it or to stand in line for it.
+    Ask(&'static str, u128),
+    Release(&'static str, u128),
 }
 
-use Write::{Delete, Purge, Set};
+use Write::{Ask, Delete, Purge, Ready, Release, Reset, Set};
 
-const STEPS: [&[Write]; 9] = [
+/// Each of one call, but for those of locks.
+const STEPS: [&[Write]; 19] = [
     &[Set("c", "a", 10)],
     &[Set("c", "b", MEDIUM)],
     &[Set("c", "c", 10), Set("c", "d", MEDIUM), Delete("c", "a"), Set("p", "x", 10), Set("p", "y", MEDIUM)],
@@ -44,6 +57,16 @@ const STEPS: [&[Write]; 9] = [
     &[Set("c", "b", MEDIUM), Delete("c", "d")],
     &[Set("c", "e", LARGE)],
     &[Delete("c", "e"), Set("p", "x", 10)],
+    &[Ready],
+    &[Ask("n", 1)],
+    &[Ask("n", 2)],
+    &[Set("c", "e", LARGE)],
+    &[Release("n", 1)],
+    &[Ask("n", 2)],
+    &[Reset],
+    &[Set("c", "a", MEDIUM)],
+    &[Release("n", 2)],
+    &[Ask("n", 3)],
 ];
 
 /// How many steps there are.
@@ -66,6 +89,18 @@ pub fn after(steps: usize) -> State {
                     state.remove(&(cache, key));
                 }
                 Purge(cache) => state.retain(|(of, _), _| *of != cache),
+                Reset => state.retain(|(of, _), _| *of == LOCKS),
+                Ready => {}
+                Ask(name, token) => {
+                    state.entry((LOCKS, name)).or_insert_with(|| token.to_le_bytes().into());
+                }
+                // The second stands in line.
+                Release(name, 1) => {
+                    state.insert((LOCKS, name), 2_u128.to_le_bytes().into());
+                }
+                Release(name, _) => {
+                    state.remove(&(LOCKS, name));
+                }
             }
         }
     }
@@ -77,6 +112,9 @@ pub fn after(steps: usize) -> State {
 /// # Errors
 /// As the backend.
 pub fn apply(backend: &dyn Backend, step: usize) -> Result<(), Error> {
+    if let Some(done) = apply_to_all(backend, STEPS.get(step).copied().unwrap_or_default())? {
+        return Ok(done);
+    }
     let caches = BTreeMap::from([("c", CacheId::new("c", true)?), ("p", CacheId::new("p", true)?)]);
     let writes = STEPS.get(step).copied().unwrap_or_default();
     let contents: Vec<Vec<u8>> = writes
@@ -94,10 +132,42 @@ pub fn apply(backend: &dyn Backend, step: usize) -> Result<(), Error> {
                 }
                 Delete(cache, key) => Op::Delete { cache: caches.get(cache)?, key: key.as_bytes() },
                 Purge(cache) => Op::Purge { cache: caches.get(cache)? },
+                Reset | Ready | Ask(..) | Release(..) => return None,
             })
         })
         .collect();
     backend.apply(None, &ops).map(drop)
+}
+
+/// Makes a step that is no write of entries.
+fn apply_to_all(backend: &dyn Backend, writes: &[Write]) -> Result<Option<()>, Error> {
+    let [write] = writes else { return Ok(None) };
+    let Some(locks) = backend.locks() else { return Ok(None) };
+    match *write {
+        Set(..) | Delete(..) | Purge(_) => return Ok(None),
+        Reset => backend.reset()?,
+        Ready => wait_for_grace(backend)?,
+        Ask(name, token) => drop(ask(locks, name, token, LEASE)?),
+        Release(name, token) => drop(locks.release(name.as_bytes(), Token::from_number(token))?),
+    }
+    Ok(Some(()))
+}
+
+/// Waits until locks are granted, by taking one for an instant.
+///
+/// # Errors
+/// As the backend.
+pub fn wait_for_grace(backend: &dyn Backend) -> Result<(), Error> {
+    let Some(locks) = backend.locks() else { return Ok(()) };
+    while let Attempt::Wait { at_most } = ask(locks, "ready", 9, INSTANT)? {
+        locks.doze(Token::from_number(9), at_most);
+    }
+    locks.release(b"ready", Token::from_number(9)).map(drop)
+}
+
+fn ask(locks: &dyn LockBackend, name: &str, token: u128, lease: Duration) -> Result<Attempt, Error> {
+    let (name, token) = (name.as_bytes(), Token::from_number(token));
+    locks.acquire(&Claim { name, token, owner: b"crash", lease, queue: true })
 }
 
 /// What a handle reads.
@@ -115,5 +185,10 @@ pub fn read(backend: &dyn Backend) -> Result<State, Error> {
             }
         }
     }
+    let holder = match backend.locks() {
+        Some(locks) => locks.holder(b"n")?,
+        None => None,
+    };
+    state.extend(holder.map(|token| ((LOCKS, "n"), token.number().to_le_bytes().into())));
     Ok(state)
 }

@@ -246,7 +246,10 @@ fn doctor_knows_shared_directories() {
     let url = format!("dir:{}/store?size=64M", directory.path().display());
     Store::open(&Config::from_url(&url).unwrap()).unwrap().cache("c").unwrap().set("k", &1).unwrap();
     let report = printed(&larder().args(["doctor", "--server", &url]).output().unwrap());
-    assert!(report.contains("0 problems") && report.contains("ok       locks"), "{report}");
+    assert!(report.contains("0 problems") && report.contains("ok       mount"), "{report}");
+    for about in ["directory", "disk", "clock"] {
+        assert!(report.contains(&format!("ok       {about}")), "{about}: {report}");
+    }
     assert_eq!(printed(&larder().args(["get", "c", "k", "--server", &url]).output().unwrap()), "1\n");
 }
 

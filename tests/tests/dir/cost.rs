@@ -1,6 +1,9 @@
 //! Filesystem calls: each is a round trip on a network filesystem. `docs/dir.md` has the table.
 
-use larder::{Backend, Op, Read};
+use std::time::Duration;
+
+use larder::dir::Dir;
+use larder::{Attempt, Backend, Claim, LockBackend, LockProof, Op, Read, Renewal, Token};
 
 use super::support::{LARGE, cache, delete, directory, get, here, open, put};
 
@@ -38,6 +41,34 @@ fn a_warm_process_makes_few_calls() {
     assert_eq!(batch, 11, "a large batch");
     let reads: Vec<_> = keys[..20].iter().map(|key| Read { cache: &cache, key }).collect();
     assert_eq!(calls(&reader, || reader.fetch(None, &reads).unwrap()), 6, "a large batch, read");
+}
+
+#[test]
+fn locks_make_few_calls() {
+    let directory = directory();
+    let (first, second) = (open(directory.path()), open(directory.path()));
+    larder_tests::crash::wait_for_grace(&first).unwrap();
+    here(&second);
+    let ask = |backend: &Dir, token, queue| {
+        let token = Token::from_number(token);
+        let lease = Duration::from_mins(10);
+        backend.acquire(&Claim { name: b"n", token, owner: b"", lease, queue }).unwrap()
+    };
+    assert_eq!(calls(&first, || ask(&first, 1, true)), 7, "a free lock");
+    assert_eq!(calls(&second, || ask(&second, 2, false)), 5, "a lock that is held");
+    assert_eq!(calls(&second, || ask(&second, 2, true)), 7, "to stand in line");
+    assert_eq!(calls(&second, || ask(&second, 2, true)), 3, "a look");
+    assert_eq!(calls(&first, || first.release(b"n", Token::from_number(1)).unwrap()), 7, "a hand-over");
+    let mut fence = 0;
+    let taken = calls(&second, || {
+        if let Attempt::Mine { fence: granted } = ask(&second, 2, true) {
+            fence = granted;
+        }
+    });
+    assert_eq!(taken, 10, "to take it");
+    let proof = LockProof { token: Token::from_number(2), fence };
+    let renewals = [Renewal { name: b"n", owner: b"", proof, believed: true }; 3];
+    assert_eq!(calls(&second, || second.renew(&renewals, Duration::from_secs(1)).unwrap()), 7, "renewals");
 }
 
 #[test]

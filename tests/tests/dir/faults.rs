@@ -107,12 +107,19 @@ fn stale_handles_do_not_empty_the_store() {
     let Some(nodes) = nodes() else { return };
     let (here, there) = (open(nodes.first.path()), open(nodes.second.path()));
     put(&here, b"k", b"v").unwrap();
-    nodes.first.fail(Request::Open, Errno::STALE.raw_os_error());
-    assert!(get(&here, b"k").is_err());
-    assert!(put(&here, b"k", b"w").is_err());
-    nodes.first.heal();
-    assert_eq!(get(&here, b"k").unwrap().as_deref(), Some(&b"v"[..]));
-    assert_eq!(get(&there, b"k").unwrap().as_deref(), Some(&b"v"[..]));
+    for request in [Request::Open, Request::Read, Request::Lock, Request::Write] {
+        // So that there is something to read that is not cached.
+        put(&there, b"other", b"v").unwrap();
+        nodes.first.fail(request, Errno::STALE.raw_os_error());
+        if matches!(request, Request::Open | Request::Read) {
+            assert!(get(&here, b"k").is_err(), "{request:?}");
+            assert!(get(&open(nodes.first.path()), b"k").is_err(), "{request:?}");
+        }
+        assert!(put(&here, b"k", b"w").is_err(), "{request:?}");
+        nodes.first.heal();
+        assert_eq!(get(&here, b"k").unwrap().as_deref(), Some(&b"v"[..]), "{request:?}");
+        assert_eq!(get(&there, b"k").unwrap().as_deref(), Some(&b"v"[..]), "{request:?}");
+    }
 }
 
 /// A server that says nothing costs a bounded wait, and one that answers again is used again.

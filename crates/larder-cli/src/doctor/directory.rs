@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 use super::checks::{Check, Facts};
 
@@ -31,7 +32,9 @@ pub(super) fn before(path: &Path, max_bytes: u64, scheme: &str) -> Vec<Check> {
             format!("chmod 700 {}", path.display()),
         )
     }];
-    if let Ok(disk) = rustix::fs::statvfs(path) {
+    if scheme == "local"
+        && let Ok(disk) = rustix::fs::statvfs(path)
+    {
         let free = disk.f_bavail.saturating_mul(disk.f_frsize);
         let held: u64 = std::fs::read_dir(path)
             .into_iter()
@@ -47,7 +50,7 @@ pub(super) fn before(path: &Path, max_bytes: u64, scheme: &str) -> Vec<Check> {
             Check::warning(
                 "disk",
                 found,
-                format!("free some space or give a smaller bound, as in {scheme}:/path?size=256M"),
+                "free some space or give a smaller bound, as in local:/path?size=256M",
             )
         });
     }
@@ -64,23 +67,138 @@ pub(super) fn local(facts: &Facts) -> Vec<Check> {
     ]
 }
 
+/// Options of a mount that break a promise, each with why.
+const HARMFUL: [(&str, &str); 6] = [
+    ("nocto", "an open does not ask the server whether a file changed: old values are served"),
+    ("nolock", "locks are the node's own, so that nodes write over each other"),
+    ("local_lock=", "locks are the node's own, so that nodes write over each other"),
+    ("soft", "a write that was reported as failed may take effect later"),
+    ("vers=3", "locks of a node that died are not freed"),
+    ("ro", "nothing can be written"),
+];
+/// Options that only cost requests.
+const SLOW: [&str; 2] = ["noac", "actimeo=0"];
+/// Filesystems of one machine.
+const OF_ONE_NODE: [&str; 5] = ["ext4", "xfs", "btrfs", "tmpfs", "overlay"];
+/// How far the clock of the file server may differ: attributes may be as old as an NFS client believes them.
+const CLOCKS_DIFFER: Duration = Duration::from_mins(2);
+
 /// Reports what the backend of a shared directory says.
 pub(super) fn shared(facts: &Facts) -> Vec<Check> {
     let filesystem = facts.get("filesystem").unwrap_or("unknown");
-    let options = facts.get("mount_options").unwrap_or_default();
-    let own_locks = options.split(',').any(|option| {
-        option == "nolock" || (option.starts_with("local_lock=") && option != "local_lock=none")
+    let mut checks =
+        vec![Check::ok("version", format!("shared directory, larder {}", env!("CARGO_PKG_VERSION")))];
+    checks.extend(mount(filesystem, facts.get("mount_options").unwrap_or_default()));
+    checks.push(if OF_ONE_NODE.contains(&filesystem) {
+        Check::note(
+            "nodes",
+            format!("{filesystem} is a filesystem of this machine: other nodes do not see it"),
+            "for several web nodes give a directory on NFS; for one, local:/path is faster",
+        )
+    } else {
+        Check::ok("nodes", format!("{filesystem}: every node that mounts it"))
     });
-    vec![
-        Check::ok("version", format!("shared directory, larder {}", env!("CARGO_PKG_VERSION"))),
-        if own_locks {
+    let number = |name| facts.number(name).unwrap_or(0);
+    let (free, held, most) = (number("free_bytes"), number("bytes"), number("max_bytes"));
+    let found = format!("{} MB free, Larder holds {} of at most {} MB", free >> 20, held >> 20, most >> 20);
+    checks.push(if free.saturating_add(held) >= most {
+        Check::ok("disk", found)
+    } else {
+        Check::warning("disk", found, "free some space or give a smaller bound, as in dir:/path?size=256M")
+    });
+    checks
+}
+
+/// Judges the options of a mount.
+fn mount(filesystem: &str, options: &str) -> Vec<Check> {
+    let has = |wanted: &str| {
+        options.split(',').any(|option| match wanted.strip_suffix('=') {
+            Some(_) => option.strip_prefix(wanted).is_some_and(|value| value != "none"),
+            None => option == wanted,
+        })
+    };
+    let harmful = HARMFUL.iter().filter(|(option, _)| has(option));
+    let mut checks: Vec<_> = harmful
+        .map(|(option, why)| {
             Check::problem(
-                "locks",
-                format!("{filesystem} is mounted with {options}: other nodes do not see this node's locks"),
-                "mount without nolock and local_lock",
+                "mount",
+                format!("{filesystem} is mounted with {option}: {why}"),
+                "see docs/dir.md, Mount options",
             )
-        } else {
-            Check::ok("locks", format!("{filesystem}, no mount option that keeps locks from other nodes"))
-        },
-    ]
+        })
+        .collect();
+    if let Some(option) = SLOW.into_iter().find(|option| has(option)) {
+        let found = format!("{filesystem} is mounted with {option}, which costs requests and brings nothing");
+        checks.push(Check::warning("mount", found, format!("mount without {option}")));
+    }
+    if checks.is_empty() {
+        checks.push(Check::ok("mount", format!("{filesystem}, no option that breaks a promise")));
+    }
+    checks
+}
+
+/// Compares this node's clock with the file server's, which dates what was just written. Clocks decide about expiry only.
+pub(super) fn clock(namespace: &Path) -> Check {
+    let entries = std::fs::read_dir(namespace).into_iter().flatten();
+    let newest = entries.filter_map(|entry| entry.ok()?.metadata().ok()?.modified().ok()).max();
+    let now = SystemTime::now();
+    let apart = newest.map(|newest| now.duration_since(newest).unwrap_or_else(|ahead| ahead.duration()));
+    match apart {
+        Some(apart) if apart > CLOCKS_DIFFER => Check::warning(
+            "clock",
+            format!(
+                "this node and the file server differ by {} s: entries expire so much early or late",
+                apart.as_secs()
+            ),
+            "let both set their clocks by NTP",
+        ),
+        _ => Check::ok("clock", "as the file server's"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::checks::Level;
+    use super::*;
+
+    fn level(options: &str) -> Level {
+        mount("nfs", options).first().unwrap().level
+    }
+
+    #[test]
+    fn mount_options_are_judged() {
+        let good = "rw,relatime,vers=4.1,rsize=1048576,hard,noresvport,proto=tcp,local_lock=none";
+        assert_eq!(level(good), Level::Ok);
+        for bad in ["nocto", "nolock", "local_lock=all", "local_lock=posix", "soft", "ro", "vers=3"] {
+            assert_eq!(level(&format!("{good},{bad}")), Level::Problem, "{bad}");
+        }
+        for slow in ["noac", "actimeo=0"] {
+            assert_eq!(level(&format!("{good},{slow}")), Level::Warning, "{slow}");
+        }
+        assert_eq!(mount("nfs", "soft,nolock,noac").len(), 3);
+    }
+
+    #[test]
+    fn room_and_nodes_are_judged() {
+        let facts = |filesystem: &str, free: &str| {
+            let facts =
+                [("filesystem", filesystem), ("free_bytes", free), ("bytes", "100"), ("max_bytes", "1000")];
+            Facts::new(facts.map(|(name, value)| (name.to_owned(), value.to_owned())).into())
+        };
+        let levels = |facts: &Facts| shared(facts).iter().map(|check| check.level).collect::<Vec<_>>();
+        assert_eq!(levels(&facts("nfs", "900")), [Level::Ok; 4]);
+        assert_eq!(levels(&facts("ext4", "899")), [Level::Ok, Level::Ok, Level::Note, Level::Warning]);
+    }
+
+    #[test]
+    fn a_clock_that_differs_is_named() {
+        let directory = tempfile::TempDir::new().unwrap();
+        let file = std::fs::File::create(directory.path().join("root")).unwrap();
+        assert_eq!(clock(directory.path()).level, Level::Ok);
+        for off in [SystemTime::now() - Duration::from_mins(10), SystemTime::now() + Duration::from_mins(10)]
+        {
+            file.set_modified(off).unwrap();
+            assert_eq!(clock(directory.path()).level, Level::Warning);
+        }
+    }
 }

@@ -74,6 +74,9 @@ fn examine(config: &Config) -> Result<Vec<Check>, Failure> {
         _ => checks.extend(directory::local(&facts)),
     }
     checks.push(probe::rights(&store));
+    if let Server::Dir { path, .. } = config.server() {
+        checks.push(directory::clock(&path.join(config.namespace())));
+    }
     checks.push(namespace(config, &store));
     Ok(checks)
 }

@@ -55,14 +55,15 @@ impl Caches {
         self.lock().entry(attributes.id).or_default().renew(attributes);
     }
 
-    /// Reads, and says whether the server had to be asked.
+    /// Reads. Calls `ask` before the server has to be asked.
     pub(super) fn read(
         &self,
         server: &Server,
         id: Id,
         offset: u64,
         length: u64,
-    ) -> Result<(Vec<u8>, bool), Errno> {
+        ask: impl FnOnce() -> Result<(), Errno>,
+    ) -> Result<Vec<u8>, Errno> {
         let (end, mut pages, dirty, epoch) = {
             let mut caches = self.lock();
             let cache = caches.entry(id).or_default();
@@ -72,8 +73,8 @@ impl Caches {
             (end, pages, cache.dirty.clone(), cache.epoch)
         };
         let first = offset / PAGE;
-        let missing = pages.iter().any(|(_, page)| page.is_none());
-        if missing {
+        if pages.iter().any(|(_, page)| page.is_none()) {
+            ask()?;
             let bytes = server.read(id, first * PAGE, pages.len() * PAGE_BYTES)?;
             let mut fresh = bytes.chunks(PAGE_BYTES).map(<[u8]>::to_vec);
             let mut caches = self.lock();
@@ -103,7 +104,7 @@ impl Caches {
         }
         let from = usize::try_from(offset - base).unwrap_or(0);
         let upto = usize::try_from(end.saturating_sub(base)).unwrap_or(0);
-        Ok((bytes.get(from..upto).unwrap_or_default().to_vec(), missing))
+        Ok(bytes.get(from..upto).unwrap_or_default().to_vec())
     }
 
     pub(super) fn write(&self, id: Id, handle: u64, offset: u64, bytes: &[u8]) {

@@ -86,11 +86,7 @@ impl Shared {
     }
 
     fn read(&self, id: INodeNo, offset: u64, size: u32) -> Result<Vec<u8>, Errno> {
-        let (bytes, asked) = self.caches.read(&self.server, id.0, offset, size.into())?;
-        if asked {
-            self.trip(Request::Read)?;
-        }
-        Ok(bytes)
+        self.caches.read(&self.server, id.0, offset, size.into(), || self.trip(Request::Read))
     }
 
     fn set(

@@ -1,5 +1,7 @@
 //! Following the log: what every call does first.
 
+use rustix::io::Errno;
+
 use super::bounded::Permit;
 use super::failure::{Fault, NAME};
 use super::files::Files;
@@ -167,8 +169,12 @@ impl Node {
         match self.load(files, segment) {
             Ok(log) => Ok(Some(log)),
             Err(Fault::Gone) => {
-                // Either the log went on meanwhile, or somebody removed what the root names.
+                // Either the log went on meanwhile, or somebody removed what the root names, or the handle was stale.
+                let gone = files.look(&segment.path(&self.site.path)).err() == Some(Errno::NOENT);
                 if root::read(files, &self.site.path)? == Some(segment) {
+                    if !gone {
+                        return Err(Fault::Gone);
+                    }
                     self.site.replace(files, segment, deadline)?;
                 }
                 Ok(None)

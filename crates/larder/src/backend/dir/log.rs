@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use rustix::io::Errno;
+
 use super::checkpoint::{self, Checkpoint};
 use super::failure::{Fault, foreign};
 use super::files::{Files, Opened};
@@ -78,7 +80,11 @@ impl Log {
         };
         if let Some(file) = header.checkpoint {
             let mut bytes = Vec::new();
-            let open = files.read(&file.path(site))?;
+            // The segment is there and names it: if it is not, history was lost.
+            let open = files.read(&file.path(site)).map_err(|errno| match errno {
+                Errno::NOENT => Fault::Lost,
+                errno => errno.into(),
+            })?;
             while open.read_more(&mut bytes, log.checkpoint_bytes, LARGE_WINDOW)? == LARGE_WINDOW {
                 log.checkpoint_bytes = bytes.len() as u64;
             }
