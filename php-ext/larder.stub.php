@@ -65,11 +65,22 @@ final class Store
     }
 
     /**
-     * Asks the backend now. `reachable`, then facts about it, or `error`.
+     * Asks now: `reachable` (somebody serves), `tier` ('primary', 'fallback' or 'none'), `since` (Unix seconds, 0 if that was
+     * never otherwise), `waiting` (invalidations that the server was not told yet, 1001 = more than 1000), `reason` (why it
+     * does not serve, or ''), then facts about the backend, or `error`.
      *
-     * @return array<string, string|bool>
+     * @return array<string, string|bool|int|float>
      */
     public function health(): array
+    {
+    }
+
+    /**
+     * Takes the lines that there are to log about who serves: one for each change on this node, given to one process.
+     *
+     * @return list<string>
+     */
+    public function news(): array
     {
     }
 

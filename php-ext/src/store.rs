@@ -3,7 +3,7 @@
 use ext_php_rs::boxed::ZBox;
 use ext_php_rs::prelude::*;
 use ext_php_rs::types::{ZendHashTable, Zval};
-use larder::Config;
+use larder::{Config, Tier};
 
 use crate::cache::Cache;
 use crate::exceptions::{bad_value, misuse, outage};
@@ -99,16 +99,37 @@ impl Store {
         Ok(array)
     }
 
-    /// Asks the backend now: `reachable`, then facts about it, or `error`. Makes a round trip or two.
+    /// Asks now: `reachable` (somebody serves), `tier` (`primary`, `fallback` or `none`), `since` (Unix seconds, 0 if that was
+    /// never otherwise), `waiting` (invalidations that the server was not told yet), `reason` (why it does not serve, or
+    /// empty), then facts about the backend, or `error`. Some round trips.
     pub fn health(&self) -> PhpResult<ZBox<ZendHashTable>> {
         let mut array = ZendHashTable::new();
-        let described = self.engine.sync().and_then(|()| self.engine.backend().describe());
-        array.insert("reachable", described.is_ok())?;
-        match described {
-            Ok(facts) => facts.into_iter().try_for_each(|(name, fact)| array.insert(name.as_str(), fact))?,
-            Err(error) => array.insert("error", error.to_string())?,
+        let health = self.engine.health();
+        array.insert("reachable", health.tier != Tier::None)?;
+        array.insert("tier", health.tier.name())?;
+        #[expect(clippy::cast_precision_loss, reason = "milliseconds fit for 285,000 years")]
+        array.insert("since", health.since as f64 / 1000.0)?;
+        array.insert("waiting", i64::try_from(health.waiting).unwrap_or(i64::MAX))?;
+        array.insert("reason", health.reason.clone())?;
+        if health.tier == Tier::None {
+            array.insert("error", health.reason)?;
+        }
+        let backend = self.engine.backend();
+        // One without a fallback that did not answer would be waited for again.
+        let asked = health.tier != Tier::None || backend.failover().is_some();
+        let facts = if asked { backend.describe().unwrap_or_default() } else { Vec::new() };
+        for (name, fact) in facts {
+            if array.get(name.as_str()).is_none() {
+                array.insert(name.as_str(), fact)?;
+            }
         }
         Ok(array)
+    }
+
+    /// Takes the lines that there are to log about who serves: one for each change on this node, given to one process.
+    /// No round trip.
+    pub fn news(&self) -> Vec<String> {
+        self.engine.news()
     }
 
     /// Empties every cache of this namespace, on every node; false if the backend is away or refuses.

@@ -135,7 +135,10 @@ impl Failover {
             Tier::Fallback => self.fallback.describe(),
             Tier::Primary | Tier::None => self.breaker.call(|| self.primary.describe()),
         };
-        facts.extend(described?);
+        match described {
+            Err(error) if health.tier != Tier::None => return Err(error),
+            described => facts.extend(described.unwrap_or_default()),
+        }
         Ok(facts)
     }
 }
