@@ -4,5 +4,6 @@
 
 mod conformance;
 mod faults;
+mod fleet;
 mod rules;
 mod support;

@@ -1,1 +1,121 @@
-//! The rules of failover, each broken by its counterexample if it is left out.
+//! The rules of failover, each where leaving it out would show.
+
+use std::fs;
+use std::time::Duration;
+
+use larder::{Backend as _, Tier};
+
+use crate::support::Site;
+
+/// R10: who was not there during the outage asks the journal, not the server, whether the server may serve. The node is one of
+/// several with journals of their own, so that nothing is promised and the fallback serves nothing (R15).
+#[test]
+fn r10_r15_a_node_among_several_promises_nothing_and_yet_forgets_nothing() {
+    let site = Site::new();
+    let other = Site::new();
+    let away = site.backend("another node", other.directory.path());
+    away.fetch(None, &[]).unwrap();
+    let (a, b) = (site.process(), site.process());
+    assert!(a.set("k", "old"));
+    assert_eq!(b.get("k").as_deref(), Some("old"));
+    site.proxy.stall_requests(true);
+    assert_eq!(a.get("k"), None);
+    assert!(!a.delete("k"), "R15: other nodes cannot know");
+    assert!(!a.set("k2", "v"));
+    assert_eq!(a.tier(), Tier::None, "R15");
+    site.proxy.stall_requests(false);
+    b.await_tier(Tier::Primary);
+    assert_eq!(b.get("k"), None, "R10");
+}
+
+#[test]
+fn r10_a_purge_is_told_too_and_caches_that_are_not_logged() {
+    let site = Site::new();
+    let a = site.process();
+    let options = larder::CacheOptions { near: false, ..larder::CacheOptions::default() };
+    let session = a.store.cache_with("session", options).unwrap();
+    session.set("k", "old").unwrap();
+    assert!(a.set("k", "old"));
+    site.server.pause();
+    let _ = a.get("k");
+    session.set("k", "new").unwrap();
+    a.cache.purge().unwrap();
+    site.server.resume();
+    a.await_tier(Tier::Primary);
+    assert_ne!(session.get::<String>("k").unwrap().as_deref(), Some("old"));
+    assert_eq!(a.get("k"), None);
+}
+
+/// R11: what the fallback held in an earlier outage is old by the next.
+#[test]
+fn r11_the_fallback_is_entered_empty() {
+    let site = Site::new();
+    let (a, b) = (site.process(), site.process());
+    let outage = |on| site.proxy.stall_requests(on);
+    outage(true);
+    let _ = a.get("k");
+    assert!(a.set("k", "old"));
+    outage(false);
+    a.await_tier(Tier::Primary);
+    assert!(b.delete("k"));
+    outage(true);
+    let _ = a.get("k");
+    a.await_tier(Tier::Fallback);
+    assert_eq!((a.get("k"), b.get("k")), (None, None));
+}
+
+/// R12: memory is emptied on the way to the fallback and on the way back.
+#[test]
+fn r12_nothing_is_remembered_across_a_change_of_tier() {
+    let site = Site::new();
+    let a = site.process();
+    assert!(a.set("k", "server's"));
+    site.proxy.stall_requests(true);
+    let _ = a.store.sync();
+    a.await_tier(Tier::Fallback);
+    assert_eq!(a.get("k"), None);
+    assert!(a.set("k", "fallback's"));
+    site.proxy.stall_requests(false);
+    a.await_tier(Tier::Primary);
+    assert_eq!(a.get("k"), None);
+}
+
+/// R23, R25: nobody gets a lock twice over a change of tier, and its holder keeps it.
+#[test]
+fn r23_a_lock_has_one_holder_through_an_outage() {
+    let site = Site::new();
+    let options = [("lock_lease", "2")];
+    let (a, b) = (site.process_with(&options), site.process_with(&options));
+    let brief = Duration::from_millis(50);
+    // A new server grants nothing for a lease.
+    let held = a.cache.lock("k", "a", Duration::from_secs(5)).unwrap().unwrap();
+    site.proxy.stall_requests(true);
+    let _ = b.get("k");
+    b.await_tier(Tier::Fallback);
+    assert!(b.cache.lock("k", "b", Duration::from_secs(3)).unwrap().is_none(), "the holder renewed it there");
+    assert!(held.confirm().unwrap());
+    site.proxy.stall_requests(false);
+    b.await_tier(Tier::Primary);
+    assert!(b.cache.lock("k", "b", brief).unwrap().is_none());
+    assert!(held.confirm().unwrap());
+    a.cache.set_locked(&held, "k", "v").unwrap();
+    let fence = held.proof().fence;
+    drop(held);
+    let next = b.cache.lock("k", "b", Duration::from_secs(5)).unwrap().unwrap();
+    assert!(next.proof().fence > fence);
+}
+
+/// A lost fallback costs the cache, though the server is well: nobody could be told.
+#[test]
+fn r13_without_the_control_log_the_server_does_not_serve() {
+    let site = Site::new();
+    let a = site.process();
+    assert!(a.set("k", "v"));
+    let place = site.directory.path().join("fallback");
+    fs::remove_dir_all(&place).unwrap();
+    fs::write(&place, b"in the way").unwrap();
+    assert_eq!((a.get("k"), a.delete("k")), (None, false));
+    fs::remove_file(&place).unwrap();
+    assert_eq!(a.get("k"), None);
+    assert!(a.set("k", "new") && a.get("k").as_deref() == Some("new"));
+}

@@ -1,14 +1,17 @@
 //! A server behind a proxy, a fallback beside it, and processes that use both.
 
+use std::path::Path;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use larder::{Cache, Config, Health, Store, Tier};
+use larder::backend::failover::Settings;
+use larder::{Cache, Config, Health, Server, Store, Tier, open_backend};
 use larder_testkit::{Proxy, RedisServer};
 use tempfile::TempDir;
 
 /// How long anything may take to come right again.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) struct Site {
     pub(crate) server: RedisServer,
@@ -39,6 +42,11 @@ impl Site {
         Config::from_options(own.chain(more.iter().copied())).unwrap()
     }
 
+    /// A store of another node that uses the same server, with a fallback of its own.
+    pub(crate) fn backend(&self, node: &str, directory: &Path) -> larder::Failover {
+        failover(&self.server.tcp_url(), &format!("local:{}", directory.join("own").display()), node)
+    }
+
     /// Another process of this node.
     pub(crate) fn process(&self) -> Process {
         self.process_with(&[])
@@ -49,6 +57,22 @@ impl Site {
         let cache = store.cache("c").unwrap();
         Process { store, cache }
     }
+}
+
+/// A store of the node `name`.
+pub(crate) fn failover(server: &str, fallback: &str, name: &str) -> larder::Failover {
+    let options = |url: &str| {
+        let namespace = if url == server { "t" } else { "t+fallback" };
+        Config::from_options([("server", url), ("namespace", namespace)]).unwrap()
+    };
+    let (server, fallback) = (options(server), options(fallback));
+    let settings = Settings {
+        shared: matches!(fallback.server(), Server::Dir { .. }),
+        place: format!("{:?} {:?}", server.server(), fallback.server()),
+        open: Arc::new(move || Ok([open_backend(&server)?, open_backend(&fallback)?])),
+        node: name.to_owned(),
+    };
+    larder::Failover::new(settings).unwrap()
 }
 
 pub(crate) struct Process {

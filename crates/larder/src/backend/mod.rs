@@ -292,7 +292,6 @@ pub fn open(config: &Config) -> Result<Arc<dyn Backend>> {
         shared,
         place: config.place(),
         node: node_name(),
-        lock_lease: config.lock_lease(),
     };
     Ok(Arc::new(failover::Failover::new(settings)?))
 }

@@ -59,8 +59,6 @@ pub struct Settings {
     pub place: String,
     /// The name of this node.
     pub node: String,
-    /// How long a lock outlives its holder.
-    pub lock_lease: Duration,
 }
 
 /// A primary with a fallback.
