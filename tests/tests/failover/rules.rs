@@ -119,3 +119,17 @@ fn r13_without_the_control_log_the_server_does_not_serve() {
     assert_eq!(a.get("k"), None);
     assert!(a.set("k", "new") && a.get("k").as_deref() == Some("new"));
 }
+
+/// R16: the set that found the server gone may not have happened, and the value before it must not come back.
+#[test]
+fn r16_an_overwrite_that_failed_removes() {
+    let site = Site::new();
+    let (a, b) = (site.process(), site.process());
+    assert!(a.set("k", "old"));
+    site.proxy.stall_requests(true);
+    assert!(!a.set("k", "new"));
+    site.proxy.cut();
+    site.proxy.stall_requests(false);
+    b.await_tier(Tier::Primary);
+    assert_ne!(b.get("k").as_deref(), Some("old"));
+}
