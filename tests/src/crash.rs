@@ -165,7 +165,11 @@ pub fn wait_for_grace(backend: &dyn Backend) -> Result<(), Error> {
     locks.release(b"ready", Token::from_number(9)).map(drop)
 }
 
-fn ask(locks: &dyn LockBackend, name: &str, token: u128, lease: Duration) -> Result<Attempt, Error> {
+/// Asks for a lock, to have it or to stand in line for it.
+///
+/// # Errors
+/// As the backend.
+pub fn ask(locks: &dyn LockBackend, name: &str, token: u128, lease: Duration) -> Result<Attempt, Error> {
     let (name, token) = (name.as_bytes(), Token::from_number(token));
     locks.acquire(&Claim { name, token, owner: b"crash", lease, queue: true })
 }

@@ -1,11 +1,12 @@
 //! Filesystem calls: each is a round trip on a network filesystem. `docs/dir.md` has the table.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use larder::dir::Dir;
 use larder::{Attempt, Backend, Claim, LockBackend, LockProof, Op, Read, Renewal, Token};
 
-use super::support::{LARGE, cache, delete, directory, get, here, open, put};
+use super::support::{LARGE, cache, delete, directory, get, here, open, put, settings};
 
 /// The calls that `work` makes.
 fn calls<T>(backend: &dyn Backend, work: impl FnOnce() -> T) -> u64 {
@@ -41,6 +42,23 @@ fn a_warm_process_makes_few_calls() {
     assert_eq!(batch, 11, "a large batch");
     let reads: Vec<_> = keys[..20].iter().map(|key| Read { cache: &cache, key }).collect();
     assert_eq!(calls(&reader, || reader.fetch(None, &reads).unwrap()), 6, "a large batch, read");
+}
+
+/// What a record names is complete, synced and closed before the record is written, and that is synced before it counts.
+#[test]
+fn a_write_makes_its_calls_in_order() {
+    let directory = directory();
+    put(&open(directory.path()), b"k", b"v").unwrap();
+    let made = Arc::new(Mutex::new(Vec::new()));
+    let told = Arc::clone(&made);
+    let writer =
+        Dir::observed(&settings(directory.path()), Arc::new(move |call| told.lock().unwrap().push(call)));
+    here(&writer);
+    made.lock().unwrap().clear();
+    put(&writer, b"k", &LARGE).unwrap();
+    let pack = ["open", "pwrite", "fdatasync", "close"];
+    let record = ["open", "lock", "pread", "pwrite", "fdatasync", "unlock", "close"];
+    assert_eq!(*made.lock().unwrap(), [&pack[..], &record].concat());
 }
 
 #[test]

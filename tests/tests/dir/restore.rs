@@ -2,8 +2,10 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
-use larder::Backend;
+use larder::{Attempt, Backend, LockBackend, LockProof, Renewal, Token};
+use larder_tests::crash;
 
 use super::support::{delete, directory, files, get, here, open, put, site};
 
@@ -137,4 +139,29 @@ fn a_damaged_checkpoint_begins_a_new_history() {
     assert_eq!(get(&new, &0_u32.to_le_bytes()).unwrap(), None);
     put(&new, b"k", b"v").unwrap();
     assert_eq!(get(&writer, b"k").unwrap().as_deref(), Some(&b"v"[..]), "who knew better follows");
+}
+
+/// Nobody knows who held a lock before: whoever did has it back by renewing, before anybody new gets one.
+#[test]
+fn a_lost_history_gives_no_lock_to_a_second() {
+    const LEASE: Duration = Duration::from_millis(400);
+    let directory = directory();
+    let (holder, other) = (open(directory.path()), open(directory.path()));
+    crash::wait_for_grace(&holder).unwrap();
+    let Attempt::Mine { fence } = crash::ask(&holder, "n", 1, LEASE).unwrap() else { panic!("it is free") };
+    fs::remove_dir_all(directory.path().join("cache")).unwrap();
+    assert!(matches!(crash::ask(&other, "n", 2, LEASE).unwrap(), Attempt::Wait { .. }));
+    let proof = LockProof { token: Token::from_number(1), fence };
+    let renewal = Renewal { name: b"n", owner: b"", proof, believed: true };
+    assert_eq!(holder.renew(&[renewal], LEASE).unwrap(), [true]);
+    assert_eq!(other.holder(b"n").unwrap(), Some(proof.token));
+    assert!(holder.release(b"n", proof.token).unwrap());
+    let later = loop {
+        match crash::ask(&other, "n", 2, LEASE).unwrap() {
+            Attempt::Mine { fence } => break fence,
+            Attempt::Wait { at_most } => drop(other.doze(Token::from_number(2), at_most)),
+        }
+    };
+    assert!(later > fence);
+    assert_eq!(holder.renew(&[renewal], LEASE).unwrap(), [false]);
 }
