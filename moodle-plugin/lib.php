@@ -48,6 +48,7 @@ class cachestore_larder extends store implements
     lockable_cache_interface,
     searchable_cache_interface {
     use \cachestore_larder\locking;
+    use \cachestore_larder\testing;
 
     /** @var int Seconds that entries of ad-hoc caches live, because nothing in Moodle ever purges those. */
     const ADHOC_TTL = 86400;
@@ -248,6 +249,10 @@ class cachestore_larder extends store implements
      */
     public function set($key, $data) {
         try {
+            if (isset($this->nominal[$key])) {
+                $this->delete($key);
+                return false;
+            }
             return $this->cache->set((string)$key, $data);
         } catch (\Throwable $e) {
             $this->delete($key);
@@ -262,16 +267,19 @@ class cachestore_larder extends store implements
      * @return int How many are stored.
      */
     public function set_many(array $keyvaluearray) {
+        $items = array_column($keyvaluearray, 'value', 'key');
         try {
-            return $this->cache->setMany(array_column($keyvaluearray, 'value', 'key'));
+            if (!array_intersect_key($items, $this->nominal)) {
+                return $this->cache->setMany($items);
+            }
         } catch (\Throwable) {
             // One of them cannot be stored, which is no reason to lose the others.
-            $count = 0;
-            foreach ($keyvaluearray as $item) {
-                $count += (int)$this->set($item['key'], $item['value']);
-            }
-            return $count;
         }
+        $count = 0;
+        foreach ($items as $key => $value) {
+            $count += (int)$this->set($key, $value);
+        }
+        return $count;
     }
 
     /**
@@ -391,50 +399,6 @@ class cachestore_larder extends store implements
      */
     public static function config_set_edit_form_data(moodleform $editform, array $config) {
         $editform->set_data(configuration::for_form($config));
-    }
-
-    /**
-     * An instance for Moodle's performance test, with a namespace of its own.
-     *
-     * It uses the server of the first Larder instance that is configured, because that is the one to know about.
-     *
-     * @param definition $definition
-     * @return self|false False when there is nothing to test.
-     */
-    public static function initialise_test_instance(definition $definition) {
-        $instances = configuration::instances();
-        if ($instances) {
-            $configuration = reset($instances)['configuration'];
-        } else if (self::ready_to_be_used_for_testing()) {
-            $configuration = self::unit_test_configuration();
-        } else {
-            return false;
-        }
-        $configuration['namespace'] = 'test_' . bin2hex(random_bytes(8));
-        $instance = new self('Larder test', $configuration);
-        if (!$instance->is_ready()) {
-            return false;
-        }
-        $instance->initialise($definition);
-        return $instance;
-    }
-
-    /**
-     * The configuration for unit tests.
-     *
-     * @return array
-     */
-    public static function unit_test_configuration() {
-        return ['server' => TEST_CACHESTORE_LARDER_TESTSERVERS];
-    }
-
-    /**
-     * Whether unit tests can use this store.
-     *
-     * @return bool
-     */
-    public static function ready_to_be_used_for_testing() {
-        return self::are_requirements_met() && defined('TEST_CACHESTORE_LARDER_TESTSERVERS');
     }
 
     /**

@@ -36,8 +36,14 @@ trait locking {
     /** @var array[] The locks that this request holds, as [cache, key, owner]. */
     private static $held = [];
 
+    /** @var string[] Owners of the locks that are held in name only, by key. */
+    private $nominal = [];
+
     /**
      * Waits for a lock.
+     *
+     * While the server is away nobody can get one, and Moodle answers a lock that it does not get with an error page. So the
+     * caller gets it in name only: nothing is cached then, and what is to be written under such a lock never is.
      *
      * @param string $key
      * @param string $ownerid Not unique: processes of one session share it.
@@ -46,7 +52,12 @@ trait locking {
      */
     public function acquire_lock($key, $ownerid, $timeout = null) {
         $wait = (float)($timeout ?? $this->lockwait);
-        $got = $this->guarded(fn() => $this->cache->acquireLock((string)$key, (string)$ownerid, $wait), false);
+        $end = hrtime(true) + $wait * 1e9;
+        $got = $this->guarded(fn() => $this->cache->acquireLock((string)$key, (string)$ownerid, $wait), null);
+        if ($got === false && (hrtime(true) < $end || empty($this->health()['reachable']))) {
+            $this->nominal[$key] = $ownerid;
+            return true;
+        }
         if ($got) {
             self::$held[$this->lock_id($key, $ownerid)] = [$this->cache, (string)$key, (string)$ownerid];
             if (!self::$reporting) {
@@ -54,17 +65,20 @@ trait locking {
                 self::$reporting = true;
             }
         }
-        return $got;
+        return (bool)$got;
     }
 
     /**
-     * Whose a lock is. The server is asked.
+     * Whose a lock is. The server is asked, unless the lock is one in name only.
      *
      * @param string $key
      * @param string $ownerid
      * @return bool|null True when this owner has it, false when another has, null when nobody has.
      */
     public function check_lock_state($key, $ownerid) {
+        if (($this->nominal[$key] ?? null) === $ownerid) {
+            return true;
+        }
         return $this->guarded(fn() => $this->cache->lockState((string)$key, (string)$ownerid), false);
     }
 
@@ -76,6 +90,10 @@ trait locking {
      * @return bool False when this owner did not get it.
      */
     public function release_lock($key, $ownerid) {
+        if (($this->nominal[$key] ?? null) === $ownerid) {
+            unset($this->nominal[$key]);
+            return true;
+        }
         unset(self::$held[$this->lock_id($key, $ownerid)]);
         return $this->guarded(fn() => $this->cache->releaseLock((string)$key, (string)$ownerid), false);
     }

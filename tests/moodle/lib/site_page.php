@@ -43,6 +43,9 @@ if ($action === 'login') {
 } else if ($action === 'get') {
     usleep(20000); // Long enough for requests sent together to meet different workers.
     $answer = ['value' => get_config('core', 'larder_test'), 'worker' => getmypid()];
+} else if ($action === 'health') {
+    $instance = \cachestore_larder\configuration::instances()['test_site'];
+    $answer = (new cachestore_larder('test_site', $instance['configuration']))->health();
 } else if ($action === 'purge') {
     cache::make('core', 'coursemodinfo')->purge();
 } else if ($action === 'unset') {

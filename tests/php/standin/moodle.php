@@ -55,6 +55,11 @@ namespace {
         return gmdate('Y-m-d H:i:s', $time);
     }
 
+    class core_shutdown_manager {
+        public static function register_function(callable $callback): void {
+        }
+    }
+
     class html_writer {
         public static function alist(array $items): string {
             return '<ul><li>' . implode('</li><li>', $items) . '</li></ul>';
