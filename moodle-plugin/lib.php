@@ -80,6 +80,7 @@ class cachestore_larder extends store implements
             $configuration = configuration::for_extension($configuration);
             $this->lockwait = (float)($configuration['lock_wait'] ?? $this->lockwait);
             $this->store = \Larder\Store::open($configuration);
+            \cachestore_larder\news::follow($name, $this->store);
         } catch (\Throwable $e) {
             // Moodle now uses this node's file store instead, apart from all other nodes. That must not go unseen.
             $this->problem = $e->getMessage();

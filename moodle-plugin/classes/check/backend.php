@@ -90,14 +90,14 @@ class backend extends check {
         $items = [];
         if (isset($health['tier'])) {
             $tier = get_string("checkbackend_tier_{$health['tier']}", 'cachestore_larder');
-            if (!empty($health['tier_since_ms'])) {
-                $time = userdate(intdiv((int)$health['tier_since_ms'], 1000));
-                $tier .= ' ' . get_string('checkbackend_since', 'cachestore_larder', $time);
+            if (!empty($health['since'])) {
+                $tier .= ' ' . get_string('checkbackend_since', 'cachestore_larder', userdate((int)$health['since']));
             }
             $items[] = get_string('checkbackend_tier', 'cachestore_larder') . ': ' . s($tier);
-            $waiting = $health['invalidations_waiting'] ?? '?';
-            $items[] = get_string('checkbackend_waiting', 'cachestore_larder') . ': ' . s($waiting);
-            unset($health['tier'], $health['tier_since_ms'], $health['invalidations_waiting']);
+            $items[] = get_string('checkbackend_waiting', 'cachestore_larder') . ': ' . s($health['waiting']);
+            foreach (['tier', 'since', 'waiting', 'tier_since_ms', 'tier_reason', 'invalidations_waiting'] as $name) {
+                unset($health[$name]);
+            }
         }
         foreach ($health as $name => $value) {
             $items[] = s($name) . ': ' . s(is_bool($value) ? json_encode($value) : (string)$value);

@@ -41,7 +41,7 @@ final class check_test extends plugin_testcase {
             $this->markTestSkipped('Needs the stand-in.');
         }
         config::$stores = ['a & b' => ['plugin' => 'larder', 'configuration' => $this->configuration()]];
-        $facts = ['tier_since_ms' => '1790000000000', 'invalidations_waiting' => '7', 'tier_reason' => 'x < y'];
+        $facts = ['since' => 1790000000.5, 'waiting' => 7, 'reason' => 'x < y'];
         $expected = [
             'primary' => [true, result::OK, 'by: the server since 2026-09-21'],
             'fallback' => [true, result::WARNING, 'by: the fallback since 2026-09-21'],
@@ -63,6 +63,20 @@ final class check_test extends plugin_testcase {
                 $this->assertStringContainsString('larder doctor', $result->details);
             }
         }
+    }
+
+    public function test_a_change_of_who_serves_is_logged_once(): void {
+        if (extension_loaded('larder')) {
+            $this->markTestSkipped('Needs the stand-in.');
+        }
+        new cachestore_larder('mine', $this->configuration());
+        \Larder\Store::$news = ['the fallback serves now', 'the server serves again'];
+        $log = $this->error_log_of(function () {
+            \cachestore_larder\news::report();
+            \cachestore_larder\news::report();
+        });
+        $this->assertSame(2, substr_count($log, 'cachestore_larder: store "'));
+        $this->assertStringContainsString('store "mine": the server serves again', $log);
     }
 
     /** Runs in a PHP without the extension and without its stand-in. */

@@ -23,8 +23,9 @@ final class Store {
         'node_tier',
     ];
 
-    /** What health() says. Tests change it. */
+    /** What health() and news() say. Tests change it. */
     public static array $health = ['reachable' => true];
+    public static array $news = [];
 
     /** Entries by namespace and cache. */
     public static array $entries = [];
@@ -49,6 +50,10 @@ final class Store {
 
     public function health(): array {
         return self::$health;
+    }
+
+    public function news(): array {
+        return array_splice(self::$news, 0);
     }
 }
 
