@@ -14,9 +14,9 @@ use crate::{output, text};
 
 /// Opens the store; refuses to make a directory that is not there, which is most likely a misspelt path.
 pub(crate) fn open(config: &Config) -> Result<Store, Failure> {
-    if let Server::Local { path, .. } | Server::Dir { path, .. } = config.server()
-        && !path.exists()
-    {
+    let directories =
+        [Some(config.server()), config.fallback()].into_iter().flatten().filter_map(Server::path);
+    if let Some(path) = directories.into_iter().find(|path| !path.exists()) {
         return Err(Failure::NotFound(format!("there is no directory {}", path.display())));
     }
     Ok(Store::open(config)?)

@@ -2,6 +2,7 @@
 
 mod checks;
 mod directory;
+mod fallback;
 mod probe;
 mod redis;
 
@@ -56,7 +57,19 @@ fn examine(config: &Config) -> Result<Vec<Check>, Failure> {
             return Ok(checks);
         }
     }
+    checks.extend(fallback::before(config));
+    if config.fallback().and_then(Server::path).is_some_and(|path| !path.exists()) {
+        // Whoever makes it owns it, and that should be the user that PHP runs as.
+        return Ok(checks);
+    }
     let store = Store::open(config)?;
+    let tier = fallback::tier(config, &store);
+    let elsewhere = tier.as_ref().is_some_and(|tier| tier.level != Level::Ok);
+    checks.extend(tier);
+    if elsewhere {
+        // What follows is about the server.
+        return Ok(checks);
+    }
     let facts = match store.sync().and_then(|()| store.backend().describe()) {
         Ok(facts) => checks::Facts::new(facts),
         Err(error) => {

@@ -1,6 +1,6 @@
 //! The `server` option: which backend, and where.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use percent_encoding::percent_decode_str;
 use url::Url;
@@ -83,6 +83,14 @@ impl Server {
             return Err(Error::config("options 'username' and 'password' are only for a Redis server"));
         }
         Ok(server)
+    }
+
+    /// The directory, if it is one.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Local { path, .. } | Self::Dir { path, .. } => Some(path),
+            Self::Redis { .. } => None,
+        }
     }
 
     pub(super) fn uses_tls(&self) -> bool {

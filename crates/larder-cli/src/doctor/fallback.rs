@@ -1,0 +1,59 @@
+//! Who serves, where a server has a fallback.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use larder::{Config, Health, Server, Store, Tier};
+
+use super::checks::{Check, server_name};
+use super::directory;
+use crate::text::count;
+
+/// Looks at the fallback's directory before it is opened.
+pub(super) fn before(config: &Config) -> Vec<Check> {
+    match config.fallback() {
+        Some(Server::Local { path, max_bytes }) => directory::before(path, *max_bytes, "local"),
+        Some(Server::Dir { path, max_bytes }) => directory::before(path, *max_bytes, "dir"),
+        _ => Vec::new(),
+    }
+}
+
+/// Who serves, since when, and what waits.
+pub(super) fn tier(config: &Config, store: &Store) -> Option<Check> {
+    let fallback = server_name(config.fallback()?);
+    let health = store.health();
+    let waiting = match health.waiting {
+        1001.. => "more than 1000 invalidations wait".to_owned(),
+        waiting => count(waiting, "invalidation waits", "invalidations wait"),
+    };
+    let found = format!("{} serves{}; {waiting}", who(&health, &fallback), since(health.since));
+    Some(match health.tier {
+        Tier::Primary => Check::ok("fallback", found),
+        Tier::Fallback => Check::warning(
+            "fallback",
+            format!("{found}; {}", health.reason),
+            "bring the server back; Larder returns to it by itself and tells it what it missed",
+        ),
+        Tier::None => Check::problem(
+            "fallback",
+            format!("{found}; {}", health.reason),
+            "bring the server back and see that this user can use the fallback; on several nodes it must be a dir: that \
+             all share",
+        ),
+    })
+}
+
+fn who(health: &Health, fallback: &str) -> String {
+    match health.tier {
+        Tier::Primary => "the server".to_owned(),
+        Tier::Fallback => format!("the fallback {fallback}"),
+        Tier::None => "nobody".to_owned(),
+    }
+}
+
+fn since(millis: u64) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
+    match millis / 1000 {
+        0 => String::new(),
+        since => format!(" since {} ago", count(now.saturating_sub(since), "second", "seconds")),
+    }
+}
