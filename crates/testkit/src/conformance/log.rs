@@ -91,6 +91,26 @@ pub fn position_moves_with_each_write(fixture: &dyn Fixture) {
     assert_eq!(nonces.len(), seen.len(), "each record has its own nonce");
 }
 
+/// Within one incarnation the id of a position only grows, whoever writes what.
+pub fn positions_only_grow(fixture: &dyn Fixture) {
+    let handles = [fixture.open(), fixture.open()];
+    let cache = logged("c");
+    let mut last = handles.iter().map(Sure::here).next_back();
+    for round in 0..200_u32 {
+        let key = (round % 7).to_le_bytes();
+        let ops = [set(&cache, &key, b"v"), delete(&cache, &key), purge(&cache)];
+        let wanted = round as usize % ops.len();
+        for (handle, op) in handles.iter().zip(ops.iter().cycle().skip(wanted)) {
+            let position = handle.sure_apply(last, &[*op]).delta.position;
+            assert!(
+                last.is_some_and(|last| last.incarnation == position.incarnation && last.id < position.id)
+            );
+            assert_eq!(handle.here(), position);
+            last = Some(position);
+        }
+    }
+}
+
 /// As many as an answer may list are listed, each of them.
 pub fn a_thousand_changes_are_listed(fixture: &dyn Fixture) {
     let (writer, reader, cache) = (fixture.open(), fixture.open(), logged("c"));

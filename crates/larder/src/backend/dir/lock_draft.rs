@@ -189,17 +189,14 @@ impl Draft {
     /// After how long to look again if no bell rings.
     fn look_again(&self, name: &[u8], who: &Party) -> Duration {
         let Some(row) = self.table.get(name) else { return FIRST_LOOK };
-        let before = row.queue.iter().take_while(|party| party.token != who.token);
-        let (mut ahead, mut here) = (0, 0);
-        for party in before {
-            ahead += 1;
-            here += usize::from(party.node == who.node && !bells::is_dead(party.node, party.token));
-        }
-        if here > 0 && who.node != 0 {
+        let ahead = || row.queue.iter().take_while(|party| party.token != who.token);
+        let looks = |party: &Party| party.node == who.node && !bells::is_dead(party.node, party.token);
+        if who.node != 0 && ahead().any(looks) {
             return SELDOM;
         }
+        let ahead = u32::try_from(ahead().count()).unwrap_or(u32::MAX);
         let held = row.holder.as_ref().map_or(Duration::ZERO, |holder| holder.known_for(self.now));
-        (held / 8 + FIRST_LOOK * (ahead + 1)).min(LONGEST_LOOK)
+        (held / 8 + FIRST_LOOK.saturating_mul(ahead.saturating_add(1))).min(LONGEST_LOOK)
     }
 
     fn push(&mut self, change: LockChange) {
