@@ -195,6 +195,42 @@ fn on_local(time: Duration) -> Summary {
     crew.judge()
 }
 
+/// One round on Redis behind the tiers of two nodes, which are wiped as well.
+fn on_tier(time: Duration) -> Summary {
+    let mut server = RedisServer::start();
+    let place = TempDir::new().unwrap();
+    let tiers = ["first", "second"].map(|node| place.path().join(node));
+    let mut options = options(&[server.unix_url(), server.tcp_url()]);
+    for (seat, options) in options.iter_mut().enumerate() {
+        options.push(format!("node_tier=local:{}?size=4M", tiers[seat % 2].display()));
+    }
+    let mut crew = Crew::new(options, time);
+    crew.work(Duration::from_millis(200), |crew| {
+        let tier = &tiers[crew.below(2)];
+        match crew.below(16) {
+            0 => drop(fs::remove_file(tier.join("data.mdb"))),
+            1 => drop(fs::remove_dir_all(tier)),
+            2 => {
+                let keep = crew.below(20) + 1;
+                let log = server.tell::<Vec<String>>(&["KEYS", "*l"]);
+                for log in log.iter().filter(|name| name.ends_with("}l")) {
+                    let _: Value = server.tell(&["XTRIM", log, "MAXLEN", &keep.to_string()]);
+                }
+            }
+            3 => {
+                let _: Value = server.tell(&["FLUSHALL"]);
+            }
+            4 => server.save(),
+            5 => server.restart(),
+            6 => {
+                let _: Value = server.tell(&["CLIENT", "KILL", "TYPE", "normal"]);
+            }
+            _ => crew.kill_one(),
+        }
+    });
+    crew.judge()
+}
+
 /// One round on a shared directory, half of the workers on each of two nodes; where there is no FUSE, all on one.
 fn on_dir(time: Duration) -> Summary {
     let places = [(); 3].map(|()| TempDir::new_in("/dev/shm").or_else(|_| TempDir::new()).unwrap());
@@ -265,6 +301,17 @@ fn no_process_reads_what_was_overwritten_on_local() {
 #[test]
 fn no_process_reads_what_was_overwritten_on_dir() {
     proves_something(&on_dir(SHORT), 5_000);
+}
+
+#[test]
+fn no_process_reads_what_was_overwritten_behind_a_node_tier() {
+    proves_something(&on_tier(SHORT), 5_000);
+}
+
+#[test]
+#[ignore = "the long run: a million operations"]
+fn a_million_operations_behind_a_node_tier() {
+    long(on_tier);
 }
 
 #[test]

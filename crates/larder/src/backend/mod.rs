@@ -27,6 +27,7 @@ pub mod dir;
 pub mod failover;
 mod local;
 pub mod redis;
+pub mod tier;
 
 use std::sync::Arc;
 
@@ -237,6 +238,13 @@ pub trait Backend: Send + Sync {
     /// after the return.
     fn apply(&self, since: Option<Position>, ops: &[Op<'_>]) -> Result<Applied>;
 
+    /// Entries that are known without a round trip to be at least as new as `at`, where the caller stands by its last
+    /// answer; `None` where nothing is known, or there is no entry.
+    fn peek(&self, at: Position, reads: &[Read<'_>]) -> Vec<Option<Vec<u8>>> {
+        let _ = at;
+        vec![None; reads.len()]
+    }
+
     /// Calls `visit` with each key of `cache` that starts with `prefix`, in no particular order. Keys stored or
     /// removed meanwhile may be seen or not, all others are seen once or more. Bounded batches.
     ///
@@ -284,6 +292,14 @@ pub trait Backend: Send + Sync {
 /// # Errors
 /// [`ErrorKind::Config`](crate::ErrorKind::Config) if the configuration does not suit the backend.
 pub fn open(config: &Config) -> Result<Arc<dyn Backend>> {
+    let backend = open_with_fallback(config)?;
+    Ok(match tier::Settings::of(config) {
+        Some(settings) => Arc::new(tier::Tier::new(backend, settings)),
+        None => backend,
+    })
+}
+
+fn open_with_fallback(config: &Config) -> Result<Arc<dyn Backend>> {
     let Some(fallback) = config.fallback().cloned() else { return open_one(config) };
     let shared = matches!(fallback, Server::Dir { .. });
     let both = config.clone();

@@ -4,6 +4,7 @@ mod parse;
 mod secret;
 mod server;
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::error::{Error, Result};
@@ -27,6 +28,7 @@ pub use server::{RedisAddress, Server};
 /// | `lock_wait` | seconds to wait for a lock when the caller does not say | `60` |
 /// | `fallback` | what takes over while a Redis server is away: the URL of a `dir:` that all nodes share, or a `local:` for a single node | none |
 /// | `compress_from` | payloads of so many bytes or more are compressed when it pays; `0` = never | `16K` |
+/// | `node_tier` | `local:/path[?size=1G]`: a directory of this node's own disk, where its processes share what one of them fetched | none |
 /// | `seal_key` | secret of 16 bytes or more: entries not sealed with it are misses | none |
 ///
 /// Sizes take the suffixes `K`, `M` and `G`. An empty value means the default.
@@ -51,6 +53,7 @@ pub struct Config {
     lock_wait: Duration,
     compress_from: Option<usize>,
     seal_key: Option<Secret>,
+    node_tier: Option<(PathBuf, u64)>,
 }
 
 /// The longest `namespace` and `generation`, in bytes.
@@ -87,6 +90,7 @@ impl Config {
             lock_wait: Duration::from_mins(1),
             compress_from: Some(16 << 10),
             seal_key: None,
+            node_tier: None,
         };
         let (mut server, mut username, mut password) = (None, None, None);
         let mut seen = Vec::new();
@@ -122,6 +126,7 @@ impl Config {
                     )));
                 }
                 "seal_key" => config.seal_key = Some(Secret::new(value)),
+                "node_tier" => config.node_tier = Some(Server::parse_node_tier(value)?),
                 unknown => {
                     return Err(Error::config(format!(
                         "there is no option '{}'; the options are {}",
@@ -138,6 +143,11 @@ impl Config {
         }
         if config.ca_file.is_some() && !config.server.uses_tls() {
             return Err(Error::config("option 'ca_file' is only for a rediss:// server"));
+        }
+        if config.node_tier.is_some() && matches!(config.server, Server::Local { .. }) {
+            return Err(Error::config(
+                "option 'node_tier' is not for a local: server, which is on the node itself",
+            ));
         }
         Ok(config)
     }
@@ -221,10 +231,15 @@ impl Config {
     pub fn seal_key(&self) -> Option<&Secret> {
         self.seal_key.as_ref()
     }
+
+    /// The directory of the node tier and its bound in bytes.
+    pub fn node_tier(&self) -> Option<(&Path, u64)> {
+        self.node_tier.as_ref().map(|(path, max_bytes)| (path.as_path(), *max_bytes))
+    }
 }
 
 /// Every option's name.
-pub const NAMES: [&str; 15] = [
+pub const NAMES: [&str; 16] = [
     "server",
     "username",
     "password",
@@ -240,6 +255,7 @@ pub const NAMES: [&str; 15] = [
     "fallback",
     "compress_from",
     "seal_key",
+    "node_tier",
 ];
 
 #[cfg(test)]
@@ -270,6 +286,7 @@ mod tests {
             (("lock_lease", "0"), "lock_lease"),
             (("ca_file", "relative.pem"), "ca_file"),
             (("server", "local:/y"), "server"),
+            (("node_tier", "local:/y"), "node_tier"),
         ] {
             assert!(refusal(&[server, option]).contains(named), "{option:?}");
         }
@@ -277,6 +294,16 @@ mod tests {
             assert!(refusal(&[("server", "redis://h"), ("fallback", url)]).contains("'fallback'"), "{url}");
         }
         assert!(refusal(&[]).contains("server"));
+    }
+
+    #[test]
+    fn a_node_tier_is_a_local_directory() {
+        let server = ("server", "redis://h");
+        let config = Config::from_options([server, ("node_tier", "local:/x?size=64M")]).unwrap();
+        assert_eq!(config.node_tier(), Some((Path::new("/x"), 64 << 20)));
+        for bad in ["dir:/x", "redis://h", "/x", "local:x", "local:/x?size=1", "local:/x?color=red"] {
+            assert!(refusal(&[server, ("node_tier", bad)]).contains("option 'node_tier'"), "{bad}");
+        }
     }
 
     #[test]

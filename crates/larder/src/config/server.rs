@@ -105,6 +105,14 @@ impl Server {
         }
     }
 
+    /// The directory and bound of the node tier.
+    pub(super) fn parse_node_tier(url: &str) -> Result<(PathBuf, u64)> {
+        match Self::directory("node_tier", url)? {
+            Self::Local { path, max_bytes } if url.starts_with("local:") => Ok((path, max_bytes)),
+            _ => Err(Error::config("option 'node_tier' must be a URL with local:")),
+        }
+    }
+
     /// A directory with its size; `option` is what messages call it.
     fn directory(option: &str, url: &str) -> Result<Self> {
         let (scheme, rest) = url.split_once(':').unwrap_or_default();

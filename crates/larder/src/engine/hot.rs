@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use serde_bytes::ByteBuf;
 
-use super::{Decode, Engine, Item, MAX_KEY};
+use super::{Decode, Engine, Handle, Item, MAX_KEY};
 use crate::backend::Read;
 use crate::clock::boottime;
+use crate::coherence::Ticket;
 use crate::error::Result;
 use crate::near::Near;
 
@@ -68,22 +69,31 @@ impl<D: Decode> Engine<D> {
         }
         let list = self.payload(&self.cache(CACHE, false, None)?, KEY)?;
         for batch in batches(&list.unwrap_or_default()) {
-            let hot: Vec<_> = batch
-                .iter()
+            let mut hot: Vec<_> = batch
+                .into_iter()
                 .filter(|hot| hot.key.len() <= MAX_KEY)
-                .filter_map(|hot| Some((self.named(&hot.cache).ok()?, &hot.key)))
+                .filter_map(|hot| Some((self.named(&hot.cache).ok()?, hot.key)))
                 .collect();
-            let reads: Vec<Read<'_>> =
-                hot.iter().map(|(cache, key)| Read { cache: cache.id(), key }).collect();
-            let answer = self.fetch(&reads)?;
-            for (((cache, _), read), entry) in hot.iter().zip(&reads).zip(&answer.fetched.entries) {
-                if let Some(entry) = entry {
-                    self.take_in(cache, *read, entry, answer.ticket);
-                }
+            if let Some((ticket, entries)) = self.peek(&reads(&hot)) {
+                self.take_in_hot(&hot, &entries, Some(ticket));
+                let mut known = entries.iter().map(Option::is_some);
+                hot.retain(|_| known.next() != Some(true));
+            }
+            if !hot.is_empty() {
+                let answer = self.fetch(&reads(&hot))?;
+                self.take_in_hot(&hot, &answer.fetched.entries, answer.ticket);
             }
         }
         self.hot().hits_before = self.counters.hits.load(Ordering::Relaxed);
         Ok(())
+    }
+
+    fn take_in_hot(&self, hot: &[(Handle, Vec<u8>)], entries: &[Option<Vec<u8>>], ticket: Option<Ticket>) {
+        for (((cache, _), read), entry) in hot.iter().zip(reads(hot)).zip(entries) {
+            if let Some(entry) = entry {
+                self.take_in(cache, read, entry, ticket);
+            }
+        }
     }
 
     /// A request ends: if much had to be fetched one by one, tells the next new process what to fetch at once. At
@@ -113,11 +123,15 @@ impl<D: Decode> Engine<D> {
     }
 
     /// The payload of an entry as it stands in the backend.
-    fn payload(&self, cache: &super::Handle, key: &[u8]) -> Result<Option<Vec<u8>>> {
+    fn payload(&self, cache: &Handle, key: &[u8]) -> Result<Option<Vec<u8>>> {
         let answer = self.fetch(&[Read { cache: cache.id(), key }])?;
         let entry = answer.fetched.entries.into_iter().next().flatten();
         Ok(entry.and_then(|entry| Some(self.entries.decode(cache.id(), key, &entry)?.payload.into_owned())))
     }
+}
+
+fn reads(hot: &[(Handle, Vec<u8>)]) -> Vec<Read<'_>> {
+    hot.iter().map(|(cache, key)| Read { cache: cache.id(), key }).collect()
 }
 
 /// One key with the weight that its value had.

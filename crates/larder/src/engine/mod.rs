@@ -2,6 +2,7 @@
 
 mod hot;
 mod locks;
+mod node;
 
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -206,6 +207,7 @@ impl<D: Decode> Engine<D> {
     pub fn get_many(&self, cache: &Handle, keys: &[&[u8]]) -> Result<Vec<Option<D::Value>>> {
         keys.iter().try_for_each(|key| check_key(key))?;
         self.fetch_hot_set()?;
+        self.take_from_node(cache, keys);
         let mut looks = 0;
         loop {
             looks += 1;

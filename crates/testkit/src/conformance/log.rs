@@ -111,6 +111,31 @@ pub fn positions_only_grow(fixture: &dyn Fixture) {
     }
 }
 
+/// What is known without asking is at least as new as where the caller stands.
+pub fn what_is_peeked_is_as_new_as_the_position(fixture: &dyn Fixture) {
+    let (reader, writer, cache) = (fixture.open(), fixture.open(), logged("c"));
+    let reads = [Read { cache: &cache, key: b"k" }, Read { cache: &cache, key: b"none" }];
+    let mut here = reader.here();
+    for round in 0..20_u8 {
+        let entry = [round];
+        let op = if round % 4 == 3 { delete(&cache, b"k") } else { set(&cache, b"k", &entry) };
+        writer.one(op);
+        if round % 3 == 0 {
+            writer.sure_fetch(None, &reads);
+        }
+        here = reader.sync(Some(here)).position;
+        let trips = reader.round_trips();
+        let peeked = reader.peek(here, &reads);
+        assert_eq!(reader.round_trips(), trips);
+        assert_eq!(peeked.len(), reads.len());
+        let current = if round % 4 == 3 { None } else { Some(vec![round]) };
+        assert!(peeked.first().is_some_and(|entry| entry.is_none() || *entry == current), "{peeked:?}");
+        assert_eq!(peeked.last(), Some(&None));
+        let strange = Position { nonce: !here.nonce, ..here };
+        assert_eq!(reader.peek(strange, &reads), [None, None], "a position that nobody knows");
+    }
+}
+
 /// As many as an answer may list are listed, each of them.
 pub fn a_thousand_changes_are_listed(fixture: &dyn Fixture) {
     let (writer, reader, cache) = (fixture.open(), fixture.open(), logged("c"));

@@ -56,7 +56,8 @@ macro_rules! conformance_suite {
         $crate::conformance_suite!(@cases $fixture;
             log: sync_without_a_position_resets, empty_sync_says_nothing, own_writes_are_not_listed,
                 changes_of_others_are_listed_in_order, earlier_own_writes_do_no_harm,
-                position_moves_with_each_write, positions_only_grow, a_thousand_changes_are_listed, more_changes_reset,
+                position_moves_with_each_write, positions_only_grow,
+                what_is_peeked_is_as_new_as_the_position, a_thousand_changes_are_listed, more_changes_reset,
                 a_large_batch_resets_others, a_trimmed_log_resets, another_incarnation_resets,
                 another_nonce_resets, a_position_ahead_of_the_log_resets, reset_draws_a_new_incarnation,
                 unlogged_caches_are_not_logged, values_are_as_new_as_the_position;

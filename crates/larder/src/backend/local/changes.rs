@@ -86,28 +86,41 @@ pub(super) struct Record {
 
 impl Record {
     pub(super) fn key(&mut self, cache: &CacheId, key: &[u8]) {
-        self.push(KEY, cache, key);
+        if cache.logged() {
+            self.push(KEY, cache.name(), key);
+        }
     }
 
     pub(super) fn cache(&mut self, cache: &CacheId) {
-        self.push(CACHE, cache, b"");
+        if cache.logged() {
+            self.push(CACHE, cache.name(), b"");
+        }
+    }
+
+    pub(super) fn change(&mut self, change: &Change) {
+        match change {
+            Change::Key { cache, key } => self.push(KEY, cache, key),
+            Change::Cache { cache } => self.push(CACHE, cache, b""),
+        }
+    }
+
+    /// The row of the record.
+    pub(super) fn row(&self, nonce: u128) -> Vec<u8> {
+        [&nonce.to_le_bytes()[..], &self.bytes].concat()
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.changes == 0
     }
 
-    fn push(&mut self, kind: u8, cache: &CacheId, key: &[u8]) {
-        if !cache.logged() {
-            return;
-        }
+    fn push(&mut self, kind: u8, cache: &str, key: &[u8]) {
         self.changes += 1;
         if self.changes > MAX_CHANGES || self.bytes.len() + key.len() > MAX_RECORD {
             self.changes = MAX_CHANGES + 1;
             self.bytes = vec![TOO_MANY];
             return;
         }
-        let name = cache.name().as_bytes();
+        let name = cache.as_bytes();
         // Names have at most 200 bytes, keys fit the record's bound.
         self.bytes.extend_from_slice(&[kind, u8::try_from(name.len()).unwrap_or(0)]);
         self.bytes.extend_from_slice(name);
@@ -117,7 +130,7 @@ impl Record {
 }
 
 /// Adds the changes of a record; `false` if it does not list them.
-fn decode(record: &[u8], changes: &mut Vec<Change>) -> Result<bool, Fault> {
+pub(super) fn decode(record: &[u8], changes: &mut Vec<Change>) -> Result<bool, Fault> {
     let mut row = Row(record);
     row.u128()?;
     while !row.0.is_empty() {
@@ -148,7 +161,7 @@ pub(super) fn append(
 ) -> Result<(), Fault> {
     space.last += 1;
     space.nonce = nonce()?;
-    let row = [&space.nonce.to_le_bytes()[..], &record.bytes].concat();
+    let row = record.row(space.nonce);
     tables.log.put(txn, &record_key(space, space.last), &row)?;
     space.log_bytes += size(&row);
     while space.first < space.last && (space.last - space.first >= MAX_RECORDS || space.log_bytes > max_bytes)
@@ -171,7 +184,7 @@ pub(super) fn forget(tables: &Tables, txn: &mut RwTxn<'_>, space: &Space) -> Res
 }
 
 /// What a record takes, roughly.
-fn size(row: &[u8]) -> u64 {
+pub(super) fn size(row: &[u8]) -> u64 {
     row.len() as u64 * 3 / 2 + 40
 }
 

@@ -47,12 +47,16 @@ impl WriteLock {
 
     /// Waits for at most [`WAIT`].
     pub(super) fn acquire(&self) -> Result<WriteGuard<'_>> {
-        let turn = wait_for(|| match self.turn.try_lock() {
+        self.acquire_within(WAIT)
+    }
+
+    pub(super) fn acquire_within(&self, wait: Duration) -> Result<WriteGuard<'_>> {
+        let turn = wait_within(wait, || match self.turn.try_lock() {
             Ok(turn) => Ok(Some(turn)),
             Err(TryLockError::Poisoned(poisoned)) => Ok(Some(poisoned.into_inner())),
             Err(TryLockError::WouldBlock) => Ok(None),
         })?;
-        wait_for(|| match fcntl_lock(&self.file, FlockOperation::NonBlockingLockExclusive) {
+        wait_within(wait, || match fcntl_lock(&self.file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Some(())),
             Err(Errno::AGAIN | Errno::ACCESS | Errno::INTR) => Ok(None),
             Err(errno) => Err(io_error(&errno.into())),
@@ -69,7 +73,11 @@ impl Drop for WriteGuard<'_> {
 }
 
 /// Asks again and again, at first at once, then with pauses of up to a millisecond, for at most [`WAIT`].
-pub(super) fn wait_for<T>(mut attempt: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+pub(super) fn wait_for<T>(attempt: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+    wait_within(WAIT, attempt)
+}
+
+fn wait_within<T>(wait: Duration, mut attempt: impl FnMut() -> Result<Option<T>>) -> Result<T> {
     let mut started = None;
     let mut round = 0_u32;
     loop {
@@ -77,11 +85,8 @@ pub(super) fn wait_for<T>(mut attempt: impl FnMut() -> Result<Option<T>>) -> Res
             return Ok(got);
         }
         let now = clock::boottime();
-        if now.saturating_sub(*started.get_or_insert(now)) > WAIT {
-            return Err(Error::unavailable(
-                NAME,
-                format!("another has been writing for {} s", WAIT.as_secs()),
-            ));
+        if now.saturating_sub(*started.get_or_insert(now)) > wait {
+            return Err(Error::unavailable(NAME, format!("another has been writing for {wait:?}")));
         }
         if round < 10 {
             thread::yield_now();

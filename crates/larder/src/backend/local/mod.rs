@@ -39,6 +39,7 @@ mod process;
 mod read;
 mod room;
 mod rows;
+mod shelf;
 mod tables;
 mod write;
 
@@ -50,6 +51,7 @@ use std::time::Duration;
 use self::bell::Bells;
 use self::environment::{Open, Slot};
 use self::fault::{Fault, NAME};
+pub(super) use self::shelf::{Look, Shelf, Step};
 use self::write::{Write, Written};
 use super::{Applied, Backend, CacheId, CacheUsage, Fetched, Op, Position, Read};
 use crate::clock::{self, Millis};

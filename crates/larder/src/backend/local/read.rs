@@ -2,10 +2,13 @@
 
 use std::ops::Bound;
 
+use heed::{AnyTls, RoTxn};
+
 use super::changes;
 use super::environment::Open;
 use super::fault::Fault;
 use super::rows;
+use super::tables::Tables;
 use crate::backend::{CacheId, CacheUsage, Fetched, Position, Read};
 use crate::clock::Millis;
 
@@ -26,21 +29,32 @@ pub(super) fn fetch(
     let txn = open.read()?;
     let Some(space) = tables.space(&txn, namespace)? else { return Ok(None) };
     let delta = changes::since(tables, &txn, &space, since)?;
+    Ok(Some(Fetched { delta, entries: entries(tables, &txn, space.number, reads, now)? }))
+}
+
+/// The entries of a space, in the order asked for.
+pub(super) fn entries(
+    tables: &Tables,
+    txn: &RoTxn<'_, AnyTls>,
+    space: u64,
+    reads: &[Read<'_>],
+    now: Millis,
+) -> Result<Vec<Option<Vec<u8>>>, Fault> {
     let mut known: Option<(&CacheId, Option<u64>)> = None;
     let mut entries = Vec::with_capacity(reads.len());
     for read in reads {
         // The keys of a batch are mostly of one cache.
         let number = match known {
             Some((cache, number)) if cache == read.cache => number,
-            _ => tables.cache(&txn, &space, read.cache)?,
+            _ => tables.cache(txn, space, read.cache)?,
         };
         known = Some((read.cache, number));
         entries.push(match number {
-            Some(number) => rows::get(tables, &txn, number, read.key, now)?,
+            Some(number) => rows::get(tables, txn, number, read.key, now)?,
             None => None,
         });
     }
-    Ok(Some(Fetched { delta, entries }))
+    Ok(entries)
 }
 
 /// A place in a listing.
@@ -63,7 +77,7 @@ pub(super) fn list(
     let tables = &open.tables;
     let txn = open.read()?;
     let Some(space) = tables.space(&txn, namespace)? else { return Ok((Vec::new(), false)) };
-    let Some(number) = tables.cache(&txn, &space, cache)? else { return Ok((Vec::new(), false)) };
+    let Some(number) = tables.cache(&txn, space.number, cache)? else { return Ok((Vec::new(), false)) };
     let start = if cursor.hashed {
         [&number.to_be_bytes()[..], &[1]].concat()
     } else {
@@ -104,7 +118,7 @@ pub(super) fn list(
 pub(super) fn caches(open: &Open, namespace: &str) -> Result<Vec<(CacheId, u64)>, Fault> {
     let txn = open.read()?;
     match open.tables.space(&txn, namespace)? {
-        Some(space) => open.tables.caches(&txn, &space),
+        Some(space) => open.tables.caches(&txn, space.number),
         None => Ok(Vec::new()),
     }
 }

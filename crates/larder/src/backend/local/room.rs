@@ -1,14 +1,19 @@
 //! Room for new entries: purged ones, expired ones, then the oldest go.
 
+use std::thread;
+use std::time::Duration;
+
 use heed::RwTxn;
 
 use super::environment::Open;
 use super::fault::{Fault, damaged};
 use super::rows;
 use super::tables::{Counters, Tables};
-use super::write::ATTEMPTS;
 use crate::clock::{self, Millis};
 
+/// How often to evict more and try again before the file is given up. The pauses double from 1 ms: readers
+/// end meanwhile, and only then the pages that they saw can be used again.
+const ATTEMPTS: u32 = 8;
 /// How much of its own clearing a write does: enough that clearing keeps pace with writing, little enough that
 /// no write takes noticeably longer.
 const PURGED_PER_WRITE: usize = 200;
@@ -48,6 +53,32 @@ impl Bounds {
     pub(super) fn log(self) -> u64 {
         self.map / 100 * LOG
     }
+}
+
+/// Runs a writing transaction, evicting and trying again while there is no room for `need` more bytes.
+pub(super) fn with_room<T>(
+    open: &Open,
+    need: u64,
+    mut transact: impl FnMut() -> Result<T, Fault>,
+) -> Result<T, Fault> {
+    let mut full = String::new();
+    for attempt in 0..ATTEMPTS {
+        match transact() {
+            Err(Fault::Full(reason)) => {
+                full = reason;
+                if attempt > 0 {
+                    open.env.clear_stale_readers()?;
+                    thread::sleep(Duration::from_millis(1 << (attempt - 1)));
+                }
+                match make(open, need, attempt) {
+                    Ok(()) | Err(Fault::Full(_)) => {}
+                    Err(fault) => return Err(fault),
+                }
+            }
+            done => return done,
+        }
+    }
+    Err(Fault::Full(full))
 }
 
 /// Evicts the oldest entries, in transactions of their own, until `need` fits. Each further `attempt` leaves

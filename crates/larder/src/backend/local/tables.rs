@@ -120,11 +120,11 @@ impl Tables {
         Ok(self.meta.put(txn, &space_key(namespace), &row)?)
     }
 
-    /// The number of a cache that was written to since its last purge.
+    /// The number of a cache of the space of this number that was written to since its last purge.
     pub(super) fn cache(
         &self,
         txn: &RoTxn<'_, AnyTls>,
-        space: &Space,
+        space: u64,
         cache: &CacheId,
     ) -> Result<Option<u64>, Fault> {
         let row = self.meta.get(txn, &cache_key(space, cache))?;
@@ -135,7 +135,7 @@ impl Tables {
     pub(super) fn cache_or_new(
         &self,
         txn: &mut RwTxn<'_>,
-        space: &Space,
+        space: u64,
         cache: &CacheId,
         counters: &mut Counters,
     ) -> Result<u64, Fault> {
@@ -149,12 +149,7 @@ impl Tables {
     }
 
     /// Takes a cache's number away: whoever asks for the cache finds it empty. Its entries are removed later.
-    pub(super) fn forget_cache(
-        &self,
-        txn: &mut RwTxn<'_>,
-        space: &Space,
-        cache: &CacheId,
-    ) -> Result<(), Fault> {
+    pub(super) fn forget_cache(&self, txn: &mut RwTxn<'_>, space: u64, cache: &CacheId) -> Result<(), Fault> {
         if let Some(number) = self.cache(txn, space, cache)? {
             self.meta.delete(txn, &cache_key(space, cache))?;
             self.meta.put(txn, &dead_key(number), b"")?;
@@ -162,13 +157,9 @@ impl Tables {
         Ok(())
     }
 
-    /// All caches of a namespace that have a number.
-    pub(super) fn caches(
-        &self,
-        txn: &RoTxn<'_, AnyTls>,
-        space: &Space,
-    ) -> Result<Vec<(CacheId, u64)>, Fault> {
-        let prefix = [b"c", &space.number.to_be_bytes()[..]].concat();
+    /// All caches of a space that have a number.
+    pub(super) fn caches(&self, txn: &RoTxn<'_, AnyTls>, space: u64) -> Result<Vec<(CacheId, u64)>, Fault> {
+        let prefix = [b"c", &space.to_be_bytes()[..]].concat();
         let mut caches = Vec::new();
         for row in self.meta.prefix_iter(txn, &prefix)? {
             let (key, row) = row?;
@@ -191,9 +182,9 @@ fn space_key(namespace: &str) -> Vec<u8> {
     }
 }
 
-fn cache_key(space: &Space, cache: &CacheId) -> Vec<u8> {
+fn cache_key(space: u64, cache: &CacheId) -> Vec<u8> {
     let logged = [u8::from(cache.logged())];
-    [b"c", &space.number.to_be_bytes()[..], &logged, cache.name().as_bytes()].concat()
+    [b"c", &space.to_be_bytes()[..], &logged, cache.name().as_bytes()].concat()
 }
 
 fn dead_key(number: u64) -> [u8; 9] {

@@ -1,8 +1,5 @@
 //! `apply` and `reset`: everything that changes the file, under the write lock.
 
-use std::thread;
-use std::time::Duration;
-
 use heed::RwTxn;
 
 use super::changes::{self, Record};
@@ -13,10 +10,6 @@ use super::{lock_row, room, rows};
 use crate::backend::{Applied, CacheId, Change, Op, Outcome, Position};
 use crate::clock;
 use crate::error::Error;
-
-/// How often to evict more and try again before the file is given up. The pauses double from 1 ms: readers
-/// end meanwhile, and only then the pages that they saw can be used again.
-pub(super) const ATTEMPTS: u32 = 8;
 
 /// One call of `apply`.
 pub(super) struct Write<'a> {
@@ -40,28 +33,9 @@ impl Write<'_> {
         let need = self.ops.iter().map(need).sum();
         let fits = open.bounds.fits(need);
         let need = if fits { need } else { 0 };
-        let mut full = String::new();
-        for attempt in 0..ATTEMPTS {
-            match self.transact(open, need, fits) {
-                Ok(applied) => {
-                    open.still_named()?;
-                    return Ok(if fits { Written::Applied(applied) } else { Written::TooLarge });
-                }
-                Err(Fault::Full(reason)) => {
-                    full = reason;
-                    if attempt > 0 {
-                        open.env.clear_stale_readers()?;
-                        thread::sleep(Duration::from_millis(1 << (attempt - 1)));
-                    }
-                    match room::make(open, need, attempt) {
-                        Ok(()) | Err(Fault::Full(_)) => {}
-                        Err(fault) => return Err(fault),
-                    }
-                }
-                Err(fault) => return Err(fault),
-            }
-        }
-        Err(Fault::Full(full))
+        let applied = room::with_room(open, need, || self.transact(open, need, fits))?;
+        open.still_named()?;
+        Ok(if fits { Written::Applied(applied) } else { Written::TooLarge })
     }
 
     /// One transaction: changes since, guards, operations, record. Without `storing`, sets only remove.
@@ -90,13 +64,13 @@ impl Write<'_> {
                     Outcome::Dropped
                 }
                 Op::Set { cache, key, entry, expires, .. } if storing => {
-                    let number = tables.cache_or_new(&mut txn, &space, cache, &mut counters)?;
+                    let number = tables.cache_or_new(&mut txn, space.number, cache, &mut counters)?;
                     rows::put(tables, &mut txn, &mut counters, (number, key), (entry, expires))?;
                     record.key(cache, key);
                     Outcome::Stored
                 }
                 Op::Set { cache, key, .. } | Op::Delete { cache, key } => {
-                    let number = tables.cache(&txn, &space, cache)?;
+                    let number = tables.cache(&txn, space.number, cache)?;
                     let existed = match number {
                         Some(number) => {
                             rows::remove(tables, &mut txn, &mut counters, &rows::entry_key(number, key))?
@@ -107,7 +81,7 @@ impl Write<'_> {
                     Outcome::Deleted { existed }
                 }
                 Op::Purge { cache } => {
-                    tables.forget_cache(&mut txn, &space, cache)?;
+                    tables.forget_cache(&mut txn, space.number, cache)?;
                     record.cache(cache);
                     Outcome::Purged
                 }
@@ -135,7 +109,7 @@ impl Write<'_> {
 }
 
 /// What an operation may add to the file.
-fn need(op: &Op<'_>) -> u64 {
+pub(super) fn need(op: &Op<'_>) -> u64 {
     match op {
         Op::Set { key, entry, .. } => rows::footprint(key.len(), entry.len()),
         Op::Delete { .. } | Op::Purge { .. } => 0,
@@ -182,8 +156,8 @@ pub(super) fn reset(open: &Open, namespace: &str) -> Result<(), Fault> {
     let mut counters = tables.counters(&txn)?;
     let old = tables.space(&txn, namespace)?;
     let space = if let Some(old) = old {
-        for (cache, _) in tables.caches(&txn, &old)? {
-            tables.forget_cache(&mut txn, &old, &cache)?;
+        for (cache, _) in tables.caches(&txn, old.number)? {
+            tables.forget_cache(&mut txn, old.number, &cache)?;
         }
         changes::forget(tables, &mut txn, &old)?;
         changes::begin(tables, &mut txn, old.number, old.last)?

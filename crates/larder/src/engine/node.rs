@@ -1,0 +1,35 @@
+//! What other processes of the node fetched, taken without asking the backend.
+
+use super::{Decode, Engine, Handle};
+use crate::backend::Read;
+use crate::clock::boottime;
+use crate::coherence::Ticket;
+
+impl<D: Decode> Engine<D> {
+    /// Brings into memory what the node has of keys that memory lacks. No round trip.
+    pub(super) fn take_from_node(&self, cache: &Handle, keys: &[&[u8]]) {
+        let reads: Vec<Read<'_>> = {
+            let state = self.state();
+            let lacking =
+                keys.iter().filter(|key| state.look(cache.number, key, || self.backend.now()).is_none());
+            lacking.map(|key| Read { cache: &cache.id, key }).collect()
+        };
+        let Some((ticket, entries)) = self.peek(&reads) else { return };
+        for (read, entry) in reads.iter().zip(&entries) {
+            if let Some(entry) = entry {
+                self.state().end_miss(cache.number, read.key);
+                self.take_in(cache, *read, entry, Some(ticket));
+            }
+        }
+    }
+
+    /// What the node has of logged entries, and the ticket to keep it with, if no sync is due. No round trip.
+    pub(super) fn peek(&self, reads: &[Read<'_>]) -> Option<(Ticket, Vec<Option<Vec<u8>>>)> {
+        let ticket = {
+            let state = self.state();
+            state.is_fresh(boottime(), self.max_staleness).then(|| state.ticket())?
+        };
+        let reads = (!reads.is_empty()).then_some(reads)?;
+        Some((ticket, self.backend.peek(ticket.position()?, reads)))
+    }
+}

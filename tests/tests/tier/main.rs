@@ -1,0 +1,8 @@
+//! The node tier: a shelf of the node in front of any backend.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+mod conformance;
+mod faults;
+mod placed;
+mod processes;
