@@ -26,7 +26,7 @@ pub use backend::{
     Applied, Backend, CacheId, CacheUsage, Change, Delta, Fetched, MAX_CACHE_NAME, MAX_CHANGES, Op, Outcome,
     Position, Read, open as open_backend,
 };
-pub use backend::{dir, redis};
+pub use backend::{dir, redis, tier};
 pub use clock::Millis;
 pub use config::{Config, NAMES as CONFIG_NAMES, RedisAddress, Secret, Server};
 pub use engine::{Decode, Engine, Handle, Item, MAX_KEY};

@@ -103,7 +103,7 @@ impl Shared {
 
     /// The changes after `since`; `None` at a gap.
     fn changes(&self, since: Position) -> Option<Vec<Change>> {
-        if since.incarnation != self.incarnation {
+        if since.incarnation != self.incarnation || since.id > self.last {
             return None;
         }
         let known = since.id == self.last || self.log.front().is_some_and(|(id, _)| *id <= since.id + 1);

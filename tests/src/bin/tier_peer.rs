@@ -3,7 +3,7 @@
 
 use std::io;
 
-use larder_testkit::conformance::processes;
+use larder_testkit::conformance;
 
 fn main() -> io::Result<()> {
     let mut args = std::env::args().skip(1);
@@ -11,5 +11,5 @@ fn main() -> io::Result<()> {
     let options = [("server", server.as_str()), ("node_tier", &tier), ("read_timeout", "30")];
     let config = larder::Config::from_options(options);
     let backend = config.and_then(|config| larder::open_backend(&config)).map_err(io::Error::other)?;
-    processes::peer(backend, args)
+    conformance::peer(backend, args)
 }
