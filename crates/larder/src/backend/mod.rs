@@ -169,8 +169,8 @@ pub enum Change {
 pub struct Delta {
     /// What the caller knew is void: its position is not in the log any more, or it gave none.
     pub reset: bool,
-    /// The changes, oldest first; empty with `reset`. May contain the caller's own earlier writes, never those
-    /// of the `apply` that this answers.
+    /// The changes, oldest first; empty with `reset`. May contain the caller's own earlier writes and what it was told
+    /// before, never the writes of the `apply` that this answers.
     pub changes: Vec<Change>,
     /// The position after those changes and, in an answer to `apply`, after its own record.
     pub position: Position,
