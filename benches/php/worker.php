@@ -4,7 +4,7 @@
  *
  *     php worker.php '{"recording": DIRECTORY, "store": NAME, "target": WHERE}'
  *
- * {"do": "fill"} · {"do": "verify", "offset": PAGE} · {"do": "measure", "offset": PAGE} · {"do": "first"} ·
+ * {"do": "fill"} · {"do": "verify", "offset": PAGE} · {"do": "measure", "offset": PAGE, "pages": […]} · {"do": "first"} ·
  * {"do": "results"} · {"do": "page"} · {"do": "get", "definition": …, "key": …} · {"do": "set", …, "value": …}.
  * Each ends with an answer that has the member "done".
  *
@@ -45,7 +45,7 @@ while (($line = fgets(STDIN)) !== false) {
             $each = function () use (&$pages, $answer): void {
                 ++$pages % 20 === 0 && $answer(['pages' => $pages]);
             };
-            $replay->{$command['do']}($command['offset'], $each);
+            $replay->{$command['do']}($command['offset'], $each, $command['pages'] ?? null);
             break;
         case 'first':
             $result = $replay->first();

@@ -30,7 +30,7 @@ final class Bench {
      * @param int $passes How often each page is measured.
      */
     public function __construct(
-        private string $extension,
+        public readonly string $extension,
         public readonly string $directory,
         public readonly int $delay,
         public readonly int $passes,
@@ -40,9 +40,14 @@ final class Bench {
         $this->pages = count((new Recording($this->data))->pages);
     }
 
-    /** A process with Larder on `$server`. */
-    public function larder(string $server): Worker {
-        return $this->worker('larder', $server, '-d', "extension={$this->extension}");
+    /**
+     * A process with Larder on `$server`.
+     *
+     * @param array<string, string> $options More of the store's options.
+     */
+    public function larder(string $server, array $options = []): Worker {
+        $target = ['server' => $server] + $options;
+        return $this->worker('larder', $target, '-d', "extension={$this->extension}");
     }
 
     /** A process that works the way of Moodle's file store. */
@@ -121,7 +126,7 @@ final class Bench {
         file_put_contents($file, json_encode($this->charts, JSON_THROW_ON_ERROR));
     }
 
-    private function worker(string $store, string $target, string ...$options): Worker {
+    private function worker(string $store, string|array $target, string ...$options): Worker {
         $php = [PHP_BINARY, '-n', '-d', 'memory_limit=512M', ...$options];
         return new Worker($php, ['recording' => $this->data, 'store' => $store, 'target' => $target]);
     }

@@ -46,9 +46,10 @@ final class Replay {
      * Plays all pages once and measures them; adds to what was measured before.
      *
      * @param callable(): void $each Called after each page.
+     * @param int[]|null $only Only these pages; null = all.
      */
-    public function measure(int $offset, callable $each): void {
-        foreach ($this->order($offset) as $page) {
+    public function measure(int $offset, callable $each, ?array $only = null): void {
+        foreach ($only ?? $this->order($offset) as $page) {
             $before = $this->store->roundTrips();
             $measured = self::play($this->recording->pages[$page]->ops, $this->store);
             $measured['writes'] += $this->recording->pages[$page]->writes;

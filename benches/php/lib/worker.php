@@ -19,7 +19,7 @@ final class Worker {
 
     /**
      * @param string[] $php The PHP command with its options.
-     * @param array{recording: string, store: string, target: string} $options
+     * @param array{recording: string, store: string, target: string|array<string, string>} $options
      */
     public function __construct(array $php, array $options) {
         $command = [...$php, dirname(__DIR__) . '/worker.php', json_encode($options)];

@@ -18,12 +18,12 @@ final class LarderStore implements Store {
     private \Larder\Store $store;
 
     /**
-     * @param string $server
+     * @param array<string, string> $options Of the store.
      * @param string[] $definitions
      */
-    public function __construct(string $server, array $definitions) {
+    public function __construct(array $options, array $definitions) {
         require_once dirname(__DIR__, 3) . '/tests/php/standin/moodle.php';
-        $configuration = ['server' => $server, 'namespace' => 'replay'];
+        $configuration = $options + ['namespace' => 'replay'];
         foreach ($definitions as $id) {
             [$component, $area] = explode('/', $id);
             $this->bound[$id] = new \cachestore_larder('replay', $configuration);

@@ -1,4 +1,4 @@
-//! A process that forks while it holds a store: the first argument is its URL. Ends well if parent and child
+//! A process that forks while it holds a store: the first argument is its URL, the second that of a node tier, if any. Ends well if parent and child
 //! both see what the other writes.
 
 use std::io;
@@ -58,8 +58,10 @@ fn forked(child: impl FnOnce(), parent: impl FnOnce()) {
 }
 
 fn main() -> io::Result<()> {
-    let url = std::env::args().nth(1).unwrap_or_default();
-    let config = Config::from_url(&url).map_err(io::Error::other)?;
+    let mut args = std::env::args().skip(1);
+    let (url, tier) = (args.next().unwrap_or_default(), args.next().unwrap_or_default());
+    let config =
+        Config::from_options([("server", url.as_str()), ("node_tier", &tier)]).map_err(io::Error::other)?;
     let open = || larder::open_backend(&config).map_err(io::Error::other);
     let cache = CacheId::new("c", true).map_err(io::Error::other)?;
     let shared = Shared { backend: open()?, cache: cache.clone() };
