@@ -81,7 +81,7 @@ fn more_than_fits_is_read_from_the_server() {
     for i in 0..=255 {
         set(&*backends[0], &i.to_string(), &entry(i));
     }
-    set(&*backends[0], "huge", &[7; 3 << 20]);
+    set(&*backends[0], "huge", &vec![7; 3 << 20]);
     for backend in backends.iter().chain(&backends) {
         for i in 0..=255 {
             assert_eq!(get(&**backend, &i.to_string()), Some(entry(i)));
