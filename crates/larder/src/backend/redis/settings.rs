@@ -25,6 +25,9 @@ pub struct Settings {
     pub connect_timeout: Duration,
     /// The longest wait for the next bytes of an answer, and for the server to take a request.
     pub read_timeout: Duration,
+    /// Whether deletes and purges are sent again to a server that was silent, which waits as long again. Not where a fallback
+    /// notes them.
+    pub repeats: bool,
     /// How long a lock outlives its holder.
     pub lock_lease: Duration,
 }
@@ -42,6 +45,7 @@ impl Settings {
             namespace: config.namespace(),
             connect_timeout: config.connect_timeout(),
             read_timeout: config.read_timeout(),
+            repeats: config.fallback().is_none(),
             lock_lease: config.lock_lease(),
         })
     }

@@ -85,7 +85,7 @@ impl Redis {
                     // It may be executed as long as the deadline allows (R7).
                     let over = sent + self.settings.read_timeout + MARGIN;
                     std::thread::sleep(over.saturating_sub(boottime()));
-                    if !again {
+                    if !again || (silent && !self.settings.repeats) {
                         return Err(Failure::Cut { error, silent });
                     }
                     again = false;
