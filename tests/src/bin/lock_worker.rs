@@ -1,6 +1,7 @@
 //! A process of the lock checker: takes locks, counts under them, writes down what it saw, until it is killed.
 //!
-//! Arguments: URL, log, number of locks, milliseconds of work at the most, seed.
+//! Arguments: URL, log, number of locks, milliseconds of work at the most, seed,
+//! seconds to wait for an answer.
 
 use std::error::Error;
 use std::path::Path;
@@ -12,12 +13,12 @@ use larder_tests::locks::{self, Section};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let [url, log, locks, work, seed] = args.as_slice() else { return Err("five arguments".into()) };
+    let [url, log, locks, work, seed, timeout] = args.as_slice() else { return Err("six arguments".into()) };
     let config = Config::from_options([
         ("server", url.as_str()),
         ("namespace", "checker"),
         ("lock_lease", "1"),
-        ("read_timeout", "0.3"),
+        ("read_timeout", timeout),
     ])?;
     let cache = Store::open(&config)?
         .cache_with("counts", CacheOptions { near: false, ..CacheOptions::default() })?;
@@ -26,8 +27,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut random = Random(seed.parse()?);
     loop {
         let key = random.below(locks);
-        // Some give up early.
-        let wait = Duration::from_millis(if random.below(20) == 0 { 3 } else { 5_000 });
+        // Most give up soon, or all would end up behind the few holders that are stopped.
+        let wait = Duration::from_millis(match random.below(20) {
+            0 => 3,
+            1..16 => 50,
+            _ => 5_000,
+        });
         let Ok(Some(lock)) = cache.lock(format!("n{key}"), "worker", wait) else { continue };
         let mut section = Section { key, fence: lock.fence(), from: locks::now(), until: 0, stored: 0 };
         let believed = |section: &mut Section, lock: &LockGuard| {

@@ -73,12 +73,15 @@ impl LockRow {
         Ok(())
     }
 
+    /// Forgets a holder whose lease is over.
+    pub(super) fn drop_late_holder(&mut self, now: Millis) {
+        self.holder = self.holder.take().filter(|holder| holder.until > now);
+    }
+
     /// Forgets a holder whose lease is over or whose process is dead.
     pub(super) fn drop_dead_holder(&mut self, now: Millis) {
-        let dead = |holder: &Holder| holder.until <= now || holder.process.is_dead();
-        if self.holder.as_ref().is_some_and(dead) {
-            self.holder = None;
-        }
+        self.drop_late_holder(now);
+        self.holder = self.holder.take().filter(|holder| !holder.process.is_dead());
     }
 
     fn encode(&self) -> Vec<u8> {

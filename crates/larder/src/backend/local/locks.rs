@@ -159,8 +159,7 @@ impl Local {
         let txn = open.env.write_txn()?;
         let now = now();
         let born = number(open, &txn, BORN)?.unwrap_or(now);
-        let mut row = LockRow::get(&open.tables, &txn, namespace, name)?;
-        row.drop_dead_holder(now);
+        let row = LockRow::get(&open.tables, &txn, namespace, name)?;
         let lease = millis(self.settings.lock_lease);
         let mut change = Change { open, txn, row, now, lease, free_from: born + lease, handed: None };
         let done = work(&mut change)?;
@@ -186,6 +185,7 @@ struct Change<'o, 't> {
 
 impl Change<'_, '_> {
     fn acquire(&mut self, claim: &Claim<'_>) -> Result<Attempt, Fault> {
+        self.row.drop_dead_holder(self.now);
         let until = self.now + millis(claim.lease);
         if let Some(holder) = self.row.holder.as_mut().filter(|holder| holder.token == claim.token) {
             holder.until = until;
@@ -227,16 +227,18 @@ impl Change<'_, '_> {
             Some(holder) if token.is_none_or(|token| holder.token == token) => {}
             _ => return Ok(false),
         }
-        self.row.holder = None;
+        self.row.drop_late_holder(self.now);
+        let held = self.row.holder.take().is_some();
         if self.now >= self.free_from
             && let First::Sleeper(sleeper) = self.first(None)
         {
             self.hand_over(sleeper)?;
         }
-        Ok(true)
+        Ok(held)
     }
 
     fn renew(&mut self, lock: &Renewal<'_>, lease: Millis) -> bool {
+        self.row.drop_late_holder(self.now);
         let until = self.now + lease;
         match &mut self.row.holder {
             Some(holder) if holder.token == lock.proof.token => {
