@@ -20,7 +20,7 @@ test: ## check everything: format, lints, docs, Rust tests, PHPT, PHPUnit
 	@tools/setup test
 	@tools/test
 
-test-moodle: ## run Moodle's own cache suites with this store (MOODLE_DIR=/path/to/moodle)
+test-moodle: ## run Moodle's own cache suites with this store, and pages through outages (MOODLE_DIR=/path/to/moodle)
 	@tools/setup test
 	@tools/test-moodle
 

@@ -34,8 +34,11 @@ start_site() {
 \$CFG->larder_test_token = '$token';
 unset(\$CFG->dirroot);"
     change_config "$settings"
-    hash=$(php "$here/lib/map_store.php" "$tree" "$store" "$1" "${MODES:-application}")
-    [ -z "${2:-}" ] || HTTP_X_BESIDE=1 OPTIONS= php "$here/lib/map_store.php" "$tree" "$store" "$2" "${MODES:-application}" >"$work/beside"
+    hash=$(php "$here/lib/map_store.php" "$tree" "$store" "$1" "${MODES:-application}") || fail "the store could not be mapped: $hash"
+    if [ -n "${2:-}" ]; then
+        HTTP_X_BESIDE=1 OPTIONS= php "$here/lib/map_store.php" "$tree" "$store" "$2" "${MODES:-application}" >/dev/null ||
+            fail "the second store could not be mapped."
+    fi
     # The plugin is in the tree but not in the site's database, which is left as it is: no page may ask for an upgrade.
     change_config "$settings
 \$CFG->allversionshash = '$hash';"
