@@ -4,25 +4,20 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
-use std::process::{Child, Command};
 use std::thread::sleep;
 use std::time::Duration;
 
 use larder::{Config, open_backend};
 use larder_testkit::slowfs::{self, Behaviour, Request, SlowFs};
 use larder_testkit::{Proxy, RedisServer};
-use larder_tests::coherence::{Summary, check, now};
+use larder_tests::coherence::{Crew, Seat, Summary};
 use redis::Value;
 use rustix::io::Errno;
 use tempfile::TempDir;
 
 /// Processes that work at once.
 const WORKERS: usize = 8;
-/// How long a write sent by a process that was killed may still take effect: the read timeout and a margin.
-const GRACE: Duration = Duration::from_millis(450);
 const READ_TIMEOUT: &str = "read_timeout=0.4";
 
 /// The short runs, part of every test run.
@@ -31,116 +26,15 @@ const SHORT: Duration = Duration::from_secs(9);
 const ROUND: Duration = Duration::from_secs(45);
 const LONG_OPERATIONS: u64 = 1_000_000;
 
-/// The workers of a round and what they left.
-struct Crew {
-    directory: TempDir,
-    options: Vec<Vec<String>>,
-    until: u64,
-    started: u64,
-    working: BTreeMap<usize, (u64, Child)>,
-    /// Processes and when they were over.
-    over: Vec<(u64, u64)>,
-    random: u64,
-}
-
-impl Crew {
-    /// Starts a worker for each of the lists of options.
-    fn new(options: Vec<Vec<String>>, time: Duration) -> Self {
-        let mut crew = Self {
-            directory: TempDir::new().unwrap(),
-            until: now() + nanos(time),
-            started: 0,
-            working: BTreeMap::new(),
-            over: Vec::new(),
-            random: now() | 1,
-            options,
-        };
-        (0..crew.options.len()).for_each(|seat| crew.start(seat));
-        crew
-    }
-
-    fn start(&mut self, seat: usize) {
-        self.started += 1;
-        let left = Duration::from_nanos(self.until.saturating_sub(now()));
-        let child = Command::new(env!("CARGO_BIN_EXE_coherence_worker"))
-            .arg(self.directory.path())
-            .arg(self.started.to_string())
-            .arg(left.as_millis().to_string())
-            .args(self.options.get(seat).unwrap())
-            .spawn()
-            .unwrap();
-        self.working.insert(seat, (self.started, child));
-    }
-
-    /// Kills a worker in the middle of whatever it does and puts a new process in its place.
-    fn kill_one(&mut self) {
-        let seat = self.below(self.options.len());
-        let (process, mut child) = self.working.remove(&seat).unwrap();
-        child.kill().unwrap();
-        child.wait().unwrap();
-        self.over.push((process, now() + nanos(GRACE)));
-        self.start(seat);
-    }
-
-    /// Lets the workers work: undisturbed for a third of the time, so that memory is used as it is meant to be, then with a
-    /// fault after each pause of `pause` on average.
-    fn work(&mut self, pause: Duration, mut fault: impl FnMut(&mut Self)) {
-        let calm = self.until.saturating_sub(now()) / 3;
-        sleep(Duration::from_nanos(calm));
-        loop {
-            let wait = pause / 2 + pause * u32::try_from(self.below(1000)).unwrap() / 1000;
-            if now() + nanos(wait + Duration::from_millis(300)) > self.until {
-                return;
-            }
-            sleep(wait);
-            fault(self);
-        }
-    }
-
-    /// Waits for the end and checks what was done.
-    fn judge(mut self) -> Summary {
-        for (process, mut child) in std::mem::take(&mut self.working).into_values() {
-            assert!(child.wait().unwrap().success(), "worker {process} failed");
-            self.over.push((process, now()));
-        }
-        let journals: Vec<_> = self
-            .over
-            .iter()
-            .map(|&(process, over)| {
-                // Killed before it began one.
-                let journal = fs::read_to_string(self.journal(process)).unwrap_or_default();
-                (usize::try_from(process).unwrap(), journal, over)
-            })
-            .collect();
-        let told: Vec<_> =
-            journals.iter().map(|(process, journal, over)| (*process, &**journal, *over)).collect();
-        match check(&told) {
-            Ok(summary) => summary,
-            Err(why) => panic!("{why}\njournals: {}", self.directory.keep().display()),
-        }
-    }
-
-    fn journal(&self, process: u64) -> PathBuf {
-        self.directory.path().join(format!("{process}.journal"))
-    }
-
-    fn below(&mut self, below: usize) -> usize {
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 7;
-        self.random ^= self.random << 17;
-        usize::try_from(self.random >> 11).unwrap() % below
-    }
-}
-
-/// Options for workers that reach the store at these URLs in turn. Two of four rely on the syncs of their requests alone, one
+/// Workers that reach the store at these URLs in turn. Two of four rely on the syncs of their requests alone, one
 /// syncs at every read, one often.
-fn options(urls: &[String]) -> Vec<Vec<String>> {
+fn seats(urls: &[String]) -> Vec<Seat> {
     let worker = |seat: usize| {
         let staleness = ["3600", "0.01", "3600", "0"][(seat / urls.len()) % 4];
         let url = &urls[seat % urls.len()];
         let options =
             [format!("server={url}"), format!("max_staleness={staleness}"), READ_TIMEOUT.to_owned()];
-        Vec::from(options)
+        Seat { program: vec![env!("CARGO_BIN_EXE_coherence_worker").to_owned()], options: options.into() }
     };
     (0..WORKERS).map(worker).collect()
 }
@@ -149,7 +43,7 @@ fn options(urls: &[String]) -> Vec<Vec<String>> {
 fn on_redis(time: Duration) -> Summary {
     let mut server = RedisServer::start();
     let proxy = Proxy::new(server.port());
-    let mut crew = Crew::new(options(&[server.unix_url(), proxy.url()]), time);
+    let mut crew = Crew::new(seats(&[server.unix_url(), proxy.url()]), time);
     crew.work(Duration::from_millis(500), |crew| match crew.below(12) {
         0..3 => proxy.cut(),
         3 => {
@@ -185,7 +79,7 @@ fn on_local(time: Duration) -> Summary {
     let path = place.path().join("store");
     let url = format!("local:{}", path.display());
     let config = Config::from_url(&url).unwrap();
-    let mut crew = Crew::new(options(&[url]), time);
+    let mut crew = Crew::new(seats(&[url]), time);
     crew.work(Duration::from_millis(150), |crew| match crew.below(10) {
         0 => open_backend(&config).unwrap().reset().unwrap(),
         1 => drop(fs::remove_file(path.join("data.mdb"))),
@@ -246,7 +140,7 @@ fn on_dir(time: Duration) -> Summary {
         nodes => nodes.iter().map(|node| format!("dir:{}/cache", node.path().display())).collect(),
     };
     let config = Config::from_options([("server", urls[0].as_str()), ("read_timeout", "5")]).unwrap();
-    let mut crew = Crew::new(options(&urls), time);
+    let mut crew = Crew::new(seats(&urls), time);
     crew.work(Duration::from_millis(200), |crew| {
         let node = nodes.get(crew.below(2));
         match (crew.below(12), node) {
@@ -330,8 +224,4 @@ fn a_million_operations_on_redis() {
 #[ignore = "the long run: a million operations"]
 fn a_million_operations_on_local() {
     long(on_local);
-}
-
-fn nanos(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap()
 }

@@ -1,7 +1,7 @@
 //! A process of the lock checker: takes locks, counts under them, writes down what it saw, until it is killed.
 //!
 //! Arguments: URL, log, number of locks, milliseconds of work at the most, seed,
-//! seconds to wait for an answer.
+//! seconds to wait for an answer, and more options NAME=VALUE.
 
 use std::error::Error;
 use std::path::Path;
@@ -13,13 +13,12 @@ use larder_tests::locks::{self, Section};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let [url, log, locks, work, seed, timeout] = args.as_slice() else { return Err("six arguments".into()) };
-    let config = Config::from_options([
-        ("server", url.as_str()),
-        ("namespace", "checker"),
-        ("lock_lease", "1"),
-        ("read_timeout", timeout),
-    ])?;
+    let [url, log, locks, work, seed, timeout, more @ ..] = args.as_slice() else {
+        return Err("six arguments".into());
+    };
+    let own = [("server", url.as_str()), ("namespace", "checker"), ("lock_lease", "1"), ("read_timeout", timeout)];
+    let more = more.iter().filter_map(|option| option.split_once('='));
+    let config = Config::from_options(own.into_iter().chain(more))?;
     let cache = Store::open(&config)?
         .cache_with("counts", CacheOptions { near: false, ..CacheOptions::default() })?;
     let mut log = locks::log(Path::new(log))?;

@@ -15,11 +15,13 @@
 //! whose process was killed ends when it cannot take effect any more. A miss is never wrong: it is a cache.
 
 mod check;
+mod crew;
 mod journal;
 mod truth;
 mod worker;
 
 pub use check::{Summary, Told, check};
+pub use crew::{Crew, Seat};
 pub use journal::{Journal, Write};
 pub use truth::Truth;
 pub use worker::{Worker, run};

@@ -1,0 +1,290 @@
+//! A server that fails in every way, a fallback beside it, and processes that read, write and lock all the while: promises 1,
+//! 2 and 4 must hold, and no process may end but by the run's own hand.
+//!
+//! Ten minutes: `cargo test -p larder-tests --test chaos -- --ignored --nocapture`.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::{self, sleep};
+use std::time::Duration;
+
+use larder::{Config, Store, Tier};
+use larder_testkit::slowfs::{self, Behaviour, Request, SlowFs};
+use larder_testkit::{Answers, Proxy, RedisServer};
+use larder_tests::coherence::{Crew, Seat, Summary};
+use larder_tests::locks::{Section, violations};
+use rustix::io::Errno;
+use tempfile::TempDir;
+
+/// Processes of a node that read and write.
+const WORKERS: usize = 4;
+/// Processes of a node that lock.
+const LOCKERS: usize = 2;
+const LOCKS: u64 = 4;
+
+const SHORT: Duration = Duration::from_secs(21);
+const ROUND: Duration = Duration::from_secs(60);
+const ROUNDS: usize = 10;
+
+/// One node: its way to the server, its way to the fallback, and how its processes are started.
+struct Node {
+    proxy: Proxy,
+    mount: Option<slowfs::Node>,
+    fallback: String,
+    /// What comes before a program.
+    prefix: Vec<String>,
+}
+
+impl Node {
+    /// The node of that number. All but the first need a host name of their own, which only root can give.
+    fn new(
+        number: usize,
+        server: &RedisServer,
+        place: &Path,
+        fallback: String,
+        mount: Option<slowfs::Node>,
+    ) -> Self {
+        let state = place.join(format!("node{number}"));
+        fs::create_dir(&state).unwrap();
+        let name = if number == 0 { String::new() } else { format!("hostname chaos{number}; ") };
+        let script = format!("{name}export XDG_RUNTIME_DIR={}; exec \"$@\"", state.display());
+        let isolate = ["unshare", "--uts", "sh", "-c", &script, "sh"].map(str::to_owned);
+        let prefix = if number == 0 { isolate[2..].to_vec() } else { isolate.to_vec() };
+        Self { proxy: Proxy::new(server.port()), mount, fallback, prefix }
+    }
+
+    fn program(&self, program: &str) -> Vec<String> {
+        self.prefix.iter().cloned().chain([program.to_owned()]).collect()
+    }
+
+    fn options(&self) -> Vec<String> {
+        [("server", &*self.proxy.url()), ("fallback", &self.fallback), ("read_timeout", "0.4")]
+            .map(|(name, value)| format!("{name}={value}"))
+            .into()
+    }
+
+    fn seat(&self, number: usize) -> Seat {
+        let staleness = ["3600", "0.01", "3600", "0"][number % 4];
+        let program = self.program(env!("CARGO_BIN_EXE_coherence_worker"));
+        let options = [self.options(), vec![format!("max_staleness={staleness}")]].concat();
+        Seat { program, options }
+    }
+
+    fn mend(&self) {
+        self.proxy.answers(Answers::Pass);
+        self.proxy.stall_requests(false);
+        self.proxy.delay(Duration::ZERO);
+        self.mount.iter().for_each(slowfs::Node::heal);
+    }
+}
+
+/// Processes that count under locks.
+struct Lockers(Vec<(Child, PathBuf)>);
+
+impl Lockers {
+    fn start(nodes: &[Node], place: &Path) -> Self {
+        let start = |(number, node): (usize, &Node)| {
+            let log = place.join(format!("locks{number}"));
+            let program = node.program(env!("CARGO_BIN_EXE_lock_worker"));
+            let mut command = Command::new(&program[0]);
+            command.args(&program[1..]).arg(node.proxy.url()).arg(&log);
+            let numbers = [LOCKS.to_string(), "5".to_owned(), (number + 1).to_string()];
+            command.args(numbers).arg("0.3").arg(format!("fallback={}", node.fallback));
+            (command.spawn().unwrap(), log)
+        };
+        Self(nodes.iter().cycle().take(LOCKERS * nodes.len()).enumerate().map(start).collect())
+    }
+
+    /// Ends them, and answers how many sections they entered.
+    fn judge(mut self) -> usize {
+        for (child, log) in &mut self.0 {
+            assert!(child.try_wait().unwrap().is_none(), "a process that locks ended: {}", log.display());
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+        let mut sections: Vec<Section> =
+            self.0.iter().flat_map(|(_, log)| Section::read_all(log).unwrap()).collect();
+        // Counts begin anew on another tier, which is entered empty.
+        sections.iter_mut().for_each(|section| section.stored = 0);
+        for key in 0..LOCKS {
+            let wrong = violations(sections.iter().filter(|section| section.key == key).copied().collect());
+            assert!(wrong.is_empty(), "{} violations, the first: {}", wrong.len(), wrong[0]);
+        }
+        sections.len()
+    }
+}
+
+impl Drop for Lockers {
+    fn drop(&mut self) {
+        for (child, _) in &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// Looks who serves, until told to stop; counts how often it was the fallback.
+fn watch(node: &Node, stop: &Arc<AtomicBool>) -> (thread::JoinHandle<()>, Arc<AtomicU64>) {
+    let options = node.options();
+    let config = Config::from_options(options.iter().filter_map(|option| option.split_once('='))).unwrap();
+    let (stop, seen) = (Arc::clone(stop), Arc::new(AtomicU64::new(0)));
+    let counted = Arc::clone(&seen);
+    let watching = thread::spawn(move || {
+        let store = Store::open(&config).unwrap();
+        while !stop.load(Ordering::Relaxed) {
+            counted.fetch_add(u64::from(store.health().tier == Tier::Fallback), Ordering::Relaxed);
+            sleep(Duration::from_millis(100));
+        }
+    });
+    (watching, seen)
+}
+
+/// What happens to the server, to the ways there, or to the fallback, and how it ends.
+fn fault(crew: &mut Crew, server: &mut RedisServer, nodes: &[Node]) {
+    let node = &nodes[crew.below(nodes.len())];
+    let brief = Duration::from_millis(100 + crew.below(1500) as u64);
+    // Long enough that the fleet goes to the fallback.
+    let long = Duration::from_millis(3500 + crew.below(2000) as u64);
+    let kind = crew.below(14);
+    match kind {
+        0 => node.proxy.answers(Answers::Cut),
+        1 => node.proxy.stall_requests(true),
+        2 => node.proxy.answers(Answers::Stall),
+        3 => nodes.iter().for_each(|node| node.proxy.delay(Duration::from_millis(500))),
+        4 => node.proxy.answers(Answers::Half),
+        5 => node.proxy.answers(Answers::Garbage),
+        6 | 7 => server.pause(),
+        8 => server.kill(),
+        9 => {
+            server.save();
+            sleep(brief);
+            server.kill();
+        }
+        10 => {
+            for _ in 0..6 {
+                server.pause();
+                sleep(Duration::from_millis(300));
+                server.resume();
+                sleep(Duration::from_millis(300));
+            }
+        }
+        11 | 12 => {
+            if let Some(mount) = &node.mount {
+                let errno = [Errno::NOSPC, Errno::IO, Errno::STALE][crew.below(3)].raw_os_error();
+                match crew.below(3) {
+                    0 => mount.hang(),
+                    1 => mount.fail(Request::Write, errno),
+                    _ => mount.fail(Request::Open, errno),
+                }
+            }
+            if kind == 12 {
+                server.pause();
+            }
+        }
+        _ => return crew.kill_one(),
+    }
+    sleep(if matches!(kind, 6..10) { long } else { brief });
+    match kind {
+        6 | 7 | 12 => server.resume(),
+        8 => server.restart_empty(),
+        9 => server.restart(),
+        _ => {}
+    }
+    nodes.iter().for_each(Node::mend);
+}
+
+/// What a run did.
+#[derive(Clone, Copy, Debug, Default)]
+struct Did {
+    summary: Summary,
+    sections: usize,
+    fallback_seen: u64,
+}
+
+fn round(time: Duration, server: &mut RedisServer, nodes: &[Node], place: &Path) -> Did {
+    let seats = nodes.iter().flat_map(|node| (0..WORKERS).map(|number| node.seat(number))).collect();
+    let lockers = Lockers::start(nodes, place);
+    let stop = Arc::new(AtomicBool::new(false));
+    let (watching, seen) = watch(&nodes[0], &stop);
+    let mut crew = Crew::new(seats, time);
+    let mut first = true;
+    crew.work(Duration::from_millis(700), |crew| {
+        if std::mem::take(&mut first) {
+            // One outage in each run, however short.
+            server.pause();
+            sleep(Duration::from_secs(5));
+            return server.resume();
+        }
+        fault(crew, server, nodes);
+    });
+    let summary = crew.judge();
+    stop.store(true, Ordering::Relaxed);
+    watching.join().unwrap();
+    Did { summary, sections: lockers.judge(), fallback_seen: seen.load(Ordering::Relaxed) }
+}
+
+/// Two nodes with a shared directory.
+fn fleet(time: Duration) -> Did {
+    let mut server = RedisServer::start();
+    let places = [(); 4].map(|()| TempDir::new_in("/dev/shm").or_else(|_| TempDir::new()).unwrap());
+    let [place, exported, first, second] = places.each_ref().map(TempDir::path);
+    let export = SlowFs::export(exported).unwrap();
+    let nodes: Vec<Node> = [first, second]
+        .into_iter()
+        .enumerate()
+        .map(|(number, path)| {
+            let mount = slowfs::available().then(|| export.mount(path, Behaviour::default()).unwrap());
+            let directory = mount.as_ref().map_or(exported, slowfs::Node::path);
+            let fallback = format!("dir:{}/cache", directory.display());
+            Node::new(number, &server, place, fallback, mount)
+        })
+        .collect();
+    round(time, &mut server, &nodes, place)
+}
+
+/// One node with a local fallback.
+fn single(time: Duration) -> Did {
+    let mut server = RedisServer::start();
+    let place = TempDir::new().unwrap();
+    let fallback = format!("local:{}", place.path().join("fallback").display());
+    let nodes = [Node::new(0, &server, place.path(), fallback, None)];
+    round(time, &mut server, &nodes, place.path())
+}
+
+/// A run proves something only if it did something, on both tiers.
+fn proves_something(did: &Did, least: u64) {
+    println!("{did:?}");
+    let Summary { operations, hits, hits_of_others, fills_read, .. } = did.summary;
+    assert!(
+        operations > least && hits > least && hits_of_others > least / 4 && fills_read > least / 40,
+        "{did:?}"
+    );
+    assert!(did.fallback_seen > 3 && did.sections as u64 > least / 40, "{did:?}");
+}
+
+#[test]
+fn two_nodes_and_a_shared_directory() {
+    proves_something(&fleet(SHORT), 1000);
+}
+
+#[test]
+fn one_node_and_a_local_fallback() {
+    proves_something(&single(SHORT), 1000);
+}
+
+#[test]
+#[ignore = "ten minutes"]
+fn ten_minutes_of_two_nodes() {
+    (0..ROUNDS).for_each(|_| proves_something(&fleet(ROUND), 1000));
+}
+
+#[test]
+#[ignore = "ten minutes"]
+fn ten_minutes_of_one_node() {
+    (0..ROUNDS).for_each(|_| proves_something(&single(ROUND), 1000));
+}
