@@ -28,7 +28,7 @@ const LOCKERS: usize = 2;
 const LOCKS: u64 = 4;
 
 const SHORT: Duration = Duration::from_secs(21);
-const ROUND: Duration = Duration::from_secs(60);
+const ROUND: Duration = Duration::from_mins(1);
 const ROUNDS: usize = 10;
 
 /// One node: its way to the server, its way to the fallback, and how its processes are started.
@@ -110,7 +110,9 @@ impl Lockers {
         let mut sections: Vec<Section> =
             self.0.iter().flat_map(|(_, log)| Section::read_all(log).unwrap()).collect();
         // Counts begin anew on another tier, which is entered empty.
-        sections.iter_mut().for_each(|section| section.stored = 0);
+        for section in &mut sections {
+            section.stored = 0;
+        }
         for key in 0..LOCKS {
             let wrong = violations(sections.iter().filter(|section| section.key == key).copied().collect());
             assert!(wrong.is_empty(), "{} violations, the first: {}", wrong.len(), wrong[0]);

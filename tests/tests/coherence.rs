@@ -2,7 +2,7 @@
 //!
 //! The long runs: `cargo test -p larder-tests --test coherence -- --ignored --nocapture`.
 
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::fs;
 use std::thread::sleep;
