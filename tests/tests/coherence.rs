@@ -94,11 +94,11 @@ fn on_tier(time: Duration) -> Summary {
     let mut server = RedisServer::start();
     let place = TempDir::new().unwrap();
     let tiers = ["first", "second"].map(|node| place.path().join(node));
-    let mut options = options(&[server.unix_url(), server.tcp_url()]);
-    for (seat, options) in options.iter_mut().enumerate() {
-        options.push(format!("node_tier=local:{}?size=4M", tiers[seat % 2].display()));
+    let mut seats = seats(&[server.unix_url(), server.tcp_url()]);
+    for (number, seat) in seats.iter_mut().enumerate() {
+        seat.options.push(format!("node_tier=local:{}?size=4M", tiers[number % 2].display()));
     }
-    let mut crew = Crew::new(options, time);
+    let mut crew = Crew::new(seats, time);
     crew.work(Duration::from_millis(200), |crew| {
         let tier = &tiers[crew.below(2)];
         match crew.below(16) {
