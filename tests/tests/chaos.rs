@@ -27,7 +27,10 @@ const WORKERS: usize = 4;
 const LOCKERS: usize = 2;
 const LOCKS: u64 = 4;
 
-const SHORT: Duration = Duration::from_secs(21);
+/// Time to go back to the server, and to read what it kept.
+const CALM: Duration = Duration::from_secs(3);
+
+const SHORT: Duration = Duration::from_secs(22);
 const ROUND: Duration = Duration::from_mins(1);
 const ROUNDS: usize = 10;
 
@@ -198,6 +201,9 @@ fn fault(crew: &mut Crew, server: &mut RedisServer, nodes: &[Node]) {
         _ => {}
     }
     nodes.iter().for_each(Node::mend);
+    if matches!(kind, 6..10 | 12) {
+        sleep(CALM);
+    }
 }
 
 /// What a run did.
@@ -220,7 +226,8 @@ fn round(time: Duration, server: &mut RedisServer, nodes: &[Node], place: &Path)
             // One outage in each run, however short.
             server.pause();
             sleep(Duration::from_secs(5));
-            return server.resume();
+            server.resume();
+            return sleep(CALM);
         }
         fault(crew, server, nodes);
     });

@@ -16,7 +16,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let [url, log, locks, work, seed, timeout, more @ ..] = args.as_slice() else {
         return Err("six arguments".into());
     };
-    let own = [("server", url.as_str()), ("namespace", "checker"), ("lock_lease", "1"), ("read_timeout", timeout)];
+    let own =
+        [("server", url.as_str()), ("namespace", "checker"), ("lock_lease", "1"), ("read_timeout", timeout)];
     let more = more.iter().filter_map(|option| option.split_once('='));
     let config = Config::from_options(own.into_iter().chain(more))?;
     let cache = Store::open(&config)?
