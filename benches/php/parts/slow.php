@@ -34,7 +34,7 @@ return function (Bench $bench): void {
         }
     };
 
-    $rows = $times = $calls = $first = [];
+    $rows = $times = $calls = $sent = $first = [];
     foreach ($stores as $label => $start) {
         $fill($label, $start);
         $new = $start();
@@ -57,14 +57,14 @@ return function (Bench $bench): void {
         for ($pass = 0; $pass < $passes; $pass++) {
             $warm->ask($play);
         }
-        $requests = ($mount->requests() - $before) / ($passes * count($pages));
+        $sent[$label] = ($mount->requests() - $before) / ($passes * count($pages));
         $measured = new Measures([$warm->ask(['do' => 'results'])]);
         $times[$label] = $measured->milliseconds();
-        $calls[$label] = $measured->ofMedianPage('trips');
-        $rows[] = [$label, sprintf('%.2f ms', $times[$label]), sprintf('%.1f', $requests), (string)$calls[$label]];
+        $calls[$label] = $measured->quiet()[1];
+        $rows[] = [$label, sprintf('%.2f ms', $times[$label]), sprintf('%.1f', $sent[$label]), sprintf('%.1f', $calls[$label])];
     }
     $bench->screen->line();
-    $bench->screen->table(['store', 'warm page', 'requests to the filesystem, average', "Larder's calls, median"], $rows);
+    $bench->screen->table(['store', 'warm page', 'requests to the filesystem', 'calls if it writes and misses nothing'], $rows);
     $bench->chart('slow', 'Store time of a warm Moodle page, 0.6 ms an operation', 'ms in the store a page', $times);
 
     $rows = $rates = [];
@@ -91,7 +91,8 @@ return function (Bench $bench): void {
     [$tiered, , $files] = array_keys($stores);
     (new Targets())
         ->share("warm page, of the time of the file store's way", $times[$tiered], $times[$files], 100)
-        ->atMost('filesystem calls of the median warm page', $calls[$tiered], 6, '')
+        ->atMost('requests to the filesystem, of the average warm page', $sent[$tiered], 6, '')
+        ->atMost('filesystem calls of a warm page that writes nothing and misses nothing', $calls[$tiered], 6, '')
         ->share("first page of a new process on a warm node, of the time of the file store's way", $first[$tiered], $first[$files], 20)
         ->show($bench->screen);
 };

@@ -9,8 +9,8 @@ use std::time::{Duration, SystemTime};
 
 use fuser::{
     Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, InitFlags,
-    KernelConfig, LockOwner, OpenFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty,
-    ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite, Request as Caller, TimeOrNow, WriteFlags,
+    KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory,
+    ReplyEmpty, ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite, Request as Caller, TimeOrNow, WriteFlags,
 };
 
 use super::client::Caches;
@@ -32,6 +32,10 @@ pub(super) struct Shared {
     pub(super) requests: AtomicU64,
     pub(super) handles: AtomicU64,
 }
+
+/// Kinds of locks, `F_RDLCK` and `F_UNLCK`.
+const SHARED: i32 = 0;
+const UNLOCK: i32 = 2;
 
 pub(super) struct Mount(pub(super) Arc<Shared>);
 
@@ -111,15 +115,15 @@ impl Shared {
         Ok(attributes)
     }
 
-    fn set_lock(&self, id: INodeNo, handle: FileHandle, take: bool) -> Result<(), Errno> {
-        if !take {
+    fn set_lock(&self, id: INodeNo, handle: FileHandle, kind: i32) -> Result<(), Errno> {
+        if kind == UNLOCK {
             self.flush(id.0, handle)?;
             self.trip(Request::Look)?;
             self.server.unlock(id.0, self.holder(handle));
             return Ok(());
         }
         self.trip(Request::Lock)?;
-        self.server.lock(id.0, self.holder(handle))?;
+        self.server.lock(id.0, self.holder(handle), kind == SHARED)?;
         self.flush(id.0, handle)?;
         self.caches.locked(&self.server.attributes(id.0)?);
         Ok(())
@@ -161,7 +165,7 @@ fn done(reply: ReplyEmpty, result: Result<(), Errno>) {
 
 impl Filesystem for Mount {
     fn init(&mut self, _: &Caller, config: &mut KernelConfig) -> io::Result<()> {
-        let _ = config.add_capabilities(InitFlags::FUSE_POSIX_LOCKS);
+        let _ = config.add_capabilities(InitFlags::FUSE_POSIX_LOCKS | InitFlags::FUSE_FLOCK_LOCKS);
         let _ = config.set_max_write(u32::try_from(TRANSFER).unwrap_or(u32::MAX));
         Ok(())
     }
@@ -232,6 +236,20 @@ impl Filesystem for Mount {
     fn rmdir(&self, _: &Caller, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
         let removed = self.0.trip(Request::Remove).and_then(|()| self.0.server.remove(parent.0, name, true));
         done(reply, removed);
+    }
+
+    fn rename(
+        &self,
+        _: &Caller,
+        parent: INodeNo,
+        name: &OsStr,
+        new_parent: INodeNo,
+        new_name: &OsStr,
+        _: RenameFlags,
+        reply: ReplyEmpty,
+    ) {
+        let renamed = self.0.trip(Request::Create);
+        done(reply, renamed.and_then(|()| self.0.server.rename((parent.0, name), (new_parent.0, new_name))));
     }
 
     fn open(&self, _: &Caller, ino: INodeNo, _: OpenFlags, reply: ReplyOpen) {
@@ -365,7 +383,6 @@ impl Filesystem for Mount {
         _: bool,
         reply: ReplyEmpty,
     ) {
-        // F_UNLCK is 2 on Linux.
-        done(reply, self.0.set_lock(ino, handle, kind != 2));
+        done(reply, self.0.set_lock(ino, handle, kind));
     }
 }

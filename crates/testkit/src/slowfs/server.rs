@@ -39,6 +39,7 @@ struct Node {
 struct Lock {
     file: Id,
     holder: Holder,
+    shared: bool,
 }
 
 /// Who holds a lock: an open file of a client.
@@ -129,6 +130,21 @@ impl Server {
         Ok(())
     }
 
+    /// Gives a file another name, in place of the file of that name.
+    pub(super) fn rename(&self, from: (Id, &OsStr), to: (Id, &OsStr)) -> Result<(), Errno> {
+        let mut state = self.state();
+        let (from, to) = (state.path(from.0)?.join(from.1), state.path(to.0)?.join(to.1));
+        fs::rename(&from, &to)?;
+        if let Some(replaced) = state.ids.remove(&to) {
+            state.nodes.remove(&replaced);
+        }
+        if let Some(id) = state.ids.remove(&from) {
+            state.ids.insert(to.clone(), id);
+            state.nodes.entry(id).and_modify(|node| node.path = to);
+        }
+        Ok(())
+    }
+
     /// The names in a directory.
     pub(super) fn list(&self, id: Id) -> Result<Vec<(Attributes, std::ffi::OsString)>, Errno> {
         let mut state = self.state();
@@ -177,18 +193,17 @@ impl Server {
         Ok(fs::set_permissions(path, fs::Permissions::from_mode(mode & 0o7777))?)
     }
 
-    /// Takes an exclusive lock of the whole file, for all clients.
-    pub(super) fn lock(&self, file: Id, holder: Holder) -> Result<(), Errno> {
+    /// Takes a lock of the whole file, for all clients, in place of the one that the holder may have.
+    pub(super) fn lock(&self, file: Id, holder: Holder, shared: bool) -> Result<(), Errno> {
         let mut state = self.state();
         state.path(file)?;
-        match state.locks.iter().find(|lock| lock.file == file) {
-            Some(lock) if lock.holder != holder => Err(Errno::EAGAIN),
-            Some(_) => Ok(()),
-            None => {
-                state.locks.push(Lock { file, holder });
-                Ok(())
-            }
+        let others = |lock: &&Lock| lock.file == file && lock.holder != holder;
+        if state.locks.iter().filter(others).any(|lock| !(shared && lock.shared)) {
+            return Err(Errno::EAGAIN);
         }
+        state.locks.retain(|lock| lock.file != file || lock.holder != holder);
+        state.locks.push(Lock { file, holder, shared });
+        Ok(())
     }
 
     pub(super) fn unlock(&self, file: Id, holder: Holder) {
