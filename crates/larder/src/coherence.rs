@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::backend::{Delta, Op, Position};
 use crate::clock::{Millis, boottime};
-use crate::near::{CacheNumber, Near};
+use crate::near::{CacheNumber, Known, Near};
 
 /// How many bytes of misses are remembered. Past that all are forgotten, and the sets that follow them are plain ones.
 const MAX_MISSED_BYTES: usize = 16 << 20;
@@ -25,9 +25,12 @@ pub(crate) struct Coherence<V> {
     due: Duration,
     /// Counts what makes requests that are under way in other threads too old to keep.
     era: u64,
-    /// Where the log stood when a key was found missing. A key in `near` is not among them.
+    /// Where the log stood when a key was found missing in this request. None of them has a value in `near`.
     misses: HashMap<(CacheNumber, Box<[u8]>), Position>,
     missed_bytes: usize,
+    /// Whether `misses` has all keys that were found missing in this request: requests are told apart, and nothing
+    /// was forgotten.
+    knows_misses: bool,
 }
 
 /// What was known when a request was sent. What its answer holds may be kept only if nothing newer was learned or
@@ -63,6 +66,7 @@ impl<V: Clone> Coherence<V> {
             era: 0,
             misses: HashMap::new(),
             missed_bytes: 0,
+            knows_misses: false,
         }
     }
 
@@ -74,6 +78,7 @@ impl<V: Clone> Coherence<V> {
     pub(crate) fn begin_request(&mut self) {
         self.require_sync();
         self.forget_misses();
+        self.knows_misses = true;
     }
 
     /// Makes the next operation a sync point.
@@ -97,9 +102,22 @@ impl<V: Clone> Coherence<V> {
         Ticket { position: self.position, era: self.era, sent: boottime() }
     }
 
-    /// A value in memory; the caller has made sure that it may be served.
-    pub(crate) fn look(&self, cache: CacheNumber, key: &[u8], now: impl FnOnce() -> Millis) -> Option<V> {
-        self.near.get(cache, key, now)
+    /// What memory knows of a key; the caller has made sure that it may be served. What is known to be absent is told
+    /// only until the request has been told so: who asks again, after waiting for a lock that Larder knows nothing of, must see
+    /// what the lock's holder stored meanwhile.
+    pub(crate) fn look(
+        &self,
+        cache: CacheNumber,
+        key: &[u8],
+        now: impl FnOnce() -> Millis,
+    ) -> Option<Known<V>> {
+        let known = self.near.get(cache, key, now)?;
+        let told = |known: &_| matches!(known, Known::Value(_)) || self.is_first_miss(cache, key);
+        Some(known).filter(told)
+    }
+
+    fn is_first_miss(&self, cache: CacheNumber, key: &[u8]) -> bool {
+        self.knows_misses && self.guard(cache, key).is_none()
     }
 
     /// Takes in what an answer says. Gives the ticket to keep its values with, if they may be kept.
@@ -131,7 +149,17 @@ impl<V: Clone> Coherence<V> {
     /// asked for stays out while its key counts as missing: seen there, it would not end the miss.
     pub(crate) fn keep(&mut self, ticket: Ticket, cache: CacheNumber, key: &[u8], keep: Keep<V>) {
         if self.is_current(ticket) && self.guard(cache, key).is_none() {
-            self.near.insert(cache, key, keep.value, keep.weight, keep.expires);
+            self.near.insert(cache, key, Known::Value(keep.value), keep.weight, keep.expires);
+        }
+    }
+
+    /// Keeps that the answer to a read with `ticket` had no entry, unless something newer was learned since. Then, and
+    /// without a ticket, nothing is known of the key.
+    pub(crate) fn keep_absent(&mut self, ticket: Option<Ticket>, cache: CacheNumber, key: &[u8]) {
+        if ticket.is_some_and(|ticket| self.is_current(ticket)) {
+            self.near.insert(cache, key, Known::Absent, 0, None);
+        } else {
+            self.near.remove(cache, key);
         }
     }
 
@@ -143,13 +171,13 @@ impl<V: Clone> Coherence<V> {
         }
     }
 
-    /// Remembers that `key` was missing at `at`.
+    /// Remembers for this request that `key` was missing at `at`.
     pub(crate) fn missed(&mut self, at: Position, cache: CacheNumber, key: &[u8]) {
         let bytes = key.len() + MISS_BYTES;
         if self.missed_bytes + bytes > MAX_MISSED_BYTES {
             self.forget_misses();
+            self.knows_misses = false;
         }
-        self.near.remove(cache, key);
         if self.misses.insert((cache, key.into()), at).is_none() {
             self.missed_bytes += bytes;
         }

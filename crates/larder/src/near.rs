@@ -1,4 +1,4 @@
-//! The near cache: decoded values in the memory of this process.
+//! The near cache: decoded values in the memory of this process, and which keys are known to have none.
 //!
 //! It knows nothing of coherence; `coherence` decides what may enter and what must leave. Eviction is
 //! `quick_cache`'s (CLOCK-Pro, after S3-FIFO): a scan over many keys does not push out the ones in use.
@@ -68,8 +68,16 @@ impl Equivalent<Key> for KeyRef<'_> {
     }
 }
 
+/// What is known of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Known<V> {
+    Value(V),
+    /// The backend has no entry.
+    Absent,
+}
+
 struct Held<V> {
-    value: V,
+    known: Known<V>,
     weight: u64,
     expires: Option<Millis>,
 }
@@ -83,7 +91,7 @@ impl<V> Weighter<Key, Held<V>> for ByWeight {
     }
 }
 
-/// Decoded values by cache and key, bounded in bytes.
+/// What is known, by cache and key, bounded in bytes.
 pub(crate) struct Near<V> {
     held: Cache<Key, Held<V>, ByWeight>,
     numbers: HashMap<Arc<str>, CacheNumber>,
@@ -114,26 +122,26 @@ impl<V: Clone> Near<V> {
         number
     }
 
-    pub(crate) fn get(&self, cache: CacheNumber, key: &[u8], now: impl FnOnce() -> Millis) -> Option<V> {
+    pub(crate) fn get(&self, cache: CacheNumber, key: &[u8], now: impl FnOnce() -> Millis) -> Option<Known<V>> {
         let held = self.held.get(&KeyRef { cache, key })?;
         match held.expires {
             Some(expires) if expires <= now() => None,
-            _ => Some(held.value.clone()),
+            _ => Some(held.known.clone()),
         }
     }
 
-    /// Keeps a value that weighs `weight` bytes, unless it is too large to share the budget with others.
+    /// Keeps what weighs `weight` bytes beside its key, unless it is too large to share the budget with others.
     pub(crate) fn insert(
         &mut self,
         cache: CacheNumber,
         key: &[u8],
-        value: V,
+        known: Known<V>,
         weight: usize,
         expires: Option<Millis>,
     ) {
         let weight = weight as u64;
         if weight + key.len() as u64 + ENTRY_OVERHEAD <= self.budget / LARGEST_SHARE {
-            self.held.insert(Key { cache, key: key.into() }, Held { value, weight, expires });
+            self.held.insert(Key { cache, key: key.into() }, Held { known, weight, expires });
         } else {
             self.remove(cache, key);
         }
@@ -160,9 +168,12 @@ impl<V: Clone> Near<V> {
         self.held.clear();
     }
 
-    /// The cache, key and weight of each value.
+    /// The cache, key and weight of each value, then of what is known to have none.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &[u8], u64)> {
-        self.held.iter().filter_map(|(key, held)| {
+        let is_value = |held: &Held<V>| matches!(held.known, Known::Value(_));
+        let values = self.held.iter().filter(move |(_, held)| is_value(held));
+        let absent = self.held.iter().filter(move |(_, held)| !is_value(held));
+        values.chain(absent).filter_map(|(key, held)| {
             let name = self.names.get(usize::try_from(key.cache.0).ok()?)?;
             Some((&**name, &*key.key, held.weight))
         })
@@ -190,7 +201,7 @@ mod tests {
         let mut near = Near::new(64 << 10);
         let cache = near.number("c");
         for i in 0..10_000_u32 {
-            near.insert(cache, &i.to_le_bytes(), i, 200, None);
+            near.insert(cache, &i.to_le_bytes(), Known::Value(i), 200, None);
             assert!(near.bytes() <= 64 << 10);
         }
         assert!(near.entries() > 100);
@@ -201,14 +212,14 @@ mod tests {
         let mut near = Near::new(1 << 20);
         let cache = near.number("c");
         for i in 0..500_u32 {
-            near.insert(cache, &i.to_le_bytes(), i, 500, None);
+            near.insert(cache, &i.to_le_bytes(), Known::Value(i), 500, None);
         }
         for round in 1..40_u32 {
             for i in 0..500_u32 {
                 near.get(cache, &i.to_le_bytes(), || 0);
             }
             for i in 0..1000 {
-                near.insert(cache, &(round * 1000 + i).to_le_bytes(), i, 500, None);
+                near.insert(cache, &(round * 1000 + i).to_le_bytes(), Known::Value(i), 500, None);
             }
         }
         let kept = (0..500_u32).filter(|i| near.get(cache, &i.to_le_bytes(), || 0).is_some()).count();
@@ -219,8 +230,8 @@ mod tests {
     fn a_large_value_is_not_kept_and_replaces_nothing_silently() {
         let mut near = Near::new(1 << 20);
         let cache = near.number("c");
-        near.insert(cache, b"k", 1, 100, None);
-        near.insert(cache, b"k", 2, 1 << 19, None);
+        near.insert(cache, b"k", Known::Value(1), 100, None);
+        near.insert(cache, b"k", Known::Value(2), 1 << 19, None);
         assert_eq!(near.get(cache, b"k", || 0), None);
     }
 
@@ -228,8 +239,8 @@ mod tests {
     fn an_expired_value_is_not_returned() {
         let mut near = Near::new(1 << 20);
         let cache = near.number("c");
-        near.insert(cache, b"k", 1, 1, Some(100));
-        assert_eq!(near.get(cache, b"k", || 99), Some(1));
+        near.insert(cache, b"k", Known::Value(1), 1, Some(100));
+        assert_eq!(near.get(cache, b"k", || 99), Some(Known::Value(1)));
         assert_eq!(near.get(cache, b"k", || 100), None);
     }
 
@@ -238,13 +249,13 @@ mod tests {
         let mut near = Near::new(1 << 20);
         let (a, b) = (near.number("a"), near.number("b"));
         for cache in [a, b] {
-            near.insert(cache, b"k", 1, 1, None);
-            near.insert(cache, b"k\0", 2, 1, None);
+            near.insert(cache, b"k", Known::Value(1), 1, None);
+            near.insert(cache, b"k\0", Known::Value(2), 1, None);
         }
         near.apply(&Change::Key { cache: "a".into(), key: b"k"[..].into() });
-        assert_eq!((near.get(a, b"k", || 0), near.get(a, b"k\0", || 0)), (None, Some(2)));
+        assert_eq!((near.get(a, b"k", || 0), near.get(a, b"k\0", || 0)), (None, Some(Known::Value(2))));
         near.apply(&Change::Cache { cache: "a".into() });
-        assert_eq!((near.get(a, b"k\0", || 0), near.get(b, b"k\0", || 0)), (None, Some(2)));
+        assert_eq!((near.get(a, b"k\0", || 0), near.get(b, b"k\0", || 0)), (None, Some(Known::Value(2))));
         near.apply(&Change::Cache { cache: "unknown".into() });
     }
 }

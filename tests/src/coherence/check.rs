@@ -78,18 +78,20 @@ impl Invalidations {
 pub type Told<'a> = (usize, &'a str, u64);
 
 /// Checks the journals of a run: for each the number of its process, its text, and the time after which nothing that it
-/// had begun could take effect any more. The numbers of processes tell whose writes are a reader's own.
+/// had begun could take effect any more. The numbers of processes tell whose writes are a reader's own. Until `lossless`
+/// the backend lost no entry, so that a miss has to be explained.
 ///
 /// # Errors
 /// The first ten reads that broke the promise, in words.
-pub fn check(journals: &[Told<'_>]) -> Result<Summary, String> {
-    let mut history = History::default();
+pub fn check(journals: &[Told<'_>], lossless: u64) -> Result<Summary, String> {
+    let mut history = History { lossless, ..History::default() };
     let mut reads = Vec::new();
     for &(process, text, over) in journals {
         let lines = read(text).ok_or("a journal cannot be read")?;
         history.learn(process, lines, over, &mut reads);
     }
-    history.all.values_mut().chain(history.own.values_mut()).for_each(Invalidations::prepare);
+    let lists = history.all.values_mut().chain(history.own.values_mut()).chain(history.stored.values_mut());
+    lists.for_each(Invalidations::prepare);
     let mut wrong = Vec::new();
     for read in &reads {
         if let Err(why) = history.judge(read) {
@@ -107,7 +109,7 @@ pub fn check(journals: &[Told<'_>]) -> Result<Summary, String> {
 struct ReadBack {
     process: usize,
     name: Name,
-    version: u64,
+    version: Option<u64>,
     start: u64,
     end: u64,
     sync: u64,
@@ -118,6 +120,11 @@ struct History {
     origins: HashMap<u64, Origin>,
     all: HashMap<Name, Invalidations>,
     own: HashMap<(usize, Name), Invalidations>,
+    /// The acknowledged sets among `all`.
+    stored: HashMap<Name, Invalidations>,
+    /// When deletes and purges, also those that failed, began and ended.
+    removed: HashMap<Name, Vec<(u64, u64)>>,
+    lossless: u64,
     summary: Summary,
 }
 
@@ -142,9 +149,11 @@ impl History {
                 Line::Reads { start, end, sync, reads: found } => {
                     self.summary.operations += 1;
                     self.summary.reads += found.len() as u64;
-                    reads.extend(found.into_iter().filter_map(|(name, version)| {
-                        Some(ReadBack { process, name, version: version?, start, end, sync })
-                    }));
+                    reads.extend(
+                        found
+                            .into_iter()
+                            .map(|(name, version)| ReadBack { process, name, version, start, end, sync }),
+                    );
                 }
             }
         }
@@ -155,6 +164,12 @@ impl History {
             let filled_from = fill.then_some(truth);
             self.origins.insert(version, Origin { process, name, start, end, filled_from });
         }
+        let mut remove = |name| self.removed.entry(name).or_default().push((start, end));
+        match write {
+            Write::Set { .. } => {}
+            Write::Delete { name, .. } => remove(*name),
+            Write::Purge { cache, .. } => Name::all_of(*cache).for_each(remove),
+        }
         if !acknowledged {
             return;
         }
@@ -164,7 +179,11 @@ impl History {
         };
         match write {
             Write::Set { certain: false, .. } => {}
-            Write::Set { name, truth, .. } | Write::Delete { name, truth } => add(*name, *truth),
+            Write::Set { name, truth, .. } => {
+                add(*name, *truth);
+                self.stored.entry(*name).or_default().add(end, start, *truth);
+            }
+            Write::Delete { name, truth } => add(*name, *truth),
             Write::Purge { cache, truths } => {
                 Name::all_of(*cache).zip(truths).for_each(|(name, truth)| add(name, *truth));
             }
@@ -173,6 +192,7 @@ impl History {
 
     fn judge(&mut self, read: &ReadBack) -> Result<(), String> {
         let ReadBack { process, name, version, start, end, sync } = *read;
+        let Some(version) = version else { return self.judge_miss(read) };
         let place =
             || format!("process {process} read {name:?} version {version:#x} at {start} (sync {sync})");
         let Some(origin) = self.origins.get(&version).filter(|origin| origin.name == name) else {
@@ -207,6 +227,20 @@ impl History {
         }
         Ok(())
     }
+
+    fn judge_miss(&self, read: &ReadBack) -> Result<(), String> {
+        let ReadBack { process, name, start, end, sync, .. } = *read;
+        let (stored, _) = self.stored.get(&name).map_or((0, 0), |list| list.before(sync));
+        let removed = self.removed.get(&name).map_or(&[][..], Vec::as_slice);
+        let explained = |&(began, ended): &(u64, u64)| ended >= stored && began <= end;
+        if stored == 0 || end >= self.lossless || removed.iter().any(explained) {
+            return Ok(());
+        }
+        Err(format!(
+            "process {process} missed {name:?} at {start} (sync {sync}): a set that began at {stored} was acknowledged \
+             before its sync point, and nothing removed it"
+        ))
+    }
 }
 
 #[cfg(test)]
@@ -217,7 +251,7 @@ mod tests {
     fn verdict(first: &[&str], second: &[&str]) -> Result<u64, String> {
         let text = |lines: &[&str]| lines.join("\n") + "\n";
         let (first, second) = (text(first), text(second));
-        check(&[(1, &first, 1000), (2, &second, 1000)]).map(|summary| summary.hits)
+        check(&[(1, &first, 1000), (2, &second, 1000)], 500).map(|summary| summary.hits)
     }
 
     /// Version 7 of key 0:0 is set from 10 to 20.
@@ -230,7 +264,22 @@ mod tests {
             let first = [SET[0], SET[1], &begin, "e 40 1"];
             assert!(verdict(&first, &["r 50 60 41 0:0:7"]).is_err(), "{overwrites}");
             assert_eq!(verdict(&first, &["r 50 60 40 0:0:7"]), Ok(1), "not acknowledged before");
-            assert_eq!(verdict(&first, &["r 50 60 41 0:0:-"]), Ok(0), "a miss is never wrong");
+        }
+    }
+
+    #[test]
+    fn a_miss_is_wrong_where_a_set_was_acknowledged_and_nothing_can_have_removed_it() {
+        assert!(verdict(&SET, &["r 50 60 21 0:0:-"]).is_err());
+        assert_eq!(verdict(&SET, &["r 50 60 20 0:0:-"]), Ok(0), "not acknowledged before");
+        assert_eq!(verdict(&SET, &["r 450 500 21 0:0:-"]), Ok(0), "it may have been lost");
+        assert_eq!(verdict(&["b 10 s:0:0:7:0:0:0", "e 20 1"], &["r 50 60 21 0:0:-"]), Ok(0), "perhaps dropped");
+        for removes in ["d:0:0:0", "p:0:0,0,0"] {
+            for (start, end, right) in [(1, 9, false), (1, 10, true), (30, 40, true), (60, 70, true), (61, 70, false)] {
+                let remove = format!("b {start} {removes}");
+                let end = format!("e {end} 0");
+                let second = [remove.as_str(), &end, "r 50 60 45 0:0:-"];
+                assert_eq!(verdict(&SET, &second).is_ok(), right, "{remove} {end}");
+            }
         }
     }
 

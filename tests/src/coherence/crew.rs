@@ -30,6 +30,8 @@ pub struct Crew {
     directory: TempDir,
     seats: Vec<Seat>,
     until: u64,
+    /// When the first fault came; 0 = none came yet.
+    calm_until: u64,
     started: u64,
     working: BTreeMap<usize, (u64, Child)>,
     /// Processes and when they were over.
@@ -46,6 +48,7 @@ impl Crew {
         let mut crew = Self {
             directory: TempDir::new().unwrap(),
             until: now() + nanos(time),
+            calm_until: 0,
             started: 0,
             working: BTreeMap::new(),
             over: Vec::new(),
@@ -98,6 +101,9 @@ impl Crew {
                 return;
             }
             sleep(wait);
+            if self.calm_until == 0 {
+                self.calm_until = now();
+            }
             fault(self);
         }
     }
@@ -122,7 +128,7 @@ impl Crew {
             .collect();
         let told: Vec<_> =
             journals.iter().map(|(process, journal, over)| (*process, &**journal, *over)).collect();
-        match check(&told) {
+        match check(&told, self.calm_until) {
             Ok(summary) => summary,
             Err(why) => panic!("{why}\njournals: {}", self.directory.keep().display()),
         }

@@ -82,6 +82,11 @@ impl<D: Decode> Engine<D> {
             if !hot.is_empty() {
                 let answer = self.fetch(&reads(&hot))?;
                 self.take_in_hot(&hot, &answer.fetched.entries, answer.ticket);
+                for ((cache, key), entry) in hot.iter().zip(&answer.fetched.entries) {
+                    if entry.is_none() {
+                        self.state().keep_absent(answer.ticket, cache.number, key);
+                    }
+                }
             }
         }
         self.hot().hits_before = self.counters.hits.load(Ordering::Relaxed);
@@ -188,13 +193,14 @@ fn batches(list: &[u8]) -> Vec<Vec<HotKey>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::near::Known;
 
     #[test]
     fn a_list_is_read_as_it_was_written() {
         let mut near = Near::new(1 << 20);
         for (cache, key) in [("a", &b"1"[..]), ("b", b""), ("b", b"\xff\0")] {
             let number = near.number(cache);
-            near.insert(number, key, (), 10, None);
+            near.insert(number, key, Known::Value(()), 10, None);
         }
         let batches = batches(&list(&near));
         assert_eq!(batches.len(), 1);
@@ -216,7 +222,7 @@ mod tests {
         let mut near = Near::new(64 << 20);
         let number = near.number("c");
         for i in 0..20_000_u32 {
-            near.insert(number, &i.to_le_bytes(), (), 2000, None);
+            near.insert(number, &i.to_le_bytes(), Known::Value(()), 2000, None);
         }
         let batches = batches(&list(&near));
         assert!(batches.iter().map(Vec::len).sum::<usize>() <= MAX_KEYS);

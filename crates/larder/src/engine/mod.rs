@@ -3,6 +3,7 @@
 mod hot;
 mod locks;
 mod node;
+mod reads;
 
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +13,7 @@ use std::time::Duration;
 use crate::backend::failover::{Health, Tier};
 use crate::backend::{Applied, Backend, CacheId, Delta, Fetched, Op, Outcome, Read};
 use crate::breaker::Breaker;
-use crate::clock::{Millis, boottime};
+use crate::clock::Millis;
 use crate::coherence::{Coherence, Keep, Ticket};
 use crate::config::{Config, Server};
 use crate::entry::EntryCodec;
@@ -26,9 +27,6 @@ use locks::EngineLocks;
 
 /// The longest key, in bytes.
 pub const MAX_KEY: usize = 64 << 10;
-
-/// A look at memory is repeated if the answer changed what was found; after so many times all is read anew.
-const MAX_LOOKS: usize = 3;
 
 /// Turns payloads into the values that the near cache keeps.
 pub trait Decode {
@@ -183,70 +181,6 @@ impl<D: Decode> Engine<D> {
         self.fetch(&[]).map(drop)
     }
 
-    /// The value of a key. No round trip for a value in memory when no sync is due, else one or two.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Value`] for a bad key; others if the backend is unavailable or refuses.
-    pub fn get(&self, cache: &Handle, key: &[u8]) -> Result<Option<D::Value>> {
-        if cache.near() {
-            let state = self.state();
-            if state.is_fresh(boottime(), self.max_staleness)
-                && let Some(value) = state.look(cache.number, key, || self.backend.now())
-            {
-                self.counters.near_hits.fetch_add(1, Ordering::Relaxed);
-                return Ok(Some(value));
-            }
-        }
-        Ok(self.get_many(cache, &[key])?.pop().flatten())
-    }
-
-    /// The values of many keys, in order. One round trip for all that memory does not hold.
-    ///
-    /// # Errors
-    /// As [`get`](Self::get).
-    pub fn get_many(&self, cache: &Handle, keys: &[&[u8]]) -> Result<Vec<Option<D::Value>>> {
-        keys.iter().try_for_each(|key| check_key(key))?;
-        self.fetch_hot_set()?;
-        self.take_from_node(cache, keys);
-        let mut looks = 0;
-        loop {
-            looks += 1;
-            let (found, fresh) = self.look_all(cache, keys, looks < MAX_LOOKS);
-            let missing: Vec<usize> =
-                (0..).zip(&found).filter(|(_, v)| v.is_none()).map(|(at, _)| at).collect();
-            if fresh && missing.is_empty() {
-                self.counters.near_hits.fetch_add(keys.len() as u64, Ordering::Relaxed);
-                return Ok(found);
-            }
-            let reads: Vec<Read<'_>> = missing
-                .iter()
-                .filter_map(|&at| keys.get(at))
-                .map(|key| Read { cache: &cache.id, key })
-                .collect();
-            let answer = self.fetch(&reads)?;
-            // What memory held may be changed by the answer (R3): look again, then add what was read.
-            let mut found = if missing.len() == keys.len() {
-                found
-            } else if answer.ticket.is_some() {
-                self.look_all(cache, keys, true).0
-            } else {
-                continue;
-            };
-            let near_hits = found.iter().flatten().count() as u64;
-            for (at, value) in missing.iter().zip(self.take_in_all(cache, &reads, &answer)) {
-                if let Some(slot) = found.get_mut(*at) {
-                    *slot = value;
-                }
-            }
-            let lost =
-                |(at, value): (usize, &Option<_>)| value.is_none() && missing.binary_search(&at).is_err();
-            if !(0..).zip(&found).any(lost) {
-                self.counters.near_hits.fetch_add(near_hits, Ordering::Relaxed);
-                return Ok(found);
-            }
-        }
-    }
-
     /// Stores entries in one round trip, all or nothing. For each item whether it stands acknowledged: false if
     /// the backend refused it. A fill that lost against a newer change counts as stored before it.
     ///
@@ -373,59 +307,6 @@ impl<D: Decode> Engine<D> {
     /// The backend.
     pub fn backend(&self) -> &dyn Backend {
         &*self.backend
-    }
-
-    /// What memory holds of `keys`, if it may be served, and whether it may be served without a sync.
-    fn look_all(&self, cache: &Handle, keys: &[&[u8]], use_near: bool) -> (Vec<Option<D::Value>>, bool) {
-        if !cache.near() || !use_near {
-            return (vec![None; keys.len()], false);
-        }
-        let state = self.state();
-        let found = keys.iter().map(|key| state.look(cache.number, key, || self.backend.now())).collect();
-        (found, state.is_fresh(boottime(), self.max_staleness))
-    }
-
-    /// Decodes an entry that was read, and keeps its value; `None` if it is broken or expired.
-    fn take_in(
-        &self,
-        cache: &Handle,
-        read: Read<'_>,
-        entry: &[u8],
-        ticket: Option<Ticket>,
-    ) -> Option<D::Value> {
-        let Some(opened) = self.entries.decode(read.cache, read.key, entry) else {
-            self.counters.broken.fetch_add(1, Ordering::Relaxed);
-            return None;
-        };
-        if opened.expires.is_some_and(|expires| expires <= self.backend.now()) {
-            return None;
-        }
-        let Some((value, weight)) = self.decode.decode(&opened.payload) else {
-            self.counters.broken.fetch_add(1, Ordering::Relaxed);
-            return None;
-        };
-        if let Some(ticket) = ticket.filter(|_| cache.near()) {
-            let keep = Keep { value: value.clone(), weight, expires: opened.expires };
-            self.state().keep(ticket, cache.number, read.key, keep);
-        }
-        Some(value)
-    }
-
-    /// Takes in what was asked for, and remembers what was missing.
-    fn take_in_all(&self, cache: &Handle, reads: &[Read<'_>], answer: &Answer) -> Vec<Option<D::Value>> {
-        let take = |(read, entry): (&Read<'_>, &Option<Vec<u8>>)| {
-            if entry.is_some() && cache.id.logged() {
-                self.state().end_miss(cache.number, read.key);
-            }
-            let value = entry.as_ref().and_then(|entry| self.take_in(cache, *read, entry, answer.ticket));
-            let counter = if value.is_some() { &self.counters.hits } else { &self.counters.misses };
-            counter.fetch_add(1, Ordering::Relaxed);
-            if value.is_none() && cache.id.logged() {
-                self.state().missed(answer.fetched.delta.position, cache.number, read.key);
-            }
-            value
-        };
-        reads.iter().zip(&answer.fetched.entries).map(take).collect()
     }
 
     fn fetch(&self, reads: &[Read<'_>]) -> Result<Answer> {

@@ -2,76 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod absences;
+mod node;
+
 use std::sync::Arc;
 
-use larder::{Backend as _, CacheId, Config, Decode, Engine, Error, ErrorKind, Handle, Item};
+use larder::{Backend as _, CacheId, Error, ErrorKind, Item};
 use larder_testkit::Memory;
 
-/// Values are their payloads; `!` is broken.
-struct Text;
-
-impl Decode for Text {
-    type Value = String;
-
-    fn decode(&self, payload: &[u8]) -> Option<(String, usize)> {
-        let text = String::from_utf8(payload.to_vec()).ok().filter(|text| text != "!")?;
-        let weight = text.len();
-        Some((text, weight))
-    }
-}
-
-struct Node {
-    memory: Arc<Memory>,
-    engine: Arc<Engine<Text>>,
-    cache: Handle,
-}
-
-impl Node {
-    fn new(memory: Memory, options: &[(&str, &str)]) -> Self {
-        let server = [("server", "local:/unused")];
-        let config = Config::from_options(server.iter().chain(options).copied()).unwrap();
-        let memory = Arc::new(memory);
-        let engine = Arc::new(Engine::with_backend(memory.clone(), &config, Text));
-        let cache = engine.cache("c", true, None).unwrap();
-        Self { memory, engine, cache }
-    }
-
-    /// Two processes on one backend; syncs happen only where a test asks for them.
-    fn two() -> (Self, Self) {
-        let options = &[("max_staleness", "3600")];
-        let a = Self::new(Memory::default(), options);
-        let b = Self::new(a.memory.peer(), options);
-        (a, b)
-    }
-
-    fn get(&self, key: &str) -> Option<String> {
-        self.engine.get(&self.cache, key.as_bytes()).unwrap()
-    }
-
-    fn set(&self, key: &str, value: &str) {
-        self.set_for(key, value, None);
-    }
-
-    fn set_for(&self, key: &str, value: &str, ttl: Option<i64>) {
-        let item = Item { key: key.as_bytes(), payload: value.as_bytes(), ttl, lock: None };
-        self.engine.set_many(&self.cache, &[item]).unwrap();
-    }
-
-    fn delete(&self, key: &str) -> bool {
-        self.engine.delete_many(&self.cache, &[key.as_bytes()]).unwrap() == [true]
-    }
-
-    fn trips(&self, act: impl FnOnce()) -> u64 {
-        let before = self.memory.round_trips();
-        act();
-        self.memory.round_trips() - before
-    }
-}
-
-#[expect(clippy::unnecessary_wraps, reason = "reads like what it is compared with")]
-fn some(text: &str) -> Option<String> {
-    Some(text.to_owned())
-}
+use node::{Node, some};
 
 #[test]
 fn hits_after_a_sync_cost_no_round_trip() {
@@ -436,8 +375,8 @@ fn unlogged_caches_are_not_kept_in_memory() {
     assert_eq!(b.engine.get(&sessions(&b), b"k").unwrap(), some("1"));
     a.engine.set_many(&sessions(&a), &[Item { key: b"k", payload: b"2", ttl: None, lock: None }]).unwrap();
     assert_eq!(b.engine.get(&sessions(&b), b"k").unwrap(), some("2"), "in the same request");
-    assert_eq!(b.get("k"), None, "another cache than the logged one of this name");
     assert_eq!(b.engine.stats().near_entries, 0);
+    assert_eq!(b.get("k"), None, "another cache than the logged one of this name");
 }
 
 #[test]

@@ -1,0 +1,173 @@
+//! Reads of an engine: from memory if it may be served, else from the backend.
+
+use std::sync::atomic::Ordering;
+
+use super::{Answer, Decode, Engine, Handle, check_key};
+use crate::backend::{Position, Read};
+use crate::clock::boottime;
+use crate::coherence::{Keep, Ticket};
+use crate::error::Result;
+use crate::near::Known;
+
+/// A look at memory is repeated if the answer changed what was found; after so many times all is read anew.
+const MAX_LOOKS: usize = 3;
+
+/// What memory knew of some keys at one moment.
+struct Look<V> {
+    known: Vec<Option<Known<V>>>,
+    /// Whether it may be served without a sync.
+    fresh: bool,
+    /// Where the log stood as far as memory knew: what was absent there is the guard of a fill.
+    at: Option<Position>,
+}
+
+impl<V> Look<V> {
+    /// The numbers of the keys that memory knows nothing of.
+    fn unknown(&self) -> impl Iterator<Item = usize> {
+        (0..).zip(&self.known).filter(|(_, known)| known.is_none()).map(|(at, _)| at)
+    }
+}
+
+impl<D: Decode> Engine<D> {
+    /// The value of a key. No round trip for a value in memory when no sync is due, else one or two.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Value`] for a bad key; others if the backend is unavailable or refuses.
+    pub fn get(&self, cache: &Handle, key: &[u8]) -> Result<Option<D::Value>> {
+        if cache.near() {
+            let mut state = self.state();
+            if state.is_fresh(boottime(), self.max_staleness) {
+                match (state.look(cache.number, key, || self.backend.now()), state.position()) {
+                    (Some(Known::Value(value)), _) => {
+                        self.counters.near_hits.fetch_add(1, Ordering::Relaxed);
+                        return Ok(Some(value));
+                    }
+                    (Some(Known::Absent), Some(at)) => {
+                        state.missed(at, cache.number, key);
+                        self.counters.misses.fetch_add(1, Ordering::Relaxed);
+                        return Ok(None);
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(self.get_many(cache, &[key])?.pop().flatten())
+    }
+
+    /// The values of many keys, in order. One round trip for all that memory does not know.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn get_many(&self, cache: &Handle, keys: &[&[u8]]) -> Result<Vec<Option<D::Value>>> {
+        keys.iter().try_for_each(|key| check_key(key))?;
+        self.fetch_hot_set()?;
+        self.take_from_node(cache, keys);
+        let mut looks = 0;
+        loop {
+            looks += 1;
+            let look = self.look_all(cache, keys, looks < MAX_LOOKS);
+            let unknown: Vec<usize> = look.unknown().collect();
+            if look.fresh && unknown.is_empty() {
+                return Ok(self.settle(cache, keys, look));
+            }
+            let reads: Vec<Read<'_>> = unknown
+                .iter()
+                .filter_map(|&at| keys.get(at))
+                .map(|key| Read { cache: &cache.id, key })
+                .collect();
+            let answer = self.fetch(&reads)?;
+            // What memory held may be changed by the answer (R3): look again, then add what was read.
+            let look = if unknown.len() == keys.len() {
+                look
+            } else if answer.ticket.is_some() {
+                self.look_all(cache, keys, true)
+            } else {
+                continue;
+            };
+            let read = self.take_in_all(cache, &reads, &answer);
+            if look.unknown().all(|at| unknown.binary_search(&at).is_ok()) {
+                let mut found = self.settle(cache, keys, look);
+                for (at, value) in unknown.iter().zip(read) {
+                    if let Some(slot) = found.get_mut(*at) {
+                        *slot = value;
+                    }
+                }
+                return Ok(found);
+            }
+        }
+    }
+
+    /// What memory knows of `keys`; nothing without `use_near`.
+    fn look_all(&self, cache: &Handle, keys: &[&[u8]], use_near: bool) -> Look<D::Value> {
+        if !cache.near() || !use_near {
+            return Look { known: vec![None; keys.len()], fresh: false, at: None };
+        }
+        let state = self.state();
+        Look {
+            known: keys.iter().map(|key| state.look(cache.number, key, || self.backend.now())).collect(),
+            fresh: state.is_fresh(boottime(), self.max_staleness),
+            at: state.position(),
+        }
+    }
+
+    /// The values of a look that is served, one for each key. What it knows to be absent is missing from now on.
+    fn settle(&self, cache: &Handle, keys: &[&[u8]], look: Look<D::Value>) -> Vec<Option<D::Value>> {
+        let settled = keys.iter().zip(look.known).map(|(key, known)| match (known?, look.at) {
+            (Known::Value(value), _) => {
+                self.counters.near_hits.fetch_add(1, Ordering::Relaxed);
+                Some(value)
+            }
+            (Known::Absent, at) => {
+                self.counters.misses.fetch_add(1, Ordering::Relaxed);
+                self.state().missed(at?, cache.number, key);
+                None
+            }
+        });
+        settled.collect()
+    }
+
+    /// Decodes an entry that was read, and keeps its value; `None` if it is broken or expired.
+    pub(super) fn take_in(
+        &self,
+        cache: &Handle,
+        read: Read<'_>,
+        entry: &[u8],
+        ticket: Option<Ticket>,
+    ) -> Option<D::Value> {
+        let Some(opened) = self.entries.decode(read.cache, read.key, entry) else {
+            self.counters.broken.fetch_add(1, Ordering::Relaxed);
+            return None;
+        };
+        if opened.expires.is_some_and(|expires| expires <= self.backend.now()) {
+            return None;
+        }
+        let Some((value, weight)) = self.decode.decode(&opened.payload) else {
+            self.counters.broken.fetch_add(1, Ordering::Relaxed);
+            return None;
+        };
+        if let Some(ticket) = ticket.filter(|_| cache.near()) {
+            let keep = Keep { value: value.clone(), weight, expires: opened.expires };
+            self.state().keep(ticket, cache.number, read.key, keep);
+        }
+        Some(value)
+    }
+
+    /// Takes in what was asked for, and remembers what was missing.
+    fn take_in_all(&self, cache: &Handle, reads: &[Read<'_>], answer: &Answer) -> Vec<Option<D::Value>> {
+        let take = |(read, entry): (&Read<'_>, &Option<Vec<u8>>)| {
+            if entry.is_some() && cache.near() {
+                self.state().end_miss(cache.number, read.key);
+            }
+            let value = entry.as_ref().and_then(|entry| self.take_in(cache, *read, entry, answer.ticket));
+            let counter = if value.is_some() { &self.counters.hits } else { &self.counters.misses };
+            counter.fetch_add(1, Ordering::Relaxed);
+            if value.is_none() && cache.near() {
+                let mut state = self.state();
+                state.missed(answer.fetched.delta.position, cache.number, read.key);
+                state.keep_absent(answer.ticket.filter(|_| entry.is_none()), cache.number, read.key);
+            }
+            value
+        };
+        reads.iter().zip(&answer.fetched.entries).map(take).collect()
+    }
+}
