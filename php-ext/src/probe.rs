@@ -8,6 +8,7 @@ use ext_php_rs::types::Zval;
 
 use crate::codec::{self, Error};
 use crate::near::{NearValue, graveyard, keys};
+use crate::registry;
 
 thread_local! {
     static VALUES: RefCell<Vec<Option<NearValue>>> = const { RefCell::new(Vec::new()) };
@@ -20,6 +21,13 @@ fn outcome(result: Result<(), Error>) -> PhpResult<bool> {
         Err(Error::Bailout) => codec::resume_bailout(),
         Err(error) => Err(error.to_string().into()),
     }
+}
+
+/// Ends the request for all stores and begins the next one, so that one script can play many.
+#[php_function]
+pub(crate) fn larder_probe_next_request() {
+    registry::end_request();
+    registry::begin_request();
 }
 
 /// The payload of a value.
@@ -106,6 +114,7 @@ pub(crate) fn larder_probe_new_request() {
 /// Registers the functions.
 pub(crate) fn functions(module: ModuleBuilder<'_>) -> ModuleBuilder<'_> {
     module
+        .function(wrap_function!(larder_probe_next_request))
         .function(wrap_function!(larder_probe_encode))
         .function(wrap_function!(larder_probe_decode))
         .function(wrap_function!(larder_probe_near))

@@ -37,9 +37,9 @@ final class LarderStore implements Store {
         $this->store = \Larder\Store::open(configuration::for_extension($configuration));
     }
 
-    /** In a web server the first operation of a request does this by itself. */
+    /** In a web server a page is a request, and its first operation a sync. Without the probe the script is one request. */
     public function begin(): void {
-        $this->store->sync();
+        function_exists('larder_probe_next_request') ? larder_probe_next_request() : $this->store->sync();
     }
 
     public function get(string $definition, string $key): mixed {

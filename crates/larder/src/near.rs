@@ -122,7 +122,12 @@ impl<V: Clone> Near<V> {
         number
     }
 
-    pub(crate) fn get(&self, cache: CacheNumber, key: &[u8], now: impl FnOnce() -> Millis) -> Option<Known<V>> {
+    pub(crate) fn get(
+        &self,
+        cache: CacheNumber,
+        key: &[u8],
+        now: impl FnOnce() -> Millis,
+    ) -> Option<Known<V>> {
         let held = self.held.get(&KeyRef { cache, key })?;
         match held.expires {
             Some(expires) if expires <= now() => None,

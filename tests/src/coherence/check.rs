@@ -149,11 +149,14 @@ impl History {
                 Line::Reads { start, end, sync, reads: found } => {
                     self.summary.operations += 1;
                     self.summary.reads += found.len() as u64;
-                    reads.extend(
-                        found
-                            .into_iter()
-                            .map(|(name, version)| ReadBack { process, name, version, start, end, sync }),
-                    );
+                    reads.extend(found.into_iter().map(|(name, version)| ReadBack {
+                        process,
+                        name,
+                        version,
+                        start,
+                        end,
+                        sync,
+                    }));
                 }
             }
         }
@@ -272,9 +275,15 @@ mod tests {
         assert!(verdict(&SET, &["r 50 60 21 0:0:-"]).is_err());
         assert_eq!(verdict(&SET, &["r 50 60 20 0:0:-"]), Ok(0), "not acknowledged before");
         assert_eq!(verdict(&SET, &["r 450 500 21 0:0:-"]), Ok(0), "it may have been lost");
-        assert_eq!(verdict(&["b 10 s:0:0:7:0:0:0", "e 20 1"], &["r 50 60 21 0:0:-"]), Ok(0), "perhaps dropped");
+        assert_eq!(
+            verdict(&["b 10 s:0:0:7:0:0:0", "e 20 1"], &["r 50 60 21 0:0:-"]),
+            Ok(0),
+            "perhaps dropped"
+        );
         for removes in ["d:0:0:0", "p:0:0,0,0"] {
-            for (start, end, right) in [(1, 9, false), (1, 10, true), (30, 40, true), (60, 70, true), (61, 70, false)] {
+            for (start, end, right) in
+                [(1, 9, false), (1, 10, true), (30, 40, true), (60, 70, true), (61, 70, false)]
+            {
                 let remove = format!("b {start} {removes}");
                 let end = format!("e {end} 0");
                 let second = [remove.as_str(), &end, "r 50 60 45 0:0:-"];

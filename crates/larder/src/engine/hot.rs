@@ -24,9 +24,11 @@ const KEY: &[u8] = b"keys";
 const MAX_KEYS: usize = 5000;
 /// and no more than this share of the memory's budget, so that reading it does not evict what it brought.
 const SHARE: u64 = 2;
-/// So many values fetched one by one in a request make a process list what it holds.
+/// So many values fetched one by one make a process list what it holds.
 const WORTH_LISTING: u64 = 16;
-/// A process that holds not much more than it listed lists it again only after this time.
+/// A process that holds half as much again as it listed lists that at once, one that holds more after this time,
+const GROWN_INTERVAL: Duration = Duration::from_secs(1);
+/// and one that holds other values after this.
 const INTERVAL: Duration = Duration::from_secs(30);
 /// How much of the list is fetched in one round trip, in bytes of decoded values.
 const BATCH_BYTES: u64 = 16 << 20;
@@ -40,7 +42,7 @@ pub(super) struct HotSet {
     serving: bool,
     /// Whether memory is empty, so that the list is worth its round trips.
     wanted: bool,
-    /// Reads answered by the backend when this request began.
+    /// Reads answered by the backend when the list was last fetched or written.
     hits_before: u64,
     /// How much was listed, and when.
     listed: Option<(usize, Duration)>,
@@ -53,7 +55,6 @@ impl<D: Decode> Engine<D> {
         let mut hot = self.hot();
         hot.serving = true;
         hot.wanted |= cold;
-        hot.hits_before = self.counters.hits.load(Ordering::Relaxed);
     }
 
     /// Memory was emptied.
@@ -101,10 +102,11 @@ impl<D: Decode> Engine<D> {
         }
     }
 
-    /// A request ends: if much had to be fetched one by one, tells the next new process what to fetch at once. At
-    /// most one round trip, rarely.
+    /// A request ends: if much had to be fetched one by one since this was last done, tells the next new process what to
+    /// fetch at once. At most one round trip, rarely.
     pub fn end_request(&self) {
-        let fetched = self.counters.hits.load(Ordering::Relaxed) - self.hot().hits_before;
+        let hits = self.counters.hits.load(Ordering::Relaxed);
+        let fetched = hits - self.hot().hits_before;
         if fetched < WORTH_LISTING || !self.is_there() {
             return;
         }
@@ -114,11 +116,14 @@ impl<D: Decode> Engine<D> {
             let mut hot = self.hot();
             let now = boottime();
             if hot.listed.is_some_and(|(listed, at)| {
-                entries < listed + listed / 2 && now.saturating_sub(at) < INTERVAL
+                let age = now.saturating_sub(at);
+                let grown = entries > listed && age >= GROWN_INTERVAL;
+                entries < listed + listed / 2 && !grown && age < INTERVAL
             }) {
                 return;
             }
             hot.listed = Some((entries, now));
+            hot.hits_before = hits;
             list(state.near())
         };
         if let Ok(cache) = self.cache(CACHE, false, None) {
