@@ -80,6 +80,9 @@ function timed(callable $call, array $inputs, int $times): float {
     return (hrtime(true) - $start) / $times;
 }
 
+require __DIR__ . '/lib/screen.php';
+require __DIR__ . '/lib/targets.php';
+$targets = new Larder\Bench\Targets();
 printf("PHP %s, %d rounds; times in µs, ratios to igbinary in brackets\n", PHP_VERSION, ROUNDS);
 foreach ($cases as $name => [$values, $times]) {
     $encode = $decode = $size = $encoded = [];
@@ -107,4 +110,16 @@ foreach ($cases as $name => [$values, $times]) {
             $size[$codec] / $size[$base],
         );
     }
+    if (!isset($codecs['igbinary'])) {
+        continue;
+    }
+    if (str_starts_with($name, 'c1')) {
+        $targets
+            ->atLeast("{$name}: decodes, times as fast as igbinary", min($decode['igbinary']) / min($decode['larder']), 1.5, 'x')
+            ->atLeast("{$name}: decodes, times as fast as unserialize", min($decode['serialize']) / min($decode['larder']), 3, 'x')
+            ->atLeast("{$name}: encodes, times as fast as igbinary", min($encode['igbinary']) / min($encode['larder']), 1, 'x');
+    } else if (str_starts_with($name, 'recording')) {
+        $targets->atMost("{$name}: size, to igbinary's", $size['larder'] / $size['igbinary'], 1, 'x');
+    }
 }
+$targets->show(new Larder\Bench\Screen());
