@@ -6,7 +6,7 @@ use larder::{Backend as _, Config, Decode, Engine, Handle, Item};
 use larder_testkit::Memory;
 
 /// Values are their payloads; `!` is broken.
-pub struct Text;
+pub(crate) struct Text;
 
 impl Decode for Text {
     type Value = String;
@@ -18,14 +18,14 @@ impl Decode for Text {
     }
 }
 
-pub struct Node {
-    pub memory: Arc<Memory>,
-    pub engine: Arc<Engine<Text>>,
-    pub cache: Handle,
+pub(crate) struct Node {
+    pub(crate) memory: Arc<Memory>,
+    pub(crate) engine: Arc<Engine<Text>>,
+    pub(crate) cache: Handle,
 }
 
 impl Node {
-    pub fn new(memory: Memory, options: &[(&str, &str)]) -> Self {
+    pub(crate) fn new(memory: Memory, options: &[(&str, &str)]) -> Self {
         let server = [("server", "local:/unused")];
         let config = Config::from_options(server.iter().chain(options).copied()).unwrap();
         let memory = Arc::new(memory);
@@ -35,31 +35,31 @@ impl Node {
     }
 
     /// Two processes on one backend; syncs happen only where a test asks for them.
-    pub fn two() -> (Self, Self) {
+    pub(crate) fn two() -> (Self, Self) {
         let options = &[("max_staleness", "3600")];
         let a = Self::new(Memory::default(), options);
         let b = Self::new(a.memory.peer(), options);
         (a, b)
     }
 
-    pub fn get(&self, key: &str) -> Option<String> {
+    pub(crate) fn get(&self, key: &str) -> Option<String> {
         self.engine.get(&self.cache, key.as_bytes()).unwrap()
     }
 
-    pub fn set(&self, key: &str, value: &str) {
+    pub(crate) fn set(&self, key: &str, value: &str) {
         self.set_for(key, value, None);
     }
 
-    pub fn set_for(&self, key: &str, value: &str, ttl: Option<i64>) {
+    pub(crate) fn set_for(&self, key: &str, value: &str, ttl: Option<i64>) {
         let item = Item { key: key.as_bytes(), payload: value.as_bytes(), ttl, lock: None };
         self.engine.set_many(&self.cache, &[item]).unwrap();
     }
 
-    pub fn delete(&self, key: &str) -> bool {
+    pub(crate) fn delete(&self, key: &str) -> bool {
         self.engine.delete_many(&self.cache, &[key.as_bytes()]).unwrap() == [true]
     }
 
-    pub fn trips(&self, act: impl FnOnce()) -> u64 {
+    pub(crate) fn trips(&self, act: impl FnOnce()) -> u64 {
         let before = self.memory.round_trips();
         act();
         self.memory.round_trips() - before
@@ -67,6 +67,6 @@ impl Node {
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "reads like what it is compared with")]
-pub fn some(text: &str) -> Option<String> {
+pub(crate) fn some(text: &str) -> Option<String> {
     Some(text.to_owned())
 }
