@@ -74,6 +74,11 @@ impl Crew {
         self.working.insert(seat, (self.started, child));
     }
 
+    /// The backend may lose entries at any time: no miss is wrong.
+    pub fn expect_losses(&mut self) {
+        self.calm_until = 1;
+    }
+
     /// Kills a worker in the middle of whatever it does and puts a new process in its place.
     ///
     /// # Panics
