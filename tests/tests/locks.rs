@@ -166,7 +166,9 @@ fn first_come_first_served_and_who_gave_up_is_passed_over() {
                 let (cache, got) = (place.cache(), Arc::clone(&got));
                 let wait = if number == 2 { Duration::from_millis(1) } else { LONG };
                 let waiter = thread::spawn(move || {
-                    if cache.lock("k", "waiter", wait).unwrap().is_some() {
+                    // Kept until the number is written down.
+                    let lock = cache.lock("k", "waiter", wait).unwrap();
+                    if lock.is_some() {
                         got.lock().unwrap().push(number);
                     }
                 });
