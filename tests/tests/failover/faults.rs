@@ -225,18 +225,17 @@ fn a_lost_journal_empties_the_server() {
 /// More changes than the log lists: the caches of the server are emptied, all of them.
 #[test]
 fn more_than_the_journal_lists() {
-    let mut site = Site::new();
+    let site = Site::new();
     let a = site.process();
     assert!(a.set("k", "old"));
-    site.server.save();
-    site.server.kill();
+    site.server.pause();
     let _ = a.get("k");
     assert!(a.delete("k"));
     for n in 0..1100 {
         assert!(a.set(&format!("k{n}"), "v"));
     }
     assert_eq!(a.store.health().waiting, 1001);
-    site.server.restart();
+    site.server.resume();
     a.await_tier(Tier::Primary);
     assert_eq!(a.get("k"), None);
 }
