@@ -39,11 +39,11 @@ $screen->line(sprintf(
 ));
 $screen->line();
 
-$start = fn(string $store, string $target) => array_map(
+$start = fn(string $store, string|array $target) => array_map(
     fn() => new Worker($php, ['recording' => $data, 'store' => $store, 'target' => $target]),
     range(1, $processes),
 );
-$workers = ['larder' => $start('larder', "local:{$directory}/larder"), 'file' => $start('file', "{$directory}/files")];
+$workers = ['larder' => $start('larder', ['server' => "local:{$directory}/larder"]), 'file' => $start('file', "{$directory}/files")];
 ['larder' => $larder, 'file' => $file] = compare($workers, $count, $passes, $screen);
 [$quietPages, $quietTrips] = $larder->quiet();
 $times = [$larder->milliseconds(), $file->milliseconds()];
