@@ -33,10 +33,11 @@ final class Replay {
      * Plays all pages once to warm the process up, and compares every value read with the recorded one.
      *
      * @param callable(): void $each Called after each page.
+     * @param int[]|null $only Only these pages; null = all.
      */
-    public function verify(int $offset, callable $each): void {
+    public function verify(int $offset, callable $each, ?array $only = null): void {
         $checked = new CheckedStore($this->store, $this->recording->serialized);
-        foreach ($this->order($offset) as $page) {
+        foreach ($only ?? $this->order($offset) as $page) {
             self::play($this->recording->pages[$page]->ops, $checked);
             $each();
         }

@@ -26,12 +26,11 @@ return function (Bench $bench): void {
     // Eight pages from all over the recording: the file store takes half a second for each.
     $pages = array_map(fn($i) => intdiv($i * $bench->pages, 8), range(0, 7));
     $play = ['do' => 'measure', 'offset' => 0, 'pages' => $pages];
-    $fill = function (string $label, callable $start) use ($play): void {
+    $warm_up = ['do' => 'verify'] + $play;
+    $fill = function (string $label, callable $start) use ($warm_up): void {
         $start()->ask(['do' => 'fill']);
-        if (str_starts_with($label, 'Larder')) {
-            // The process ends after its pages, and with it its requests: only then is the hot set written.
-            $start()->ask(['do' => 'verify', 'offset' => 0]);
-        }
+        // The process ends after its pages, and with it its requests: only then is the hot set written.
+        $start()->ask(str_starts_with($label, 'Larder') ? ['do' => 'verify', 'offset' => 0] : $warm_up);
     };
 
     $rows = $times = $calls = $sent = $first = [];
@@ -51,7 +50,7 @@ return function (Bench $bench): void {
     $rows = [];
     foreach ($stores as $label => $start) {
         $warm = $start();
-        $warm->ask($play);
+        $warm->ask($warm_up);
         $before = $mount->requests();
         $passes = str_starts_with($label, 'Larder') ? 3 : 1;
         for ($pass = 0; $pass < $passes; $pass++) {
@@ -73,7 +72,7 @@ return function (Bench $bench): void {
             $workers = array_map(fn() => $start(), range(1, $count));
             $larder = str_starts_with($label, 'Larder');
             $passes = $larder ? 10 : 1;
-            Worker::askAll($workers, array_fill(0, $count, $larder ? $play : ['do' => 'page']));
+            Worker::askAll($workers, array_fill(0, $count, $larder ? $warm_up : ['do' => 'page']));
             $began = hrtime(true);
             for ($pass = 0; $pass < $passes; $pass++) {
                 Worker::askAll($workers, array_fill(0, $count, $play));
