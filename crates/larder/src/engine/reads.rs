@@ -32,7 +32,7 @@ impl<D: Decode> Engine<D> {
     /// The value of a key. No round trip for a value in memory when no sync is due, else one or two.
     ///
     /// # Errors
-    /// [`ErrorKind::Value`] for a bad key; others if the backend is unavailable or refuses.
+    /// [`ErrorKind::Value`](crate::ErrorKind::Value) for a bad key; others if the backend is unavailable or refuses.
     pub fn get(&self, cache: &Handle, key: &[u8]) -> Result<Option<D::Value>> {
         if cache.near() {
             let mut state = self.state();
