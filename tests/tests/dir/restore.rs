@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use larder::dir::Dir;
 use larder::{Attempt, Backend, LockBackend, LockProof, Renewal, Token};
 use larder_tests::crash;
 
@@ -156,12 +157,30 @@ fn a_lost_history_gives_no_lock_to_a_second() {
     assert_eq!(holder.renew(&[renewal], LEASE).unwrap(), [true]);
     assert_eq!(other.holder(b"n").unwrap(), Some(proof.token));
     assert!(holder.release(b"n", proof.token).unwrap());
-    let later = loop {
-        match crash::ask(&other, "n", 2, LEASE).unwrap() {
-            Attempt::Mine { fence } => break fence,
-            Attempt::Wait { at_most } => drop(other.doze(Token::from_number(2), at_most)),
-        }
-    };
-    assert!(later > fence);
+    assert!(wait(&other, 2, LEASE) > fence);
     assert_eq!(holder.renew(&[renewal], LEASE).unwrap(), [false]);
+}
+
+/// Even if nobody lives who knew them.
+#[test]
+fn fencing_numbers_grow_over_a_lost_history() {
+    const LEASE: Duration = Duration::from_millis(100);
+    let directory = directory();
+    let mut before = 0;
+    for token in 1..4 {
+        let fence = wait(&open(directory.path()), token, LEASE);
+        assert!(fence > before, "{fence} after {before}");
+        before = fence;
+        fs::remove_dir_all(directory.path().join("cache")).unwrap();
+    }
+}
+
+/// Waits for the lock `n`; gives its fencing number.
+fn wait(backend: &Dir, token: u128, lease: Duration) -> u64 {
+    loop {
+        match crash::ask(backend, "n", token, lease).unwrap() {
+            Attempt::Mine { fence } => return fence,
+            Attempt::Wait { at_most } => drop(backend.doze(Token::from_number(token), at_most)),
+        }
+    }
 }
