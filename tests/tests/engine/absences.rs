@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use larder::{Backend as _, Item};
+use larder::Backend as _;
 use larder_testkit::Memory;
 
 use super::node::{Node, some};
@@ -145,26 +145,21 @@ fn an_expired_entry_is_asked_for() {
 #[test]
 fn absences_of_a_durable_cache_are_coherent_and_its_sets_not_guarded() {
     let (a, b) = Node::two();
-    let durable = |node: &Node| node.engine.durable_cache("d", None).unwrap();
-    let get = |node: &Node| node.engine.get(&durable(node), b"k").unwrap();
-    let set = |node: &Node, value: &str| {
-        let item = Item { key: b"k", payload: value.as_bytes(), ttl: None, lock: None };
-        node.engine.set_many(&durable(node), &[item]).unwrap();
-    };
+    let (a, b) = (a.durable(), b.durable());
     b.engine.begin_request();
-    assert_eq!(get(&b), None);
+    assert_eq!(b.get("k"), None);
     b.engine.begin_request();
-    assert_eq!(b.trips(|| assert_eq!(get(&b), None)), 1);
-    set(&a, "1");
-    assert_eq!(get(&b), some("1"), "asked again");
-    assert_eq!(b.engine.delete_many(&durable(&b), &[b"k"]).unwrap(), [true]);
-    assert_eq!(get(&b), None);
+    assert_eq!(b.trips(|| assert_eq!(b.get("k"), None)), 1);
+    a.set("k", "1");
+    assert_eq!(b.get("k"), some("1"), "asked again");
+    assert!(b.delete("k"));
+    assert_eq!(b.get("k"), None);
     b.engine.begin_request();
-    assert_eq!(b.trips(|| assert_eq!(get(&b), None)), 1);
-    a.engine.delete_many(&durable(&a), &[b"k"]).unwrap();
-    set(&b, "2");
+    assert_eq!(b.trips(|| assert_eq!(b.get("k"), None)), 1);
+    a.delete("k");
+    b.set("k", "2");
     a.engine.begin_request();
-    assert_eq!(get(&a), some("2"));
+    assert_eq!(a.get("k"), some("2"));
 }
 
 #[test]

@@ -428,27 +428,25 @@ fn a_cold_process_fetches_the_hot_set_at_once() {
 #[test]
 fn a_durable_cache_is_kept_in_memory_and_coherent() {
     let (a, b) = Node::two();
-    let durable = |node: &Node| node.engine.durable_cache("d", None).unwrap();
-    let get = |node: &Node| node.engine.get(&durable(node), b"k").unwrap();
-    let set = |node: &Node, value: &str| {
-        let item = Item { key: b"k", payload: value.as_bytes(), ttl: None, lock: None };
-        node.engine.set_many(&durable(node), &[item]).unwrap();
-    };
-    assert_eq!(get(&b), None);
-    assert_eq!(a.trips(|| set(&a, "1")), 1);
-    set(&b, "2");
-    assert_eq!(b.trips(|| assert_eq!(get(&b), some("2"), "not dropped, though a wrote after b's miss")), 0);
-    assert_eq!(get(&a), some("1"), "the same request");
+    let (a, b) = (a.durable(), b.durable());
+    assert_eq!(b.get("k"), None);
+    assert_eq!(a.trips(|| a.set("k", "1")), 1);
+    b.set("k", "2");
+    assert_eq!(
+        b.trips(|| assert_eq!(b.get("k"), some("2"), "not dropped, though a wrote after b's miss")),
+        0
+    );
+    assert_eq!(a.get("k"), some("1"), "the same request");
     a.engine.begin_request();
-    assert_eq!(a.trips(|| assert_eq!(get(&a), some("2"))), 2);
-    assert_eq!(a.trips(|| assert_eq!(get(&a), some("2"))), 0);
-    assert_eq!(b.engine.delete_many(&durable(&b), &[b"k"]).unwrap(), [true]);
+    assert_eq!(a.trips(|| assert_eq!(a.get("k"), some("2"))), 2);
+    assert_eq!(a.trips(|| assert_eq!(a.get("k"), some("2"))), 0);
+    assert!(b.delete("k"));
     a.engine.begin_request();
-    assert_eq!(get(&a), None);
-    set(&a, "3");
-    get(&b);
-    b.engine.purge(&durable(&b)).unwrap();
+    assert_eq!(a.get("k"), None);
+    a.set("k", "3");
+    b.get("k");
+    b.engine.purge(&b.cache).unwrap();
     a.engine.begin_request();
-    assert_eq!(get(&a), None);
+    assert_eq!(a.get("k"), None);
     assert!(a.engine.cache("~d", true, None).is_err(), "reserved");
 }

@@ -42,6 +42,12 @@ impl Node {
         (a, b)
     }
 
+    /// The same process with a durable cache.
+    pub(crate) fn durable(self) -> Self {
+        let cache = self.engine.durable_cache("d", None).unwrap();
+        Self { cache, ..self }
+    }
+
     pub(crate) fn get(&self, key: &str) -> Option<String> {
         self.engine.get(&self.cache, key.as_bytes()).unwrap()
     }
