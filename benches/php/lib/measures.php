@@ -22,28 +22,33 @@ final class Measures {
     }
 
     public function pages(): int {
-        return count(array_merge(...$this->measured));
+        return count($this->replays());
     }
 
-    /** Of each page on average: "reads", "hits", "writes" or "trips". */
-    public function perPage(string $what): float {
-        return $this->sum($what) / $this->pages();
+    /**
+     * Of each page on average: "reads", "hits", "writes" or "trips".
+     *
+     * @param int[]|null $pages Only these pages; null = all.
+     */
+    public function perPage(string $what, ?array $pages = null): float {
+        $numbers = array_column($this->replays($pages), $what);
+        return array_sum($numbers) / count($numbers);
     }
 
     /** Of the median page: "reads", "hits", "writes" or "trips". */
     public function ofMedianPage(string $what): int {
-        return self::median(array_column(array_merge(...$this->measured), $what));
+        return self::median(array_column($this->replays(), $what));
     }
 
     /** Part of the reads that found a value. */
     public function hitRate(): float {
-        return $this->sum('hits') / $this->sum('reads');
+        return $this->perPage('hits') / $this->perPage('reads');
     }
 
     /** Replays that wrote nothing and found all they read, and the round trips of one. */
     public function quiet(): array {
         $quiet = fn($replay) => $replay['writes'] === 0 && $replay['reads'] === $replay['hits'];
-        $trips = array_column(array_filter(array_merge(...$this->measured), $quiet), 'trips');
+        $trips = array_column(array_filter($this->replays(), $quiet), 'trips');
         return [count($trips), array_sum($trips) / max(1, count($trips))];
     }
 
@@ -54,13 +59,18 @@ final class Measures {
      * @param int[]|null $pages Only these pages; null = all.
      */
     public function milliseconds(?array $pages = null): float {
-        $measured = $pages === null ? $this->measured : array_intersect_key($this->measured, array_flip($pages));
-        $medians = array_map(fn($replays) => self::median(array_column($replays, 'nanoseconds')), $measured);
+        $medians = array_map(fn($replays) => self::median(array_column($replays, 'nanoseconds')), $this->of($pages));
         return array_sum($medians) / count($medians) / 1e6;
     }
 
-    private function sum(string $name): int {
-        return array_sum(array_column(array_merge(...$this->measured), $name));
+    /** @return array<int, list<array>> What was measured of these pages, or of all. */
+    private function of(?array $pages): array {
+        return $pages === null ? $this->measured : array_intersect_key($this->measured, array_flip($pages));
+    }
+
+    /** @return list<array> */
+    private function replays(?array $pages = null): array {
+        return array_merge(...$this->of($pages));
     }
 
     private static function median(array $numbers): int {
