@@ -149,9 +149,14 @@ fn absences_of_a_durable_cache_are_coherent_and_its_sets_not_guarded() {
     b.engine.begin_request();
     assert_eq!(b.get("k"), None);
     b.engine.begin_request();
-    assert_eq!(b.trips(|| assert_eq!(b.get("k"), None)), 1);
+    assert_eq!(
+        b.trips(|| (0..3).for_each(|_| assert_eq!(b.get("k"), None))),
+        1,
+        "told as often as it is asked"
+    );
     a.set("k", "1");
-    assert_eq!(b.get("k"), some("1"), "asked again");
+    b.engine.begin_request();
+    assert_eq!(b.get("k"), some("1"));
     assert!(b.delete("k"));
     assert_eq!(b.get("k"), None);
     b.engine.begin_request();

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::backend::failover::{Health, Tier};
-use crate::backend::{Applied, Backend, CacheId, Delta, Fetched, Op, Outcome, Read};
+use crate::backend::{Applied, Backend, CacheId, Delta, Fetched, Op, Outcome, Position, Read};
 use crate::breaker::Breaker;
 use crate::clock::Millis;
 use crate::coherence::{Coherence, Keep, Ticket};
@@ -58,6 +58,14 @@ impl Handle {
     /// Whether values may be kept in memory.
     fn near(&self) -> bool {
         self.id.logged() || self.log.is_some()
+    }
+
+    /// A key was found missing in this request. Sets of a durable cache are not guarded by that, and who reads one
+    /// waits for no lock in between, so that what is known to be absent may be told again.
+    fn missed<V: Clone>(&self, state: &mut Coherence<V>, at: Position, key: &[u8]) {
+        if self.id.logged() {
+            state.missed(at, self.number, key);
+        }
     }
 }
 

@@ -43,7 +43,7 @@ impl<D: Decode> Engine<D> {
                         return Ok(Some(value));
                     }
                     (Some(Known::Absent), Some(at)) => {
-                        state.missed(at, cache.number, key);
+                        cache.missed(&mut state, at, key);
                         self.counters.misses.fetch_add(1, Ordering::Relaxed);
                         return Ok(None);
                     }
@@ -119,7 +119,7 @@ impl<D: Decode> Engine<D> {
             }
             (Known::Absent, at) => {
                 self.counters.misses.fetch_add(1, Ordering::Relaxed);
-                self.state().missed(at?, cache.number, key);
+                cache.missed(&mut self.state(), at?, key);
                 None
             }
         });
@@ -163,7 +163,7 @@ impl<D: Decode> Engine<D> {
             counter.fetch_add(1, Ordering::Relaxed);
             if value.is_none() && cache.near() {
                 let mut state = self.state();
-                state.missed(answer.fetched.delta.position, cache.number, read.key);
+                cache.missed(&mut state, answer.fetched.delta.position, read.key);
                 state.keep_absent(answer.ticket.filter(|_| entry.is_none()), cache.number, read.key);
             }
             value

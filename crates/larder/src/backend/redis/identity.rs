@@ -74,33 +74,42 @@ fn at_least(version: &str, major: u32, minor: u32) -> bool {
 }
 
 /// The part of a batch that tells whether the server is still the one that a connection knows.
+///
+/// Between two checks the log tells as much: whoever certifies a server begins a new log, in which no position of
+/// the old one is found, and scripts compare the incarnation themselves.
 pub(super) struct Check {
-    sent: Duration,
-    with_server: bool,
+    /// When it was sent; `None` = nothing was asked.
+    sent: Option<Duration>,
 }
 
 impl Check {
-    /// Asks for the incarnation, and once a second for the server's identity, with the commands to follow.
-    pub(super) fn ask(redis: &Redis, slot: &mut Slot, batch: &mut Batch) -> Self {
-        let with_server = slot.identity_mut().is_none_or(|identity| identity.due());
-        batch.add(cmd("HMGET").arg(&redis.keys.meta).arg("inc").arg("cert"));
-        if with_server {
-            Server::ask(batch);
+    /// Asks for certificate, identity and time of the server, with the commands to follow, if that is due or `wanted`.
+    pub(super) fn ask(redis: &Redis, slot: &mut Slot, batch: &mut Batch, wanted: bool) -> Self {
+        if !wanted && slot.identity_mut().is_some_and(|identity| !identity.due()) {
+            return Self { sent: None };
         }
-        Self { sent: boottime(), with_server }
+        batch.add(cmd("HMGET").arg(&redis.keys.meta).arg("inc").arg("cert"));
+        Server::ask(batch);
+        batch.add(&cmd("TIME"));
+        Self { sent: Some(boottime()) }
     }
 
     /// Whether all is as it was. If not, the whole answer is void and [`Redis::hello`] is due (R2).
-    pub(super) fn passed(&self, replies: &mut Replies, slot: &mut Slot) -> Result<bool, Failure> {
+    pub(super) fn passed(
+        &self,
+        redis: &Redis,
+        replies: &mut Replies,
+        slot: &mut Slot,
+    ) -> Result<bool, Failure> {
+        let Some(sent) = self.sent else { return Ok(true) };
         let (incarnation, cert) = certificate(replies.next())?;
-        let server = if self.with_server { Some(Server::read(replies)?) } else { None };
+        let server = Server::read(replies)?;
+        redis.clock.learn(time(replies.next())?);
         let Some(identity) = slot.identity_mut() else { return Ok(false) };
-        if server.as_ref().is_some_and(|server| server.cert != identity.cert || !server.primary) {
+        if server.cert != identity.cert || !server.primary {
             return Ok(false);
         }
-        if self.with_server {
-            identity.checked = Some(self.sent);
-        }
+        identity.checked = Some(sent);
         Ok(incarnation == Some(identity.incarnation) && cert.as_ref() == Some(&identity.cert))
     }
 }

@@ -1,24 +1,22 @@
 //! One connection: sending a batch of commands and waiting for its answers.
 
-use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use redis::io::tcp::TcpSettings;
-use redis::{Client, Cmd, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo, Value};
+use redis::{Cmd, Value};
 
 use super::NAME;
 use super::failure::{Failure, refusal};
 use super::identity::Identity;
 use super::pool::Slot;
 use super::settings::Settings;
+use super::wire::Wire;
 use crate::clock::boottime;
-use crate::config::RedisAddress;
-use crate::error::{Error, Result};
+use crate::error::Error;
 
 /// A connection and what is known of the server behind it.
 pub(super) struct Link {
-    connection: redis::Connection,
+    wire: Wire,
     /// `None` until the server said who it is.
     pub(super) identity: Option<Identity>,
     /// When it was last used.
@@ -57,8 +55,8 @@ impl Slot {
         if self.link.is_some() {
             return Ok(0);
         }
-        let connection = connect(settings).map_err(Failure::Unsent)?;
-        self.link = Some(Link { connection, identity: None, used: boottime() });
+        let wire = Wire::connect(settings).map_err(Failure::Unsent)?;
+        self.link = Some(Link { wire, identity: None, used: boottime() });
         let before = batch.commands;
         if let Some(password) = &settings.password {
             let mut auth = redis::cmd("AUTH");
@@ -82,11 +80,7 @@ impl Slot {
         };
         trips.fetch_add(1, Ordering::Relaxed);
         link.used = boottime();
-        let answers = link.connection.send_packed_command(&batch.bytes).and_then(|()| {
-            (0..batch.commands)
-                .map(|_| link.connection.recv_response())
-                .collect::<redis::RedisResult<Vec<_>>>()
-        });
+        let answers = link.wire.exchange(&batch.bytes, batch.commands);
         self.drop_if_cut(answers.map_err(|error| Failure::cut(&error)))
     }
 
@@ -122,52 +116,4 @@ impl Slot {
     pub(super) fn identity_mut(&mut self) -> Option<&mut Identity> {
         self.link.as_mut()?.identity.as_mut()
     }
-}
-
-fn connect(settings: &Settings) -> Result<redis::Connection> {
-    let (address, tls) = match &settings.address {
-        RedisAddress::Unix(path) => (ConnectionAddr::Unix(path.clone()), false),
-        RedisAddress::Tcp { host, port, tls: false } => (ConnectionAddr::Tcp(host.clone(), *port), false),
-        RedisAddress::Tcp { host, port, tls: true } => {
-            let (host, port) = (host.clone(), *port);
-            (ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None }, true)
-        }
-    };
-    let info = address
-        .into_connection_info()
-        .map_err(unreachable)?
-        .set_tcp_settings(TcpSettings::default().set_nodelay(true))
-        .set_redis_settings(RedisConnectionInfo::default().set_skip_set_lib_name());
-    let connection = client(info, tls, settings.ca_file.as_deref())?
-        .get_connection_with_timeout(at_least_a_little(settings.connect_timeout))
-        .map_err(unreachable)?;
-    let timeout = Some(at_least_a_little(settings.read_timeout));
-    connection.set_read_timeout(timeout).map_err(unreachable)?;
-    connection.set_write_timeout(timeout).map_err(unreachable)?;
-    Ok(connection)
-}
-
-fn client(info: ConnectionInfo, tls: bool, ca_file: Option<&Path>) -> Result<Client> {
-    if !tls {
-        return Client::open(info).map_err(unreachable);
-    }
-    let root_cert = match ca_file {
-        None => None,
-        Some(path) => Some(
-            std::fs::read(path)
-                .map_err(|error| Error::refused(NAME, format!("ca_file {}: {error}", path.display())))?,
-        ),
-    };
-    Client::build_with_tls(info, redis::TlsCertificates { client_tls: None, root_cert })
-        .map_err(|error| Error::refused(NAME, error))
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
-fn unreachable(error: redis::RedisError) -> Error {
-    Error::unavailable(NAME, format!("cannot connect: {error}"))
-}
-
-/// The operating system takes a time-out of zero for none.
-fn at_least_a_little(timeout: Duration) -> Duration {
-    timeout.max(Duration::from_millis(1))
 }

@@ -18,6 +18,7 @@ mod reply;
 mod script;
 mod settings;
 mod survey;
+mod wire;
 mod write;
 
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -10,7 +10,7 @@ use super::identity::{Check, replica};
 use super::link::Batch;
 use super::log;
 use super::pool::Slot;
-use super::reply::{Replies, array, bytes, optional_bytes, time};
+use super::reply::{Replies, array, bytes, optional_bytes};
 use crate::backend::{CacheId, Delta, Fetched, Position, Read};
 
 impl Redis {
@@ -60,8 +60,8 @@ impl Redis {
         };
         let since = since.filter(|since| since.incarnation == incarnation);
         let mut batch = Batch::default();
-        batch.add(&cmd("ROLE")).add(&cmd("TIME"));
-        let check = Check::ask(self, slot, &mut batch);
+        batch.add(&cmd("ROLE"));
+        let check = Check::ask(self, slot, &mut batch, since.is_none());
         // The log before the data: entries are at least as new as the position (R3).
         log::ask(&mut batch, &self.keys.log, since);
         let groups = self.ask_entries(&mut batch, incarnation, reads);
@@ -71,8 +71,7 @@ impl Redis {
         if bytes(role, "ROLE")? != b"master" {
             return Err(replica(slot));
         }
-        self.clock.learn(time(replies.next())?);
-        if !check.passed(&mut replies, slot)? {
+        if !check.passed(self, &mut replies, slot)? {
             return Ok(None);
         }
         let records = log::read(replies.next())?;

@@ -113,13 +113,13 @@ impl Redis {
         let since = since.filter(|since| since.incarnation == incarnation);
         let nonce = random();
         let mut batch = Batch::default();
-        let check = Check::ask(self, slot, &mut batch);
+        let check = Check::ask(self, slot, &mut batch, false);
         batch.add(&self.command(script, incarnation, native, nonce, limits, ops));
         // After the script, so that this batch's own record is in it; what follows that is left to the next request.
         log::ask(&mut batch, &self.keys.log, since);
 
         let mut replies = Replies::new(slot.exchange(&batch, &self.trips)?);
-        let same = check.passed(&mut replies, slot)?;
+        let same = check.passed(self, &mut replies, slot)?;
         let mut parts = Replies::new(array(replies.next(), "apply")?);
         let verdict = bytes(parts.next(), "apply")?;
         let now = integer(&parts.next(), "apply")?;
