@@ -23,6 +23,7 @@
  */
 
 use cachestore_larder\configuration;
+use cachestore_larder\news;
 use core_cache\configurable_cache_interface;
 use core_cache\definition;
 use core_cache\key_aware_cache_interface;
@@ -51,7 +52,7 @@ class cachestore_larder extends store implements
     use \cachestore_larder\testing;
 
     /** @var int Seconds that entries of ad-hoc caches live, because nothing in Moodle ever purges those. */
-    const ADHOC_TTL = 86400;
+    public const ADHOC_TTL = 86400;
 
     /** @var string Name of this instance. */
     protected $name;
@@ -80,11 +81,11 @@ class cachestore_larder extends store implements
             $configuration = configuration::for_extension($configuration);
             $this->lockwait = (float)($configuration['lock_wait'] ?? $this->lockwait);
             $this->store = \Larder\Store::open($configuration);
-            \cachestore_larder\news::follow($name, $this->store);
+            news::follow($name, $this->store);
         } catch (\Throwable $e) {
             // Moodle now uses this node's file store instead, apart from all other nodes. That must not go unseen.
             $this->problem = $e->getMessage();
-            error_log("cachestore_larder: store \"{$name}\" cannot be used: {$this->problem}");
+            news::log("store \"{$name}\" cannot be used: {$this->problem}");
         }
     }
 
@@ -270,17 +271,12 @@ class cachestore_larder extends store implements
     public function set_many(array $keyvaluearray) {
         $items = array_column($keyvaluearray, 'value', 'key');
         try {
-            if (!array_intersect_key($items, $this->nominal)) {
-                return $this->cache->setMany($items);
-            }
+            $count = array_intersect_key($items, $this->nominal) ? null : $this->cache->setMany($items);
         } catch (\Throwable) {
             // One of them cannot be stored, which is no reason to lose the others.
+            $count = null;
         }
-        $count = 0;
-        foreach ($items as $key => $value) {
-            $count += (int)$this->set($key, $value);
-        }
-        return $count;
+        return $count ?? array_sum(array_map(fn($key) => (int)$this->set($key, $items[$key]), array_keys($items)));
     }
 
     /**

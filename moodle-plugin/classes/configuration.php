@@ -28,16 +28,16 @@ namespace cachestore_larder;
  */
 final class configuration {
     /** @var string[] Settings that the form shows. The extension reads numbers, sizes and times from text. */
-    const TEXTS = [
+    public const TEXTS = [
         'server', 'username', 'ca_file', 'namespace', 'near_bytes', 'max_staleness', 'connect_timeout', 'read_timeout',
         'lock_lease', 'lock_wait', 'compress_from', 'fallback', 'node_tier',
     ];
 
     /** @var string[] Those of them that can name a directory. */
-    const PLACES = ['server', 'fallback', 'node_tier'];
+    public const PLACES = ['server', 'fallback', 'node_tier'];
 
     /** @var string[] Settings that the form never shows: left empty, they stay as they were. */
-    const SECRETS = ['password', 'seal_key'];
+    public const SECRETS = ['password', 'seal_key'];
 
     /**
      * The configuration for the extension. Runs in every request, before the database is there.

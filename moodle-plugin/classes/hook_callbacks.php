@@ -25,7 +25,7 @@ namespace cachestore_larder;
  */
 class hook_callbacks {
     /** @var float Seconds that getting a free session lock takes at the most. */
-    const FREE = 0.001;
+    public const FREE = 0.001;
 
     /**
      * A request that waited for its session began to read caches before the request that it waited for had ended. What that

@@ -17,7 +17,9 @@
 namespace cachestore_larder;
 
 /**
- * Tells the error log which of a server and its fallback took over: once for a node, not once for a request.
+ * Writes to PHP's error log.
+ *
+ * Above all it tells which of a server and its fallback took over: once for a node, not once for a request.
  *
  * The extension sees to it that one process of the node gets each message. The log is written when the request ends,
  * and no event is raised: to do so inside a cache operation would lead back into the cache.
@@ -49,8 +51,19 @@ final class news {
     public static function report(): void {
         foreach (self::$stores as $name => $store) {
             foreach ($store->news() as $message) {
-                error_log("cachestore_larder: store \"{$name}\": {$message}");
+                self::log("store \"{$name}\": {$message}");
             }
         }
+    }
+
+    /**
+     * Writes a line to the error log.
+     *
+     * @param string $message
+     */
+    public static function log(string $message): void {
+        // What debugging() is told before Moodle's settings are loaded is lost, and so is all of it on most sites.
+        // phpcs:ignore moodle.PHP.ForbiddenFunctions.FoundWithAlternative
+        error_log("cachestore_larder: {$message}");
     }
 }

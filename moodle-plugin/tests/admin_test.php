@@ -78,6 +78,20 @@ final class admin_test extends \advanced_testcase {
     }
 
     /**
+     * Every option of the extension has a field, for a save keeps no other. The generation is stamped by each save.
+     */
+    public function test_every_option_has_a_field(): void {
+        try {
+            \Larder\Store::open(['none' => 1]);
+            $this->fail('An unknown option was accepted.');
+        } catch (\Larder\ConfigException $e) {
+            $this->assertSame(1, preg_match('~the options are (.*)$~', $e->getMessage(), $matches));
+        }
+        $fields = array_merge(configuration::TEXTS, configuration::SECRETS, ['generation']);
+        $this->assertEqualsCanonicalizing(explode(', ', $matches[1]), $fields);
+    }
+
+    /**
      * Directories that Moodle deletes are refused when the form is sent.
      */
     public function test_validation(): void {

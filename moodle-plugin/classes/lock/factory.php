@@ -17,6 +17,7 @@
 namespace cachestore_larder\lock;
 
 use cachestore_larder\configuration;
+use cachestore_larder\news;
 use core\lock\lock;
 use core\lock\lock_factory;
 
@@ -57,7 +58,7 @@ class factory implements lock_factory {
             $this->store = \Larder\Store::open(self::configuration());
             $this->cache = $this->store->cache('lock/' . $type, ['near' => false]);
         } catch (\Throwable $e) {
-            error_log('cachestore_larder: locks cannot be used: ' . $e->getMessage());
+            news::log('locks cannot be used: ' . $e->getMessage());
         }
         \core_shutdown_manager::register_function([$this, 'auto_release']);
     }
@@ -103,13 +104,13 @@ class factory implements lock_factory {
             if (!$this->cache->acquireLock((string)$resource, $owner, max(0.0, (float)$timeout))) {
                 return false;
             }
-            // Others may read what the holder before wrote from another store of this process.
-            configuration::sync_stores();
         } catch (\Throwable $e) {
-            error_log('cachestore_larder: ' . $e->getMessage());
+            news::log($e->getMessage());
             return false;
         }
         $this->open[$owner] = (string)$resource;
+        // The caller may read what the holder before wrote from another store of this process.
+        configuration::sync_stores();
         return new lock($owner, $this);
     }
 
