@@ -1,4 +1,4 @@
-# Shared by run and site: a throw-away copy of a Moodle tree, with the store plugin in it and the extension loaded.
+# Shared by run, site and outage: a throw-away copy of a Moodle tree, with the store plugin in it and the extension loaded.
 # Expects MOODLE_DIR, here (this script's directory's parent) and root; sets store, work, tree and public.
 
 store=${STORE:-larder}
@@ -11,6 +11,11 @@ make_tree() {
     tree=$work/tree
     trap finish EXIT
     trap 'exit 130' INT TERM
+    # Servers and options may name directories of this run.
+    SERVER=${SERVER:-} BESIDE=${BESIDE:-} OPTIONS=${OPTIONS:-}
+    SERVER=${SERVER//WORK/$work} BESIDE=${BESIDE//WORK/$work}
+    export OPTIONS=${OPTIONS//WORK/$work}
+    slow_mount
 
     # PHP processes started by others (isolated tests, workers) need the same settings: they go by the environment.
     mkdir "$work/ini"
@@ -34,6 +39,31 @@ make_tree() {
         cp -rL "$root/moodle-plugin/." "$plugin"
     fi
     php "$here/lib/count_calls.php" "$store" "$plugin/lib.php"
+}
+
+# slow_mount: with SLOW_US, mounts $work/mounted, where each request to the filesystem takes so many microseconds, and makes
+# a directory in it the default server.
+slow_mount() {
+    [ -n "${SLOW_US:-}" ] || return 0
+    local program=${SLOW_MOUNT:-$root/target/release/slow-mount} answer=
+    [ -x "$program" ] || fail "$program is missing: cargo build --release -p larder-benches --bin slow-mount."
+    mkdir "$work/exported" "$work/mounted"
+    mkfifo "$work/ask" "$work/told"   # Each line asks for the number of requests; the mount ends when nobody can ask.
+    "$program" "$work/exported" "$work/mounted" --delay-us "$SLOW_US" <"$work/ask" >"$work/told" &
+    slowpid=$!
+    exec 9>"$work/ask" 8<"$work/told"
+    read -r answer <&8 || true
+    [ "$answer" = mounted ] || fail "SLOW_US needs FUSE, and nothing can be mounted here."
+    SERVER=${SERVER:-dir:$work/mounted/store}
+}
+
+# clean_up: removes what the run has made. Nothing may use the store any more.
+clean_up() {
+    if [ -n "${slowpid:-}" ]; then
+        exec 9>&- 8<&-
+        wait "$slowpid" || true
+    fi
+    rm -rf "$work"
 }
 
 # change_config CODE: adds PHP code to the copy's config.php, just before Moodle is loaded.

@@ -5,30 +5,54 @@
 
 [, $base, $token, $rounds, $callsfile] = $argv;
 $beside = ($argv[5] ?? '') !== '';
+$work = dirname($callsfile);
+$slow = file_exists("$work/ask") ? [fopen("$work/told", 'r'), fopen("$work/ask", 'w')] : null;
 $failures = 0;
 require(__DIR__ . '/client.php');
 
+$wanted = preg_split('/\s+/', (string)getenv('PAGES'), -1, PREG_SPLIT_NO_EMPTY);
 $pages = [];
 foreach (['admin', 'student'] as $user) {
     foreach (answer(fetch_all([ask("login&as=$user", $user)])[0]) as $name => $path) {
-        $pages["$name ($user)"] = [$path, $user];
+        if (!$wanted || in_array($name, $wanted, true)) {
+            $pages["$name ($user)"] = [$path, $user];
+        }
     }
+}
+
+/**
+ * Requests to the slow filesystem so far, zero without one.
+ *
+ * @return int
+ */
+function requests(): int {
+    global $slow;
+    if (!$slow) {
+        return 0;
+    }
+    fwrite($slow[1], "\n");
+    return (int)fgets($slow[0]);
 }
 
 // Two rounds warm the caches; then every page is timed alone.
 $times = [];
+$requests = [];
 for ($round = -2; $round < $rounds; $round++) {
     if ($round === 0) {
         @unlink($callsfile);
     }
     foreach ($pages as $name => $page) {
-        foreach ($beside ? [[], ['X-Beside: 1']] : [[]] as $other => $headers) {
+        $stores = $beside ? [[], ['X-Beside: 1']] : [[]];
+        // Neither store always comes first.
+        foreach ($round % 2 ? array_reverse($stores, true) : $stores as $other => $headers) {
+            $before = requests();
             [$response] = fetch_all([$page], $headers);
             if ($problem = problem($response)) {
                 $failures++;
                 echo "$name, $page[0]: $problem\n";
             } else if ($round >= 0) {
                 $times[$other][$name][] = $response[2];
+                $requests[$other][$name][] = requests() - $before;
             }
         }
     }
@@ -43,6 +67,10 @@ foreach ($times[0] ?? [] as $name => $list) {
     if ($beside) {
         $other = median($times[1][$name]);
         printf(", beside it %8.1f ms, ratio %5.2f", $other, median($list) / $other);
+    }
+    if ($slow) {
+        $list = $requests[0][$name];
+        printf(", %d requests to the filesystem, at most %d", median($list), max($list));
     }
     echo "\n";
 }

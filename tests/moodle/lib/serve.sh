@@ -8,9 +8,15 @@ command -v nginx >/dev/null || fail "nginx is missing: apt-get install nginx-lig
 free_port() { php -r '$s = stream_socket_server("tcp://127.0.0.1:0"); echo explode(":", stream_socket_get_name($s, false))[1];'; }
 
 stop_site() {
-    local pid
-    for pid in "$work/nginx.pid" "$work/fpm.pid"; do
-        [ ! -s "$pid" ] || kill "$(cat "$pid")" 2>/dev/null || true
+    local file pid tries
+    for file in "$work/nginx.pid" "$work/fpm.pid"; do
+        [ -s "$file" ] || continue
+        pid=$(cat "$file")
+        kill "$pid" 2>/dev/null || continue
+        for ((tries = 0; tries < 100; tries++)); do
+            kill -0 "$pid" 2>/dev/null || break
+            sleep 0.1
+        done
     done
 }
 
