@@ -38,13 +38,13 @@ impl Breaker {
 
     /// Makes the call, or fails at once while the breaker is open.
     pub(crate) fn call<T>(&self, call: impl FnOnce() -> Result<T>) -> Result<T> {
-        let until = self.node.read().open_until;
+        let (began, until) = (millis(boottime()), self.node.read().open_until);
         if until != 0 && !self.may_try(until) {
             return Err(Error::unavailable("the backend", "it did not answer a moment ago"));
         }
         let answer = call();
         match &answer {
-            Err(error) if error.kind() == ErrorKind::Unavailable => self.open(),
+            Err(error) if error.kind() == ErrorKind::Unavailable => self.failed(began),
             _ if until != 0 => self.close(),
             _ => {}
         }
@@ -66,8 +66,18 @@ impl Breaker {
 
     /// The backend was found away.
     pub(crate) fn open(&self) {
+        self.failed(millis(boottime()));
+    }
+
+    /// A call that began at that time found the backend away. It may since have come back.
+    fn failed(&self, began: u64) {
+        let now = millis(boottime());
         let _: Option<()> = self.node.update(|words| {
-            words.open_until = millis(boottime() + OPEN_FOR);
+            // A time in the future is of another boot.
+            if began < words.back && words.back <= now {
+                return None;
+            }
+            words.open_until = now + millis(OPEN_FOR);
             if words.away_since == 0 {
                 words.away_since = wall_clock();
             }
@@ -77,7 +87,7 @@ impl Breaker {
 
     fn close(&self) {
         let _: Option<()> = self.node.update(|words| {
-            (words.open_until, words.away_since) = (0, 0);
+            (words.open_until, words.away_since, words.back) = (0, 0, millis(boottime()));
             Some(())
         });
     }
@@ -128,11 +138,34 @@ mod tests {
     }
 
     #[test]
+    fn a_call_from_before_the_return_says_nothing_of_after() {
+        let breaker = Breaker::new(Node::alone());
+        let away = || Error::unavailable("x", "y");
+        let late = breaker.call(|| {
+            breaker.open();
+            set(&breaker, 1);
+            let began = millis(boottime());
+            while millis(boottime()) == began {}
+            breaker.call(|| Ok(())).unwrap();
+            Err::<(), _>(away())
+        });
+        assert!(late.is_err() && !breaker.is_open() && breaker.away_since().is_none());
+        let _ = breaker.call(|| Err::<(), _>(away()));
+        assert!(breaker.is_open(), "one from after it does");
+    }
+
+    #[test]
     fn a_time_of_another_boot_is_none() {
         let breaker = Breaker::new(Node::alone());
         set(&breaker, u64::MAX);
         assert!(!breaker.is_open());
         breaker.call(|| Ok(())).unwrap();
         assert_eq!(breaker.node.read().open_until, 0);
+        breaker.node.update(|words| {
+            words.back = u64::MAX;
+            Some(())
+        });
+        breaker.open();
+        assert!(breaker.is_open());
     }
 }

@@ -14,7 +14,7 @@ use rustix::fs::{FlockOperation, OFlags, fcntl_lock};
 use rustix::process::geteuid;
 
 /// How many numbers there are.
-const WORDS: usize = 5;
+const WORDS: usize = 6;
 /// What the numbers take in the file, with their checksum.
 const BYTES: usize = 8 * WORDS + 4;
 /// Tries to get the lock of the file, which is held for some microseconds.
@@ -27,6 +27,8 @@ pub(crate) struct Words {
     pub(crate) open_until: u64,
     /// Milliseconds since 1970 when it was found away; 0 = it answers.
     pub(crate) away_since: u64,
+    /// Milliseconds of the boot clock when it was back after it had been away.
+    pub(crate) back: u64,
     /// Which of the tiers was announced last.
     pub(crate) announced: u64,
     /// Milliseconds of the boot clock when this node last told the others that it is alive.
@@ -37,7 +39,7 @@ pub(crate) struct Words {
 
 impl Words {
     fn encode(self) -> [u8; BYTES] {
-        let numbers = [self.open_until, self.away_since, self.announced, self.told, self.report];
+        let numbers = [self.open_until, self.away_since, self.back, self.announced, self.told, self.report];
         let mut bytes = [0; BYTES];
         let (body, check) = bytes.split_at_mut(8 * WORDS);
         body.copy_from_slice(numbers.map(u64::to_le_bytes).as_flattened());
@@ -53,7 +55,14 @@ impl Words {
         }
         let mut numbers = body.chunks_exact(8).map(|word| word.try_into().map_or(0, u64::from_le_bytes));
         let mut next = || numbers.next().unwrap_or(0);
-        Self { open_until: next(), away_since: next(), announced: next(), told: next(), report: next() }
+        Self {
+            open_until: next(),
+            away_since: next(),
+            back: next(),
+            announced: next(),
+            told: next(),
+            report: next(),
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use larder::{Backend as _, CacheId, Op, Read, Tier};
 use larder_testkit::{Proxy, RedisServer};
 use tempfile::TempDir;
 
-use crate::support::{PATIENCE, failover};
+use crate::support::{await_that, failover};
 
 struct Node {
     proxy: Proxy,
@@ -57,15 +57,6 @@ impl Node {
 
     fn cut_off(&self, off: bool) {
         self.proxy.stall_requests(off);
-    }
-}
-
-/// Waits for something that may take a lease or two.
-fn await_that(what: &str, mut holds: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !holds() {
-        assert!(start.elapsed() < PATIENCE, "never: {what}");
-        thread::sleep(Duration::from_millis(50));
     }
 }
 

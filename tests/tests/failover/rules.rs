@@ -1,11 +1,12 @@
 //! The rules of failover, each where leaving it out would show.
 
-use std::fs;
 use std::time::Duration;
+use std::{fs, thread};
 
 use larder::{Backend as _, Tier};
+use larder_testkit::{Answers, Proxy};
 
-use crate::support::Site;
+use crate::support::{Site, await_that, failover, patient_failover};
 
 /// R10: who was not there during the outage asks the journal, not the server, whether the server may serve. The node is one of
 /// several with journals of their own, so that nothing is promised and the fallback serves nothing (R15).
@@ -78,6 +79,39 @@ fn r12_nothing_is_remembered_across_a_change_of_tier() {
     site.proxy.stall_requests(false);
     a.await_tier(Tier::Primary);
     assert_eq!(a.get("k"), None);
+}
+
+/// A request that was sent before the return to the server and fails after it says nothing of the server that came back.
+#[test]
+fn r13_a_failure_from_before_the_return_does_not_undo_it() {
+    let site = Site::new();
+    let late_proxy = Proxy::new(site.server.port());
+    let late = patient_failover(&late_proxy.url(), &site.fallback(), "a", "30");
+    let quick = failover(&site.proxy.url(), &site.fallback(), "a");
+    for backend in [&late, &quick] {
+        backend.fetch(None, &[]).unwrap();
+    }
+    late_proxy.answers(Answers::Stall);
+    let asked = late_proxy.bytes_sent();
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| late.fetch(None, &[]));
+        await_that("the request is under way", || late_proxy.bytes_sent() > asked);
+        site.proxy.answers(Answers::Stall);
+        await_that("the fallback serves", || quick.health().tier == Tier::Fallback);
+        site.proxy.answers(Answers::Pass);
+        await_that("the server serves", || quick.health().tier == Tier::Primary);
+        assert_eq!(quick.news().len(), 2);
+        // A connection that is cut may only have been an old one, so that it asks twice.
+        for _ in 0..2 {
+            let asked = late_proxy.bytes_sent();
+            late_proxy.cut();
+            await_that("it asks again", || late_proxy.bytes_sent() > asked || waiting.is_finished());
+        }
+        late_proxy.answers(Answers::Pass);
+        waiting.join().unwrap().expect("it is asked again");
+    });
+    assert_eq!((quick.health().tier, late.health().tier), (Tier::Primary, Tier::Primary));
+    assert_eq!((quick.news(), late.news()), (vec![], vec![]));
 }
 
 /// R23, R25: nobody gets a lock twice over a change of tier, and its holder keeps it.

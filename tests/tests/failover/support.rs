@@ -11,7 +11,7 @@ use larder_testkit::{Proxy, RedisServer};
 use tempfile::TempDir;
 
 /// How long anything may take to come right again.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) struct Site {
     pub(crate) server: RedisServer,
@@ -61,14 +61,21 @@ impl Site {
 
 /// A store of the node `name`.
 pub(crate) fn failover(server: &str, fallback: &str, name: &str) -> larder::Failover {
+    patient_failover(server, fallback, name, "0.5")
+}
+
+/// The same with another read timeout, in seconds.
+pub(crate) fn patient_failover(server: &str, fallback: &str, name: &str, timeout: &str) -> larder::Failover {
     let options = |url: &str| {
         let namespace = if url == server { "t" } else { "t+fallback" };
-        Config::from_options([("server", url), ("namespace", namespace)]).unwrap()
+        let options = [("server", url), ("namespace", namespace), ("read_timeout", timeout)];
+        Config::from_options(options).unwrap()
     };
     let (server, fallback) = (options(server), options(fallback));
     let settings = Settings {
         shared: matches!(fallback.server(), Server::Dir { .. }),
-        place: format!("{:?} {:?}", server.server(), fallback.server()),
+        // Processes of a node may have proxies of their own.
+        place: format!("{:?}", fallback.server()),
         open: Arc::new(move || Ok([open_backend(&server)?, open_backend(&fallback)?])),
         node: name.to_owned(),
     };
@@ -105,14 +112,20 @@ impl Process {
 
     /// Uses the store until it is served by `tier`.
     pub(crate) fn await_tier(&self, tier: Tier) -> Health {
-        let start = Instant::now();
-        loop {
-            let health = self.store.health();
-            if health.tier == tier {
-                return health;
-            }
-            assert!(start.elapsed() < PATIENCE, "{health:?}");
-            thread::sleep(Duration::from_millis(20));
-        }
+        let mut health = self.store.health();
+        await_that(tier.name(), || {
+            health = self.store.health();
+            health.tier == tier
+        });
+        health
+    }
+}
+
+/// Waits for something that may take a lease or two.
+pub(crate) fn await_that(what: &str, mut holds: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < PATIENCE, "never: {what}");
+        thread::sleep(Duration::from_millis(20));
     }
 }

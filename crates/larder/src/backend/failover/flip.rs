@@ -27,23 +27,22 @@ impl Failover {
         Ok(view)
     }
 
-    /// The primary did not do its part. Whether another tier serves now, or may: ask again who does.
-    pub(super) fn lost(&self, error: &Error) -> bool {
+    /// The primary did not do its part in what was asked of it while `stage` held. Whether another tier serves now, or may:
+    /// ask again who does.
+    pub(super) fn lost(&self, error: &Error, stage: Stage) -> bool {
         if matches!(error.kind(), ErrorKind::LockLost | ErrorKind::Value | ErrorKind::Config) {
             return false;
         }
         self.news.reason(error);
-        let before = self.control.last().map(|view| view.stage);
         // Without the control log nobody can be told, and nothing else serves.
-        let entered = self.enter();
-        let after = self.control.last().map(|view| view.stage);
-        entered.is_ok() && after.is_some_and(|stage| stage.tier == Mode::Fallback || before != Some(stage))
+        self.enter(stage).is_ok() && self.control.last().is_some_and(|view| view.stage != stage)
     }
 
-    /// Enters the fallback if this node may decide that.
-    fn enter(&self) -> Result<()> {
+    /// Enters the fallback if the primary was lost while `of` held, which has not changed, and this node may decide that.
+    fn enter(&self, of: Stage) -> Result<()> {
         let view = self.view_anew()?;
-        if view.stage.tier == Mode::Fallback || !self.may_enter()? {
+        // The primary that came back meanwhile answers for itself, not for what was sent before.
+        if view.stage != of || !self.may_enter()? {
             return Ok(());
         }
         let now = wall_clock();

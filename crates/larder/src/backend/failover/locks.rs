@@ -50,7 +50,9 @@ impl Failover {
             };
             match answer {
                 Ok(answer) if self.same(&view)? => return Ok(answer),
-                Err(error) if view.stage.tier == Mode::Fallback || !self.lost(&error) => return Err(error),
+                Err(error) if view.stage.tier == Mode::Fallback || !self.lost(&error, view.stage) => {
+                    return Err(error);
+                }
                 Ok(_) | Err(_) => {}
             }
         }

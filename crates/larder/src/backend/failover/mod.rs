@@ -140,7 +140,7 @@ impl Failover {
                 Mode::Fallback if view.stage.ready => fallback(&view)?,
                 Mode::Fallback => return Err(entering()),
                 Mode::Primary => match self.ask(&view, began, &primary) {
-                    Err(error) if !self.lost(&error) => return Err(error),
+                    Err(error) if !self.lost(&error, view.stage) => return Err(error),
                     Err(_) => None,
                     Ok(answer) => answer,
                 },
@@ -258,7 +258,7 @@ impl Backend for Failover {
                         Failed::Final(error) => return Err(error),
                         Failed::Void(error) => (error, true),
                         Failed::Lost(error) => {
-                            let goes_on = self.lost(&error);
+                            let goes_on = self.lost(&error, view.stage);
                             (error, goes_on)
                         }
                     };
@@ -307,7 +307,7 @@ impl Backend for Failover {
             let reset = || self.primary.reset().and_then(|()| self.absorb());
             match self.breaker.call(reset) {
                 Ok(_) if self.view(boottime())?.stage == view.stage => return Ok(()),
-                Err(error) if !self.lost(&error) => return Err(error),
+                Err(error) if !self.lost(&error, view.stage) => return Err(error),
                 Ok(_) | Err(_) => {}
             }
         }
