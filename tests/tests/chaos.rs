@@ -5,18 +5,18 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, sleep};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use std::{fs, io};
 
 use larder::{Config, Store, Tier};
 use larder_testkit::slowfs::{self, Behaviour, Request, SlowFs};
 use larder_testkit::{Answers, Proxy, RedisServer};
-use larder_tests::coherence::{Crew, Seat, Summary};
+use larder_tests::coherence::{Actor, Crew, Seat, Summary};
 use larder_tests::locks::{Section, violations};
 use rustix::io::Errno;
 use tempfile::TempDir;
@@ -26,6 +26,12 @@ const WORKERS: usize = 4;
 /// Processes of a node that lock.
 const LOCKERS: usize = 2;
 const LOCKS: u64 = 4;
+
+/// How long the first outage lasts, at the least, while the fallback serves.
+const AWAY: Duration = Duration::from_secs(2);
+
+/// How long anything may take to come right again.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Time to go back to the server, and to read what it kept.
 const CALM: Duration = Duration::from_secs(3);
@@ -69,6 +75,11 @@ impl Node {
         [("server", &*self.proxy.url()), ("fallback", &self.fallback), ("read_timeout", "0.4")]
             .map(|(name, value)| format!("{name}={value}"))
             .into()
+    }
+
+    fn config(&self) -> Config {
+        let options = self.options();
+        Config::from_options(options.iter().filter_map(|option| option.split_once('='))).unwrap()
     }
 
     fn seat(&self, number: usize) -> Seat {
@@ -135,8 +146,7 @@ impl Drop for Lockers {
 
 /// Looks who serves, until told to stop; counts how often it was the fallback.
 fn watch(node: &Node, stop: &Arc<AtomicBool>) -> (thread::JoinHandle<()>, Arc<AtomicU64>) {
-    let options = node.options();
-    let config = Config::from_options(options.iter().filter_map(|option| option.split_once('='))).unwrap();
+    let config = node.config();
     let (stop, seen) = (Arc::clone(stop), Arc::new(AtomicU64::new(0)));
     let counted = Arc::clone(&seen);
     let watching = thread::spawn(move || {
@@ -147,6 +157,34 @@ fn watch(node: &Node, stop: &Arc<AtomicBool>) -> (thread::JoinHandle<()>, Arc<At
         }
     });
     (watching, seen)
+}
+
+/// Repeats a step until it was done, and `tier` served all the while.
+fn on(tier: Tier, actor: &mut Actor, step: impl Fn(&mut Actor) -> io::Result<bool>) {
+    let start = Instant::now();
+    loop {
+        let before = actor.health();
+        let done = before.tier == tier && step(actor).unwrap();
+        let after = actor.health();
+        if done && (after.tier, after.since) == (before.tier, before.since) {
+            return;
+        }
+        assert!(start.elapsed() < PATIENCE, "never served by the {}: {after:?}", tier.name());
+        sleep(Duration::from_millis(20));
+    }
+}
+
+/// The schedule that shows whether the server is told what was deleted while it was away, which chance finds too seldom:
+/// it goes on with all that it held, and is read.
+fn deleted_in_an_outage(crew: &mut Crew, server: &RedisServer, nodes: &[Node]) {
+    let [mut first, mut last] = [&nodes[0], &nodes[nodes.len() - 1]].map(|node| crew.actor(&node.config()));
+    on(Tier::Primary, &mut first, Actor::set);
+    server.pause();
+    on(Tier::Fallback, &mut last, Actor::delete);
+    sleep(AWAY);
+    server.resume();
+    on(Tier::Primary, &mut first, Actor::get);
+    on(Tier::Primary, &mut last, Actor::get);
 }
 
 /// What happens to the server, to the ways there, or to the fallback, and how it ends.
@@ -226,9 +264,7 @@ fn round(time: Duration, server: &mut RedisServer, nodes: &[Node], place: &Path)
     crew.work(Duration::from_millis(700), |crew| {
         if std::mem::take(&mut first) {
             // One outage in each run, however short.
-            server.pause();
-            sleep(Duration::from_secs(5));
-            server.resume();
+            deleted_in_an_outage(crew, server, nodes);
             return sleep(CALM);
         }
         fault(crew, server, nodes);

@@ -9,9 +9,10 @@ use std::process::{Child, Command};
 use std::thread::sleep;
 use std::time::Duration;
 
+use larder::Config;
 use tempfile::TempDir;
 
-use super::{Summary, check, now};
+use super::{Actor, Summary, Worker, check, now};
 
 /// How long a write sent by a process that was killed may still take effect: the read timeout of the runs and a margin.
 const GRACE: Duration = Duration::from_millis(450);
@@ -72,6 +73,18 @@ impl Crew {
             .spawn()
             .unwrap();
         self.working.insert(seat, (self.started, child));
+    }
+
+    /// A process whose steps are placed by hand, with that store.
+    ///
+    /// # Panics
+    /// If its journal cannot be written.
+    pub fn actor(&mut self, config: &Config) -> Actor {
+        self.started += 1;
+        // It has an answer to all that it began when its journal is read.
+        self.over.push((self.started, u64::MAX));
+        let (directory, process, time) = (self.directory.path(), self.started, Duration::ZERO);
+        Actor::new(&Worker { config, directory, process, time }).unwrap()
     }
 
     /// The backend may lose entries at any time: no miss is wrong.

@@ -17,12 +17,14 @@
 //! A write whose outcome is unknown overwrites nothing for certain, but R7 says that it ends when the call returns. One
 //! whose process was killed ends when it cannot take effect any more.
 
+mod actor;
 mod check;
 mod crew;
 mod journal;
 mod truth;
 mod worker;
 
+pub use actor::Actor;
 pub use check::{Summary, Told, check};
 pub use crew::{Crew, Seat};
 pub use journal::{Journal, Write};

@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use larder::{Config, Decode, Engine, ErrorKind, Handle, Item};
+use larder::{Config, Decode, Engine, ErrorKind, Handle, Health, Item};
 
 use super::{CACHES, Journal, KEYS, Name, Truth, Write, now};
 
@@ -42,10 +42,10 @@ pub fn run(worker: &Worker<'_>) -> io::Result<()> {
     while now() < until {
         state.request()?;
     }
-    state.journal.flush()
+    state.flush()
 }
 
-struct State {
+pub(super) struct State {
     engine: Engine<Versions>,
     caches: Vec<Handle>,
     staleness: u64,
@@ -63,11 +63,12 @@ struct State {
 }
 
 impl State {
-    fn new(worker: &Worker<'_>) -> io::Result<Self> {
+    pub(super) fn new(worker: &Worker<'_>) -> io::Result<Self> {
         let engine = Engine::open(worker.config, Versions).map_err(io::Error::other)?;
         let open = |number| engine.cache(&format!("cache {number}"), true, None).map_err(io::Error::other);
         Ok(Self {
-            caches: (0..CACHES).map(open).collect::<io::Result<_>>()?,
+            // One more than the workers use.
+            caches: (0..=CACHES).map(open).collect::<io::Result<_>>()?,
             engine,
             staleness: nanos(worker.config.max_staleness()),
             truth: Truth::open(&worker.directory.join("truth"))?,
@@ -81,10 +82,21 @@ impl State {
         })
     }
 
-    fn request(&mut self) -> io::Result<()> {
+    /// Does `steps` as one request.
+    pub(super) fn request_of<T>(&mut self, steps: impl FnOnce(&mut Self) -> io::Result<T>) -> io::Result<T> {
         self.engine.begin_request();
         self.due = true;
         self.missing.clear();
+        let done = steps(self)?;
+        self.engine.end_request();
+        Ok(done)
+    }
+
+    fn request(&mut self) -> io::Result<()> {
+        self.request_of(Self::random_steps)
+    }
+
+    fn random_steps(&mut self) -> io::Result<()> {
         for _ in 0..self.below(60) {
             match self.below(100) {
                 0..62 => self.get(1).map(drop)?,
@@ -99,16 +111,20 @@ impl State {
                 _ => {}
             }
         }
-        self.engine.end_request();
         Ok(())
     }
 
     /// Reads up to so many keys of a cache; answers those that were missing, if the store answers.
     fn get(&mut self, most: u64) -> io::Result<Vec<Name>> {
         let names = self.pick(most);
+        Ok(self.read(names)?.unwrap_or_default())
+    }
+
+    /// Reads keys of a cache; answers those that were missing, or `None` if the store does not answer.
+    pub(super) fn read(&mut self, names: Vec<Name>) -> io::Result<Option<Vec<Name>>> {
         let keys: Vec<[u8; 8]> = names.iter().map(key).collect();
         let keys: Vec<&[u8]> = keys.iter().map(<[u8; 8]>::as_slice).collect();
-        let Some(cache) = self.cache(&names) else { return Ok(Vec::new()) };
+        let Some(cache) = self.cache(&names) else { return Ok(None) };
         let read = |engine: &Engine<Versions>| match keys.as_slice() {
             [key] => Ok(vec![engine.get(&cache, key)?]),
             keys => engine.get_many(&cache, keys),
@@ -117,7 +133,7 @@ impl State {
         let Ok(found) = found else {
             // The engine may have found some missing before it failed.
             self.missing.extend(names);
-            return Ok(Vec::new());
+            return Ok(None);
         };
         let sync = self.sync.max(start.saturating_sub(self.staleness));
         let reads: Vec<_> = names.iter().copied().zip(found).collect();
@@ -129,7 +145,7 @@ impl State {
                 self.missing.insert(*name)
             };
         }
-        Ok(reads.into_iter().filter(|(_, version)| version.is_none()).map(|(name, _)| name).collect())
+        Ok(Some(reads.into_iter().filter(|(_, version)| version.is_none()).map(|(name, _)| name).collect()))
     }
 
     /// Reads, computes what is missing from the truth, and stores it.
@@ -146,7 +162,7 @@ impl State {
         }
         let writes: Vec<_> =
             missing.into_iter().zip(truths).map(|(name, truth)| self.value(name, truth, true)).collect();
-        self.store(&writes)
+        self.store(&writes).map(drop)
     }
 
     /// Stores what was not computed from anything, half the time after a change of the truth.
@@ -156,23 +172,24 @@ impl State {
             let truth = self.new_truth(name)?;
             writes.push(self.value(name, truth, false));
         }
-        self.store(&writes)
+        self.store(&writes).map(drop)
     }
 
-    fn value(&mut self, name: Name, truth: u64, fill: bool) -> Write {
+    pub(super) fn value(&mut self, name: Name, truth: u64, fill: bool) -> Write {
         self.versions += 1;
         let version = self.process << 40 | self.versions;
         Write::Set { name, version, truth, fill, certain: !self.missing.contains(&name) }
     }
 
-    fn store(&mut self, writes: &[Write]) -> io::Result<()> {
+    /// Stores values; whether that was acknowledged.
+    pub(super) fn store(&mut self, writes: &[Write]) -> io::Result<bool> {
         let sets = |write: &Write| match write {
             Write::Set { name, version, .. } => Some((*name, *version)),
             _ => None,
         };
         let values: Vec<(Name, u64)> = writes.iter().filter_map(sets).collect();
         let names: Vec<Name> = values.iter().map(|(name, _)| *name).collect();
-        let Some(cache) = self.cache(&names) else { return Ok(()) };
+        let Some(cache) = self.cache(&names) else { return Ok(false) };
         let length = usize::try_from(self.below(200) + 8).unwrap_or(8);
         let entries: Vec<([u8; 8], Vec<u8>)> = values
             .iter()
@@ -185,26 +202,40 @@ impl State {
         let items: Vec<Item<'_>> =
             entries.iter().map(|(key, payload)| Item { key, payload, ttl: None, lock: None }).collect();
         let start = now();
-        match self.write(writes, |engine| engine.set_many(&cache, &items))? {
+        let done = self.write(writes, |engine| engine.set_many(&cache, &items))?;
+        match done {
             Ok(()) => self.missing.retain(|name| !names.contains(name)),
             // What it would have replaced was deleted, so that nothing old stays: if that went through, it was the sync
             // point of what memory still serves.
             Err(ErrorKind::Refused) => (self.sync, self.due) = (start, false),
             Err(_) => {}
         }
-        Ok(())
+        Ok(done.is_ok())
     }
 
     fn delete(&mut self, most: u64) -> io::Result<()> {
         let names = self.pick(most);
-        let Some(cache) = self.cache(&names) else { return Ok(()) };
-        let mut writes = Vec::new();
-        for name in &names {
-            writes.push(Write::Delete { name: *name, truth: self.new_truth(*name)? });
-        }
+        let truths = names.iter().map(|name| self.new_truth(*name)).collect::<io::Result<Vec<_>>>()?;
+        self.remove(&names, &truths).map(drop)
+    }
+
+    /// Deletes keys of a cache, whose truths are so; whether that was acknowledged.
+    pub(super) fn remove(&mut self, names: &[Name], truths: &[u64]) -> io::Result<bool> {
+        let Some(cache) = self.cache(names) else { return Ok(false) };
+        let delete = |(name, truth): (&Name, &u64)| Write::Delete { name: *name, truth: *truth };
+        let writes: Vec<Write> = names.iter().zip(truths).map(delete).collect();
         let keys: Vec<[u8; 8]> = names.iter().map(key).collect();
         let keys: Vec<&[u8]> = keys.iter().map(<[u8; 8]>::as_slice).collect();
-        self.write(&writes, |engine| engine.delete_many(&cache, &keys).map(drop)).map(drop)
+        self.write(&writes, |engine| engine.delete_many(&cache, &keys).map(drop)).map(|done| done.is_ok())
+    }
+
+    pub(super) fn health(&self) -> Health {
+        self.engine.health()
+    }
+
+    /// Writes what the journal still holds back.
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        self.journal.flush()
     }
 
     fn purge(&mut self) -> io::Result<()> {
