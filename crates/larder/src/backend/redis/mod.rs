@@ -15,6 +15,7 @@ mod log;
 mod pool;
 mod read;
 mod reply;
+mod resp;
 mod script;
 mod settings;
 mod survey;

@@ -1,17 +1,19 @@
 //! The bytes of a connection: a socket of our own, or one that speaks TLS through `redis`.
 
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, ErrorKind};
 use std::net::ToSocketAddrs;
 use std::path::Path;
 use std::time::Duration;
 
 use redis::io::tcp::TcpSettings;
-use redis::{Client, ConnectionAddr, IntoConnectionInfo, Parser, RedisConnectionInfo, RedisResult, Value};
+use redis::{Client, ConnectionAddr, IntoConnectionInfo, RedisConnectionInfo, RedisResult, Value};
+use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::NAME;
+use super::resp::{self, Arrived};
 use super::settings::Settings;
 use crate::clock::boottime;
 use crate::config::RedisAddress;
@@ -21,6 +23,9 @@ use crate::error::{Error, Result};
 const POLL: Duration = Duration::from_micros(150);
 /// Where the last answer took longer than this, the next one is not polled for.
 const QUICK: Duration = Duration::from_micros(300);
+/// Room for what comes at once.
+const SMALLEST_READ: usize = 4 << 10;
+const LARGEST_READ: usize = 1 << 20;
 
 /// Sends commands and reads answers, both within the read timeout.
 pub(super) enum Wire {
@@ -30,30 +35,19 @@ pub(super) enum Wire {
 
 impl Wire {
     pub(super) fn connect(settings: &Settings) -> Result<Self> {
-        let timeout = at_least_a_little(settings.connect_timeout);
-        let wire = match &settings.address {
-            RedisAddress::Unix(path) => {
-                Self::Plain(Plain::new(connect_unix(path, timeout).map_err(unreachable)?))
-            }
-            RedisAddress::Tcp { host, port, tls: false } => {
-                Self::Plain(Plain::new(connect_tcp(host, *port, timeout).map_err(unreachable)?))
-            }
+        let connect = at_least_a_little(settings.connect_timeout);
+        let read = at_least_a_little(settings.read_timeout);
+        let socket = match &settings.address {
+            RedisAddress::Unix(path) => connect_unix(path, connect),
+            RedisAddress::Tcp { host, port, tls: false } => connect_tcp(host, *port, connect),
             RedisAddress::Tcp { host, port, tls: true } => {
-                Self::Tls(Box::new(connect_tls(host, *port, timeout, settings.ca_file.as_deref())?))
+                let connection = connect_tls(host, *port, connect, settings.ca_file.as_deref())?;
+                connection.set_read_timeout(Some(read)).map_err(unreachable)?;
+                connection.set_write_timeout(Some(read)).map_err(unreachable)?;
+                return Ok(Self::Tls(Box::new(connection)));
             }
         };
-        let timeout = Some(at_least_a_little(settings.read_timeout));
-        match &wire {
-            Self::Plain(plain) => {
-                plain.socket.set_read_timeout(timeout).map_err(unreachable)?;
-                plain.socket.set_write_timeout(timeout).map_err(unreachable)?;
-            }
-            Self::Tls(connection) => {
-                connection.set_read_timeout(timeout).map_err(unreachable)?;
-                connection.set_write_timeout(timeout).map_err(unreachable)?;
-            }
-        }
-        Ok(wire)
+        socket.and_then(|socket| Plain::new(socket, read)).map(Self::Plain).map_err(unreachable)
     }
 
     /// Sends packed commands and reads as many answers.
@@ -75,26 +69,60 @@ impl Wire {
 /// processor.
 pub(super) struct Plain {
     socket: Socket,
-    parser: Parser,
+    /// How long the socket waits.
+    timeout: Duration,
+    /// Whether the last answer came quickly.
     quick: bool,
+    /// Until when the answer is polled for.
+    poll_until: Option<Duration>,
 }
 
 impl Plain {
-    fn new(socket: Socket) -> Self {
-        Self { socket, parser: Parser::new(), quick: false }
+    fn new(socket: Socket, timeout: Duration) -> io::Result<Self> {
+        socket.set_read_timeout(Some(timeout))?;
+        socket.set_write_timeout(Some(timeout))?;
+        Ok(Self { socket, timeout, quick: false, poll_until: None })
     }
 
     fn exchange(&mut self, commands: &[u8], count: usize) -> RedisResult<Vec<Value>> {
         send_all(&self.socket, commands)?;
         let sent = boottime();
-        let mut answers = Vec::with_capacity(count);
-        let mut incoming = Incoming { socket: &self.socket, poll_until: self.quick.then_some(sent + POLL) };
-        for _ in 0..count {
-            answers.push(self.parser.parse_value(&mut incoming)?);
+        self.poll_until = self.quick.then_some(sent + POLL);
+        let mut bytes = Vec::new();
+        let mut arrived = Arrived::nothing_of(count);
+        while !arrived.all(&bytes)? {
+            self.receive(&mut bytes)?;
         }
         self.quick = boottime().saturating_sub(sent) < QUICK;
-        Ok(answers)
+        resp::answers(&bytes, count)
     }
+
+    /// Waits for more and adds it to `bytes`.
+    fn receive(&mut self, bytes: &mut Vec<u8>) -> io::Result<()> {
+        // Twice as much as has come, for it will not be the last.
+        bytes.reserve(bytes.len().clamp(SMALLEST_READ, LARGEST_READ));
+        while let Some(until) = self.poll_until {
+            match recv(&self.socket, spare_capacity(bytes), RecvFlags::DONTWAIT) {
+                Ok((_, received)) => return something(received),
+                Err(Errno::AGAIN) if boottime() < until => std::thread::yield_now(),
+                Err(_) => self.poll_until = None,
+            }
+        }
+        let give_up = boottime() + self.timeout;
+        loop {
+            match recv(&self.socket, spare_capacity(bytes), RecvFlags::empty()) {
+                Ok((_, received)) => return something(received),
+                // A signal, which must neither end the wait nor prolong it again and again.
+                Err(Errno::INTR) if boottime() < give_up => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+/// The server ends a connection by sending nothing.
+fn something(received: usize) -> io::Result<()> {
+    if received == 0 { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
 }
 
 /// A server that closed the connection is an error, not a signal that would end the process.
@@ -107,26 +135,6 @@ fn send_all(socket: &Socket, mut bytes: &[u8]) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// What arrives at a socket.
-struct Incoming<'a> {
-    socket: &'a Socket,
-    poll_until: Option<Duration>,
-}
-
-impl Read for Incoming<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while let Some(until) = self.poll_until {
-            match recv(self.socket, &mut *buffer, RecvFlags::DONTWAIT) {
-                Ok((_, length)) => return Ok(length),
-                Err(Errno::AGAIN) if boottime() < until => std::thread::yield_now(),
-                Err(_) => self.poll_until = None,
-            }
-        }
-        let mut socket = self.socket;
-        socket.read(buffer)
-    }
 }
 
 fn connect_unix(path: &Path, timeout: Duration) -> io::Result<Socket> {

@@ -1,0 +1,204 @@
+//! Answers of a server, in the second version of its protocol (<https://redis.io/docs/latest/develop/reference/protocol-spec/>).
+//!
+//! `redis` has a parser, too. It takes some 3,000 instructions a value, which would be a tenth of what a warm page
+//! costs, so it is asked only where speed is nothing: for errors, and behind TLS.
+
+use redis::{ErrorKind, RedisError, RedisResult, Value};
+
+/// No answer of a server is nested deeper.
+const MAX_DEPTH: usize = 16;
+/// The longest string that a server sends, as its `proto-max-bulk-len` can be set.
+const MAX_LENGTH: usize = 4 << 30;
+
+/// No line is longer.
+const MAX_LINE: usize = 64 << 10;
+
+/// How much of some answers has arrived. Can be asked again as more comes, without looking at anything twice.
+pub(super) struct Arrived {
+    /// Where the next value begins.
+    at: usize,
+    /// How many values are still to come; an array is one, and then its elements are.
+    missing: usize,
+}
+
+impl Arrived {
+    /// Nothing of so many answers.
+    pub(super) fn nothing_of(answers: usize) -> Self {
+        Self { at: 0, missing: answers }
+    }
+
+    /// Whether all of them are in `bytes`.
+    pub(super) fn all(&mut self, bytes: &[u8]) -> RedisResult<bool> {
+        while self.missing > 0 {
+            let Some((kind, text, next)) = header(bytes, self.at)? else { return Ok(false) };
+            let mut more = 0;
+            let mut end = next;
+            match kind {
+                b'$' => {
+                    if let Some(length) = length(text)? {
+                        end = next + length + 2;
+                        if bytes.len() < end {
+                            return Ok(false);
+                        }
+                    }
+                }
+                b'*' => more = length(text)?.unwrap_or(0),
+                b'+' | b'-' | b':' => {}
+                _ => return Err(nonsense()),
+            }
+            self.at = end;
+            self.missing = (self.missing - 1).checked_add(more).ok_or_else(nonsense)?;
+        }
+        if bytes.len() == self.at { Ok(true) } else { Err(nonsense()) }
+    }
+}
+
+/// The answers in `bytes`, all of which have arrived.
+pub(super) fn answers(bytes: &[u8], count: usize) -> RedisResult<Vec<Value>> {
+    let mut at = 0;
+    (0..count).map(|_| value(bytes, &mut at, 0)).collect()
+}
+
+fn value(bytes: &[u8], at: &mut usize, depth: usize) -> RedisResult<Value> {
+    let begin = *at;
+    let (kind, text, next) = header(bytes, begin)?.ok_or_else(nonsense)?;
+    *at = next;
+    match kind {
+        b'$' => {
+            let Some(length) = length(text)? else { return Ok(Value::Nil) };
+            let (string, rest) =
+                bytes.get(next..).and_then(|rest| rest.split_at_checked(length)).ok_or_else(nonsense)?;
+            if !rest.starts_with(b"\r\n") {
+                return Err(nonsense());
+            }
+            *at = next + length + 2;
+            Ok(Value::BulkString(string.to_vec()))
+        }
+        b'*' => {
+            let Some(length) = length(text)? else { return Ok(Value::Nil) };
+            if depth == MAX_DEPTH {
+                return Err(nonsense());
+            }
+            (0..length).map(|_| value(bytes, at, depth + 1)).collect::<RedisResult<_>>().map(Value::Array)
+        }
+        b':' => number(text).map(Value::Int).ok_or_else(nonsense),
+        b'+' if text == b"OK" => Ok(Value::Okay),
+        b'+' => String::from_utf8(text.to_vec()).map(Value::SimpleString).map_err(|_| nonsense()),
+        _ => redis::parse_redis_value(bytes.get(begin..next).unwrap_or_default()),
+    }
+}
+
+/// Kind and text of the line that a value begins with, and where the next line begins; `None` if it has not all arrived.
+fn header(bytes: &[u8], at: usize) -> RedisResult<Option<(u8, &[u8], usize)>> {
+    let Some((kind, rest)) = bytes.get(at..).and_then(<[u8]>::split_first) else { return Ok(None) };
+    let Some(end) = rest.iter().take(MAX_LINE).position(|byte| *byte == b'\r') else {
+        return if rest.len() < MAX_LINE { Ok(None) } else { Err(nonsense()) };
+    };
+    match rest.get(end + 1) {
+        None => Ok(None),
+        Some(b'\n') => Ok(Some((*kind, rest.get(..end).unwrap_or_default(), at + end + 3))),
+        Some(_) => Err(nonsense()),
+    }
+}
+
+/// The length of a string or an array; `None` where there is neither.
+fn length(text: &[u8]) -> RedisResult<Option<usize>> {
+    match number(text).ok_or_else(nonsense)? {
+        -1 => Ok(None),
+        length => {
+            usize::try_from(length).ok().filter(|length| *length <= MAX_LENGTH).map(Some).ok_or_else(nonsense)
+        }
+    }
+}
+
+fn number(text: &[u8]) -> Option<i64> {
+    std::str::from_utf8(text).ok()?.parse().ok()
+}
+
+fn nonsense() -> RedisError {
+    (ErrorKind::Parse, "not the protocol").into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As `redis` reads the same bytes.
+    fn theirs(mut bytes: &[u8], count: usize) -> RedisResult<Vec<Value>> {
+        let mut parser = redis::Parser::new();
+        (0..count).map(|_| parser.parse_value(&mut bytes)).collect()
+    }
+
+    fn ours(bytes: &[u8], count: usize) -> RedisResult<Vec<Value>> {
+        if Arrived::nothing_of(count).all(bytes)? { answers(bytes, count) } else { Err(nonsense()) }
+    }
+
+    const ANSWERS: &[&[u8]] = &[
+        b"+OK\r\n",
+        b"+PONG\r\n",
+        b":-42\r\n",
+        b"$-1\r\n",
+        b"*-1\r\n",
+        b"$0\r\n\r\n",
+        b"*0\r\n",
+        b"$5\r\n\r\n\0\xff\n\r\n",
+        b"-ERR unknown command\r\n",
+        b"-NOAUTH Authentication required.\r\n",
+        b"*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n",
+        b"*1\r\n*2\r\n$3\r\n1-1\r\n*4\r\n$1\r\nn\r\n$2\r\nab\r\n$1\r\nc\r\n:1\r\n",
+    ];
+
+    #[test]
+    fn values_are_those_that_redis_reads() {
+        for answer in ANSWERS {
+            assert_eq!(ours(answer, 1).unwrap(), theirs(answer, 1).unwrap(), "{}", answer.escape_ascii());
+        }
+        let all = ANSWERS.concat();
+        assert_eq!(ours(&all, ANSWERS.len()).unwrap(), theirs(&all, ANSWERS.len()).unwrap());
+    }
+
+    #[test]
+    fn answers_arrive_piece_by_piece() {
+        let all = ANSWERS.concat();
+        let mut arrived = Arrived::nothing_of(ANSWERS.len());
+        for length in 0..all.len() {
+            assert!(!arrived.all(&all[..length]).unwrap(), "{length}");
+        }
+        assert!(arrived.all(&all).unwrap());
+    }
+
+    #[test]
+    fn nonsense_is_an_error_or_never_complete() {
+        let deep = b"*1\r\n".repeat(1000);
+        let nonsense: &[&[u8]] = &[
+            b"HTTP/1.1 400 Bad Request\r\n\r\n",
+            b"$-2\r\n",
+            b"$99999999999999999999\r\n",
+            b"*9223372036854775807\r\n*9223372036854775807\r\n*9\r\n",
+            b":x\r\n",
+            b":1\rx",
+            b"+\xff\r\n",
+            b"$1\r\nabc",
+            b"+OK\r\n+OK\r\n",
+            &[b'+'; 70_000],
+            &[&deep[..], b"+OK\r\n"].concat(),
+        ];
+        for bytes in nonsense {
+            assert!(ours(bytes, 1).is_err(), "{}", bytes.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn changed_bytes_do_no_harm() {
+        let all = ANSWERS.concat();
+        for at in 0..all.len() {
+            for byte in 0..=255 {
+                let mut changed = all.clone();
+                changed[at] = byte;
+                if let Ok(values) = ours(&changed, ANSWERS.len()) {
+                    assert_eq!(values.len(), ANSWERS.len());
+                }
+            }
+        }
+    }
+}
