@@ -1,10 +1,11 @@
 <?php
-// Writes the cache configuration that a suite runs with: php cache_config.php TREE STORE SERVER FILE MODES.
+// Writes the cache configurations that suites run with: php cache_config.php TREE STORE SERVER FILE MODES [FILE MODES].
 //
-// It is what Moodle would write for a new site, except that the store is the default one of the modes named
+// Each is what Moodle would write for a new site, except that the store is the default one of the modes named
 // ("application" or "application,session"), under the default's own name, so that nothing is left on files.
+// All name the same place in the store: a new one may give no locks for a while.
 
-[, $tree, $store, $server, $file, $modes] = $argv;
+[, $tree, $store, $server] = $argv;
 define('PHPUNIT_UTIL', true);
 require("$tree/vendor/autoload.php");
 $public = is_dir("$tree/public") ? "$tree/public" : $tree;
@@ -55,6 +56,9 @@ class larder_test_config extends core_cache\config_writer {
     }
 }
 
-$configuration = larder_test_config::with_default($store, store_configuration($store, $server), explode(',', $modes));
-file_put_contents($file, "<?php defined('MOODLE_INTERNAL') || die();\n\$configuration = "
-    . var_export($configuration, true) . ";\n");
+$instance = store_configuration($store, $server);
+foreach (array_chunk(array_slice($argv, 4), 2) as [$file, $modes]) {
+    $configuration = larder_test_config::with_default($store, $instance, explode(',', $modes));
+    file_put_contents($file, "<?php defined('MOODLE_INTERNAL') || die();\n\$configuration = "
+        . var_export($configuration, true) . ";\n");
+}
