@@ -180,7 +180,7 @@ mod tests {
             b"+\xff\r\n",
             b"$1\r\nabc",
             b"+OK\r\n+OK\r\n",
-            &[b'+'; 70_000],
+            &vec![b'+'; 70_000],
             &[&deep[..], b"+OK\r\n"].concat(),
         ];
         for bytes in nonsense {
