@@ -55,6 +55,11 @@ final class Bench {
         return $this->worker('larder', $target, '-d', "extension={$this->extension}");
     }
 
+    /** The recorded pages and values. */
+    public function recording(): Recording {
+        return new Recording($this->data);
+    }
+
     /** A process that works the way of Moodle's file store. */
     public function files(string $directory): Worker {
         return $this->worker('file', $directory);

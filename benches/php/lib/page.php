@@ -27,6 +27,29 @@ final class Page {
     }
 
     /**
+     * The same request on a site that computes and stores whatever it misses, as one does whose cache was lost.
+     *
+     * @param array<string, array<string, mixed>> $values The recorded values by definition and key.
+     */
+    public function refilling(array $values): array {
+        $ops = [];
+        foreach ($this->ops as $op) {
+            [$operation, $definition, $keys] = $op;
+            if ($operation === 'fill') {
+                continue;
+            }
+            $operation = self::DECIDING[$operation] ?? $operation;
+            $ops[] = [$operation, $definition, $keys, $op[3]];
+            if (in_array($operation, self::DECIDING, true)) {
+                foreach (array_intersect((array)$keys, array_keys($values[$definition] ?? [])) as $key) {
+                    $ops[] = ['fill', $definition, $key, $values[$definition][$key]];
+                }
+            }
+        }
+        return $ops;
+    }
+
+    /**
      * Makes a recorded request ready.
      *
      * @param array<int, array> $recorded Its operations.

@@ -75,7 +75,7 @@ final class Replay {
      *
      * @return array{nanoseconds: int, reads: int, hits: int, writes: int} Of the writes only the fills.
      */
-    private static function play(array $ops, Store $store): array {
+    public static function play(array $ops, Store $store): array {
         $hits = $reads = $fills = 0;
         $missed = [];
         $start = hrtime(true);

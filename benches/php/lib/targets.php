@@ -26,6 +26,11 @@ final class Targets {
         return $this->row($what, "≥ {$limit} {$unit}", sprintf('%.2f %s', $number, $unit), $number >= $limit);
     }
 
+    /** Words that should be so. */
+    public function holds(string $what, array $found, array $wanted): self {
+        return $this->row($what, implode(', ', $wanted), implode(', ', $found), $found === $wanted);
+    }
+
     public function show(Screen $screen): void {
         $screen->line();
         $screen->table(['target', 'wanted', 'measured', ''], $this->rows);

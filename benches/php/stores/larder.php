@@ -17,11 +17,15 @@ final class LarderStore implements Store {
 
     private \Larder\Store $store;
 
+    /** Sets that were refused. */
+    public int $refused = 0;
+
     /**
      * @param array<string, string> $options Of the store.
      * @param string[] $definitions
+     * @param bool $mayRefuse Whether a set may be refused, as in an outage.
      */
-    public function __construct(array $options, array $definitions) {
+    public function __construct(array $options, array $definitions, private bool $mayRefuse = false) {
         require_once dirname(__DIR__, 3) . '/tests/php/standin/moodle.php';
         $configuration = $options + ['namespace' => 'replay'];
         foreach ($definitions as $id) {
@@ -51,11 +55,24 @@ final class LarderStore implements Store {
     }
 
     public function set(string $definition, string $key, mixed $value): void {
-        $this->bound[$definition]->set($key, $value) || throw new \RuntimeException("{$definition} {$key} was not stored");
+        if (!$this->bound[$definition]->set($key, $value)) {
+            $this->refused++;
+            $this->mayRefuse || throw new \RuntimeException("{$definition} {$key} was not stored");
+        }
     }
 
     public function delete(string $definition, string $key): void {
         $this->bound[$definition]->delete($key);
+    }
+
+    /** Who serves: "primary", "fallback" or "none". */
+    public function tier(): string {
+        return $this->store->health()['tier'];
+    }
+
+    /** @return string[] What there is to log: changes of who serves. */
+    public function news(): array {
+        return $this->store->news();
     }
 
     public function roundTrips(): int {

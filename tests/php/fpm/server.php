@@ -18,7 +18,8 @@ final class Server {
         file_put_contents("$this->directory/fpm.conf", "[global]\nerror_log = $this->directory/log\ndaemonize = no\n"
             . "[www]\nuser = $user\ngroup = $group\nlisten = $this->directory/socket\nlisten.backlog = 64\npm = static\n"
             . "pm.max_children = $workers\nclear_env = no\n");
-        $command = [...$wrapper, getenv('PHP_FPM'), '-R', '-n', '-y', "$this->directory/fpm.conf", '-p', $this->directory];
+        $program = getenv('PHP_FPM') ?: sprintf('php-fpm%d.%d', PHP_MAJOR_VERSION, PHP_MINOR_VERSION);
+        $command = [...$wrapper, $program, '-R', '-n', '-y', "$this->directory/fpm.conf", '-p', $this->directory];
         foreach ($settings as $setting) {
             array_push($command, '-d', $setting);
         }
@@ -62,13 +63,40 @@ final class Server {
      * @return array<string> what the script printed, by the request's key
      */
     public function requests(string $script, array $bodies): array {
-        $streams = [];
-        foreach ($bodies as $key => $body) {
-            $streams[$key] = stream_socket_client("unix://$this->directory/socket");
-            stream_set_timeout($streams[$key], 300);
-            fwrite($streams[$key], $this->encode($script, $body));
-        }
+        $streams = array_map(fn($body) => $this->send($script, $body), $bodies);
         return array_map($this->answer(...), $streams);
+    }
+
+    /**
+     * Keeps so many requests under way, and waits for all answers.
+     *
+     * @param callable(): ?string $next the next request's body; null if there are no more
+     * @param callable(string): void $done takes what the script printed
+     */
+    public function flow(string $script, int $at_once, callable $next, callable $done): void {
+        for ($streams = [], $body = ''; ; ) {
+            while (count($streams) < $at_once && $body !== null && ($body = $next()) !== null) {
+                $streams[] = $this->send($script, $body);
+            }
+            if (!$streams) {
+                return;
+            }
+            $readable = $streams;
+            $none = null;
+            stream_select($readable, $none, $none, 300);
+            foreach (array_keys($readable) as $key) {
+                $done($this->answer($streams[$key]));
+                unset($streams[$key]);
+            }
+        }
+    }
+
+    /** @return resource where the answer comes */
+    private function send(string $script, string $body) {
+        $stream = stream_socket_client("unix://$this->directory/socket");
+        stream_set_timeout($stream, 300);
+        fwrite($stream, $this->encode($script, $body));
+        return $stream;
     }
 
     private function encode(string $script, string $body): string {

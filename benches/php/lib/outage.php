@@ -1,0 +1,116 @@
+<?php
+/**
+ * Four workers of php-fpm that replay recorded pages, on a Redis server that stalls.
+ *
+ * @license MIT OR Apache-2.0
+ */
+
+namespace Larder\Bench;
+
+require_once dirname(__DIR__, 3) . '/tests/php/fpm/server.php';
+
+/** A Redis server and a web server of its own; both end with this object. */
+final class Outage {
+    /** Requests under way at the same time, and workers that answer them. */
+    public const WORKERS = 4;
+
+    private const STOP = 19;
+    private const CONTINUE = 18;
+
+    /** @var resource */
+    private $redis;
+
+    private \Server $web;
+
+    private string $url;
+
+    /** @var string[] Files that hold the pages. */
+    private array $pages;
+
+    private int $sent = 0;
+
+    private int $started;
+
+    /** @var string[] What the stores logged, with the time. */
+    public array $news = [];
+
+    public function __construct(string $extension, Recording $recording) {
+        $this->started = hrtime(true);
+        $this->web = new \Server(self::WORKERS, ["extension={$extension}", 'memory_limit=512M', 'display_errors=1']);
+        foreach ($recording->pages as $number => $page) {
+            $ops = $page->refilling($recording->values);
+            $definitions = array_values(array_unique(array_column($ops, 1)));
+            $this->pages[$number] = "{$this->web->directory()}/page{$number}";
+            file_put_contents($this->pages[$number], serialize(['ops' => $ops, 'definitions' => $definitions]));
+        }
+        $free = stream_socket_server('tcp://127.0.0.1:0');
+        $address = stream_socket_get_name($free, false);
+        fclose($free);
+        [, $port] = explode(':', $address);
+        $command = ['redis-server', '--bind', '127.0.0.1', '--port', $port, '--save', '', '--dir', $this->web->directory()];
+        $this->redis = proc_open($command, [1 => ['file', '/dev/null', 'w']], $pipes)
+            ?: throw new \RuntimeException('redis-server could not be started');
+        for ($tries = 0; !@stream_socket_client("tcp://{$address}"); $tries++) {
+            $tries < 100 || throw new \RuntimeException('redis-server does not start');
+            usleep(50_000);
+        }
+        $this->url = "redis://{$address}";
+    }
+
+    public function __destruct() {
+        $this->resume();
+        proc_terminate($this->redis);
+        proc_close($this->redis);
+    }
+
+    public function directory(): string {
+        return $this->web->directory();
+    }
+
+    public function pause(): void {
+        proc_terminate($this->redis, self::STOP);
+    }
+
+    public function resume(): void {
+        proc_terminate($this->redis, self::CONTINUE);
+    }
+
+    /** Options of a store on the Redis server with a fallback. */
+    public function before(string $fallback): array {
+        return ['server' => $this->url, 'fallback' => $fallback, 'namespace' => 'outage'];
+    }
+
+    /** Who serves. */
+    public function tier(array $options): string {
+        return $this->web->requests(__DIR__ . '/request.php', [json_encode(['tier' => true, 'options' => $options])])[0];
+    }
+
+    /**
+     * Plays pages for so many seconds, page by page with each of several stores in turn.
+     *
+     * @param array<string, array<string, string>> $stores Options by label.
+     * @return array<string, list<array>> What was measured, see {@see Replay::play()}; with "refused", the sets that were.
+     */
+    public function play(array $stores, float $seconds): array {
+        $labels = array_keys($stores);
+        $until = hrtime(true) + (int)($seconds * 1e9);
+        $measured = array_fill_keys($labels, []);
+        $next = function () use ($stores, $labels, $until): ?string {
+            if (hrtime(true) >= $until) {
+                return null;
+            }
+            $label = $labels[$this->sent % count($labels)];
+            $page = $this->pages[intdiv($this->sent++, count($labels)) % count($this->pages)];
+            return json_encode(['page' => $page, 'options' => $stores[$label], 'label' => $label]);
+        };
+        $done = function (string $answer) use (&$measured): void {
+            $one = json_decode($answer, true) ?? throw new \RuntimeException("a page failed: {$answer}");
+            foreach ($one['news'] as $news) {
+                $this->news[] = sprintf('%.1f s: %s', (hrtime(true) - $this->started) / 1e9, $news);
+            }
+            $measured[$one['label']][] = $one;
+        };
+        $this->web->flow(__DIR__ . '/request.php', self::WORKERS, $next, $done);
+        return $measured;
+    }
+}
