@@ -85,7 +85,8 @@ impl Breaker {
         });
     }
 
-    fn close(&self) {
+    /// The backend answers.
+    pub(crate) fn close(&self) {
         let _: Option<()> = self.node.update(|words| {
             (words.open_until, words.away_since, words.back) = (0, 0, millis(boottime()));
             Some(())

@@ -5,7 +5,9 @@ mod memory;
 mod proxy;
 mod redis_server;
 pub mod slowfs;
+mod small_disk;
 
 pub use memory::Memory;
 pub use proxy::{Answers, Proxy};
 pub use redis_server::{RedisServer, free_port, require_redis};
+pub use small_disk::SmallDisk;

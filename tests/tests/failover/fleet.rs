@@ -126,6 +126,35 @@ fn r8_without_the_control_log_nothing_is_served_after_a_lease() {
     assert_eq!(a.get("k").unwrap(), b"new");
 }
 
+/// R16: a page that stores much while the fallback is not ready yet; of what it would have replaced nothing comes back.
+#[test]
+fn r16_what_is_refused_on_the_way_to_the_fallback_removes() {
+    let fleet = Fleet::new();
+    let [a, b] = &fleet.nodes;
+    let keys: Vec<String> = (0..40).map(|n| format!("k{n}")).collect();
+    assert!(keys.iter().all(|key| a.set(key, "old")));
+    assert!(b.get("k0").is_some());
+    a.cut_off(true);
+    b.cut_off(true);
+    await_that("both lost it", || {
+        let _ = (a.get("k"), b.get("k"));
+        let entering =
+            a.backend.apply(None, &[]).is_err_and(|error| error.to_string().contains("takes over"));
+        entering && !a.set("k0", "new")
+    });
+    for key in &keys {
+        // The last ones may be stored.
+        let _ = a.set(key, "new");
+    }
+    await_tier(&fleet, Tier::Fallback);
+    a.cut_off(false);
+    b.cut_off(false);
+    await_tier(&fleet, Tier::Primary);
+    for key in &keys {
+        assert_ne!(b.get(key).as_deref(), Some(&b"old"[..]), "{key}");
+    }
+}
+
 /// R11, R9: the fallback serves nobody before each node's lease has run out.
 #[test]
 fn r9_the_fallback_serves_only_after_a_lease() {

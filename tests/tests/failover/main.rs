@@ -1,8 +1,10 @@
 //! A server with a fallback: what pages see while it is away, and that nothing old is seen after.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod conformance;
+mod disk;
+mod ends;
 mod faults;
 mod fleet;
 mod rules;

@@ -1,12 +1,13 @@
 //! The rules of failover, each where leaving it out would show.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use std::{fs, thread};
 
 use larder::{Backend as _, Tier};
 use larder_testkit::{Answers, Proxy};
 
-use crate::support::{Site, await_that, failover, patient_failover};
+use crate::support::{Process, Site, await_that, failover, patient_failover};
 
 /// R10: who was not there during the outage asks the journal, not the server, whether the server may serve. The node is one of
 /// several with journals of their own, so that nothing is promised and the fallback serves nothing (R15).
@@ -112,6 +113,34 @@ fn r13_a_failure_from_before_the_return_does_not_undo_it() {
     });
     assert_eq!((quick.health().tier, late.health().tier), (Tier::Primary, Tier::Primary));
     assert_eq!((quick.news(), late.news()), (vec![], vec![]));
+}
+
+/// Whoever sees that the server is back asks it, though another process has just been the only one to ask.
+#[test]
+fn r13_the_return_is_not_undone_by_those_who_were_kept_away() {
+    let site = Site::new();
+    let processes = [(); 4].map(|()| site.process_with(&[("read_timeout", "1")]));
+    assert!(processes[0].set("k", "v"));
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for process in &processes[1..] {
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    let _ = process.get("k");
+                }
+            });
+        }
+        site.server.pause();
+        processes[0].await_tier(Tier::Fallback);
+        // Whoever brings it back has questions left when the others see that it is.
+        site.proxy.delay(Duration::from_millis(50));
+        site.server.resume();
+        processes[0].await_tier(Tier::Primary);
+        thread::sleep(Duration::from_millis(500));
+        over.store(true, Ordering::Relaxed);
+    });
+    let news: Vec<String> = processes.iter().flat_map(Process::news).collect();
+    assert_eq!(news.len(), 2, "{news:?}");
 }
 
 /// R23, R25: nobody gets a lock twice over a change of tier, and its holder keeps it.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::place::{Place, cache, get, here, put, quiet};
 use larder::{Change, ErrorKind, Op};
+use larder_testkit::SmallDisk;
 use rustix::process::{Pid, Signal, kill_process};
 
 fn file_len(place: &Place) -> u64 {
@@ -148,30 +149,11 @@ fn a_stopped_reader_does_not_stop_writers() {
     assert!(file_len(&place) <= 32 << 20);
 }
 
-/// A small filesystem of its own, as long as this lives; `None` where that takes rights that we do not have.
-struct SmallDisk(std::path::PathBuf);
-
-impl SmallDisk {
-    fn mount(at: &std::path::Path) -> Option<Self> {
-        std::fs::create_dir(at).unwrap();
-        let mut mount = std::process::Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", "size=3m,mode=0700", "none"]).arg(at).stderr(Stdio::null());
-        mount.status().is_ok_and(|status| status.success()).then(|| Self(at.to_owned()))
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        // Lazily: the file may still be open.
-        let _ = std::process::Command::new("umount").arg("-l").arg(&self.0).status();
-    }
-}
-
 /// The disk is full long before the file has its size: entries are evicted, or refused without leaving the old.
 #[test]
 fn a_full_disk() {
     let place = Place::new("64M");
-    let Some(_disk) = SmallDisk::mount(&place.path()) else { return };
+    let Some(disk) = SmallDisk::mount(&place.path()) else { return };
     let (backend, cache) = (place.open(), cache("c"));
     let mut refused = 0;
     for i in 0..400_u32 {
@@ -187,8 +169,7 @@ fn a_full_disk() {
     }
     assert!(refused < 20, "{refused} of 400 refused");
     // Filled up by others: nothing can be stored, nothing panics.
-    let filling = std::fs::write(place.path().join("filling"), vec![0; 4 << 20]);
-    assert!(filling.is_err());
+    disk.fill();
     for i in 0..50_u8 {
         if let Err(error) = put(&*backend, &cache, &[i], &vec![i; 200_000]) {
             assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
@@ -197,7 +178,7 @@ fn a_full_disk() {
             assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
         }
     }
-    std::fs::remove_file(place.path().join("filling")).unwrap();
+    disk.clear();
     put(&*backend, &cache, b"k", b"v").unwrap();
     assert_eq!(get(&*backend, &cache, b"k").as_deref(), Some(&b"v"[..]));
 }

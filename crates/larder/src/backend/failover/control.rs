@@ -9,8 +9,12 @@ use std::time::Duration;
 use super::names;
 use super::rules::{self, Lease, Mode, Record, Verdict};
 use crate::backend::{Backend, Delta, Op, Outcome, Position, Read};
+use crate::breaker::Breaker;
 use crate::clock::{Millis, boottime};
 use crate::error::Result;
+
+/// A fallback that fails only after so long hangs.
+const HANGS: Duration = Duration::from_millis(250);
 
 /// Who serves, since when, and in which epoch of the fallback.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -107,11 +111,13 @@ pub(super) struct ControlLog {
     lease: Lease,
     /// How old a reading may be before the next: half a lease.
     reread: Lease,
+    /// So that a fallback that hangs is waited for once a second, not once for each read.
+    breaker: Breaker,
 }
 
 impl ControlLog {
-    pub(super) fn new(lease: Duration) -> Self {
-        Self { known: Mutex::default(), lease: Lease::new(lease), reread: Lease::new(lease / 2) }
+    pub(super) fn new(lease: Duration, breaker: Breaker) -> Self {
+        Self { known: Mutex::default(), lease: Lease::new(lease), reread: Lease::new(lease / 2), breaker }
     }
 
     pub(super) fn lease(&self) -> Lease {
@@ -142,7 +148,13 @@ impl ControlLog {
     pub(super) fn read(&self, fallback: &dyn Backend) -> Result<View> {
         let (began, since) = (boottime(), self.known().at);
         let mode = names::mode();
-        let fetched = fallback.fetch(since, &[Read { cache: &mode, key: names::MODE_KEY }])?;
+        let reads = [Read { cache: &mode, key: names::MODE_KEY }];
+        let fetched = self.breaker.call(|| {
+            let answer = fallback.fetch(since, &reads);
+            let quick = boottime().saturating_sub(began) < HANGS;
+            // What fails at once costs nothing, and the next try may mend it.
+            if quick { Ok(answer) } else { answer.map(Ok) }
+        })??;
         let stage = Stage::decode(fetched.entries.first().and_then(Option::as_deref));
         Ok(self.known().learn(began, since, &fetched.delta, stage))
     }

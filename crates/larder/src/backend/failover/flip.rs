@@ -33,7 +33,6 @@ impl Failover {
         if matches!(error.kind(), ErrorKind::LockLost | ErrorKind::Value | ErrorKind::Config) {
             return false;
         }
-        self.news.reason(error);
         // Without the control log nobody can be told, and nothing else serves.
         self.enter(stage).is_ok() && self.control.last().is_some_and(|view| view.stage != stage)
     }
@@ -81,12 +80,11 @@ impl Failover {
         if stayed < millis(dwell) {
             return false;
         }
-        let went = self.breaker.call(|| self.leave());
+        let went = self.at_primary(|| self.leave());
         if let Err(error) = &went {
             if error.kind() != ErrorKind::Unavailable {
                 self.breaker.open();
             }
-            self.news.reason(error);
         }
         went.unwrap_or(false)
     }
@@ -111,8 +109,11 @@ impl Failover {
             return Ok(true);
         }
         self.locks_move_to(Mode::Primary)?;
+        // Others must not find it left alone when they see that it serves: they would go back to the fallback.
+        self.breaker.close();
         let stage = Stage { tier: Mode::Primary, ready: false, since: wall_clock(), ..view.stage };
-        let (_, now) = self.control.flip(&*self.fallback, &view, stage, &[])?;
+        let flipped = self.control.flip(&*self.fallback, &view, stage, &[]);
+        let (_, now) = flipped.inspect_err(|_| self.breaker.open())?;
         self.announce(&now);
         self.absorb()?;
         Ok(true)

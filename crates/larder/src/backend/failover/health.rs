@@ -56,6 +56,11 @@ impl News {
     pub(super) fn reason(&self, error: &Error) {
         *lock(&self.reason) = error.to_string();
     }
+
+    fn why(&self) -> String {
+        let reason = lock(&self.reason).clone();
+        if reason.is_empty() { "another process found the server away".to_owned() } else { reason }
+    }
 }
 
 impl Failover {
@@ -75,7 +80,7 @@ impl Failover {
         let (tier, since, reason) = match asked {
             Err(error) => (Tier::None, self.breaker.away_since().unwrap_or(view.stage.since), reason(&error)),
             Ok(_) if view.stage.tier == Mode::Primary => (Tier::Primary, view.stage.since, String::new()),
-            Ok(_) => (Tier::Fallback, view.stage.since, lock(&self.news.reason).clone()),
+            Ok(_) => (Tier::Fallback, view.stage.since, self.news.why()),
         };
         Health { tier, since, waiting, reason }
     }
@@ -106,10 +111,7 @@ impl Failover {
             .update(|words| (words.announced != code).then(|| std::mem::replace(&mut words.announced, code)));
         let Some(before) = before else { return };
         let line = if fallback {
-            let reason = lock(&self.news.reason).clone();
-            let why =
-                if reason.is_empty() { "another node found the server away".to_owned() } else { reason };
-            format!("the fallback serves now: {why}")
+            format!("the fallback serves now: {}", self.news.why())
         } else if before == 0 {
             // A node that has just begun.
             return;
@@ -133,7 +135,7 @@ impl Failover {
         }
         let described = match health.tier {
             Tier::Fallback => self.fallback.describe(),
-            Tier::Primary | Tier::None => self.breaker.call(|| self.primary.describe()),
+            Tier::Primary | Tier::None => self.at_primary(|| self.primary.describe()),
         };
         match described {
             Err(error) if health.tier != Tier::None => return Err(error),

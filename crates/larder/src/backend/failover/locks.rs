@@ -45,7 +45,7 @@ impl Failover {
             let locks = self.locks_of(view.stage.tier);
             let locks = locks.ok_or_else(|| Error::refused(NAME, "the fallback has no locks"))?;
             let answer = match view.stage.tier {
-                Mode::Primary => self.breaker.call(|| ask(locks)),
+                Mode::Primary => self.at_primary(|| ask(locks)),
                 Mode::Fallback => ask(locks),
             };
             match answer {

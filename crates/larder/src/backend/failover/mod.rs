@@ -19,6 +19,7 @@ mod flip;
 mod health;
 mod locks;
 pub(crate) mod names;
+mod refused;
 pub mod rules;
 mod tiers;
 
@@ -29,6 +30,7 @@ use std::time::Duration;
 use self::beats::Beats;
 use self::control::{ControlLog, View};
 pub use self::health::{Health, Tier};
+use self::refused::Refused;
 use self::rules::{Mode, Verdict};
 use self::tiers::Removals;
 use super::{Applied, Backend, CacheId, CacheUsage, Fetched, Op, Position, Read};
@@ -76,6 +78,7 @@ pub struct Failover {
     /// Calls that the fallback served.
     trips: AtomicU64,
     news: health::News,
+    refused: Refused,
 }
 
 /// Why the primary gave no answer that counts.
@@ -101,18 +104,21 @@ impl Failover {
     fn with_handles(settings: Settings, [primary, fallback]: [Arc<dyn Backend>; 2]) -> Self {
         let lease = if settings.shared { LEASE } else { Duration::ZERO };
         let name = *blake3::hash(settings.node.as_bytes()).as_bytes();
+        let breaker =
+            |tier| Breaker::new(Node::shared(&format!("{} {} {tier}", settings.place, settings.node)));
         let node = name.first_chunk().map_or(0, |name| u64::from_le_bytes(*name));
         Self {
             primary,
             fallback,
             shared: settings.shared,
             node,
-            control: ControlLog::new(lease),
-            breaker: Breaker::new(Node::shared(&format!("{} {}", settings.place, settings.node))),
+            control: ControlLog::new(lease, breaker("fallback")),
+            breaker: breaker("primary"),
             beats: Beats::default(),
             said: AtomicU64::new(0),
             trips: AtomicU64::new(0),
             news: health::News::default(),
+            refused: Refused::default(),
             settings,
         }
     }
@@ -125,6 +131,11 @@ impl Failover {
             self.announce(&view);
         }
         Ok(view)
+    }
+
+    /// Asks the primary, unless it is left alone.
+    fn at_primary<T>(&self, call: impl FnOnce() -> Result<T>) -> Result<T> {
+        self.breaker.call(|| call().inspect_err(|error| self.news.reason(error)))
     }
 
     /// Reads from whichever tier serves. `primary` answers with the incarnation that its answer is of, if it knows.
@@ -160,11 +171,11 @@ impl Failover {
         ask: impl Fn(&dyn Backend) -> Result<(T, Option<u128>)>,
     ) -> Result<Option<T>> {
         let Some(incarnation) = self.prepare(view)? else { return Ok(None) };
-        let (answer, of) = self.breaker.call(|| ask(&*self.primary))?;
+        let (answer, of) = self.at_primary(|| ask(&*self.primary))?;
         match view.judge(self.control.lease(), began, of.unwrap_or(incarnation)) {
             Verdict::Counts => return Ok(Some(answer)),
             // It was emptied or replaced, and must be told anew.
-            Verdict::Behind => drop(self.breaker.call(|| self.absorb())?),
+            Verdict::Behind => drop(self.at_primary(|| self.absorb())?),
             Verdict::LeaseOver | Verdict::Elsewhere => {}
         }
         Ok(None)
@@ -179,7 +190,7 @@ impl Failover {
         if said && let Some(incarnation) = view.ready_primary() {
             return Ok(Some(incarnation));
         }
-        self.breaker.call(|| self.absorb())?;
+        self.at_primary(|| self.absorb())?;
         self.said.store(now, Ordering::Relaxed);
         Ok(None)
     }
@@ -193,7 +204,7 @@ impl Failover {
         removals: &Removals<'_>,
     ) -> Result<Option<Applied>, Failed> {
         let Some(prepared) = self.prepare(view).map_err(Failed::Lost)? else { return Ok(None) };
-        let applied = self.breaker.call(|| self.primary.apply(since, ops));
+        let applied = self.at_primary(|| self.primary.apply(since, ops));
         let applied = applied.map_err(|error| match error.kind() {
             ErrorKind::LockLost => Failed::Final(error),
             // Whoever asks removes what is under these keys, which may well go through.
@@ -205,7 +216,7 @@ impl Failover {
         if incarnation != prepared {
             // Emptied or replaced meanwhile: a fill would have been dropped, and what was stored is newer than all that the
             // primary may have to be told.
-            self.breaker.call(|| self.absorb()).map_err(Failed::Void)?;
+            self.at_primary(|| self.absorb()).map_err(Failed::Void)?;
         }
         let answered = boottime();
         let view = self.view(answered).map_err(Failed::Void)?;
@@ -248,7 +259,7 @@ impl Backend for Failover {
                 }
             }
             if view.stage.tier == Mode::Fallback {
-                return Err(self.journal(&removals, entering()));
+                return Err(self.journal_refused(view.stage.epoch, removals));
             }
             match self.write(&view, since, ops, &removals) {
                 Ok(Some(applied)) => return Ok(applied),
@@ -305,7 +316,7 @@ impl Backend for Failover {
             }
             // All is gone there then, how far it was told too.
             let reset = || self.primary.reset().and_then(|()| self.absorb());
-            match self.breaker.call(reset) {
+            match self.at_primary(reset) {
                 Ok(_) if self.view(boottime())?.stage == view.stage => return Ok(()),
                 Err(error) if !self.lost(&error, view.stage) => return Err(error),
                 Ok(_) | Err(_) => {}

@@ -1,7 +1,7 @@
 //! Reading and writing the fallback, and noting there what the primary may have missed.
 
 use super::control::View;
-use super::{Failover, names, over};
+use super::{Failover, entering, names, over};
 use crate::backend::{Applied, CacheId, CacheUsage, Change, Delta, Fetched, Op, Position, Read};
 use crate::clock::Millis;
 use crate::error::{Error, Result};
@@ -11,7 +11,7 @@ const KEPT: Millis = 24 * 3600 * 1000;
 
 /// What a batch must at least undo if it did not succeed (R16).
 pub(super) struct Removals<'a> {
-    ops: Vec<Op<'a>>,
+    pub(super) ops: Vec<Op<'a>>,
     /// Whether the batch had sets.
     pub(super) had_sets: bool,
 }
@@ -105,6 +105,18 @@ impl Failover {
         }
     }
 
+    /// The same for what is refused while the fallback is being entered.
+    pub(super) fn journal_refused(&self, epoch: u64, removals: Removals<'_>) -> Error {
+        let left = self.refused.shorten(epoch, removals);
+        match self.note_removals(&left) {
+            Ok(()) => {
+                self.refused.learn(epoch, &left);
+                entering()
+            }
+            Err(second) => Error::unavailable(super::NAME, format!("{}; and {second}", entering())),
+        }
+    }
+
     fn note_removals(&self, removals: &Removals<'_>) -> Result<()> {
         if removals.ops.is_empty() {
             return Ok(());
@@ -169,7 +181,7 @@ fn is_flip(change: &Change) -> bool {
     names::of(change) == names::mode().name()
 }
 
-fn cache_of<'a>(op: &Op<'a>) -> &'a CacheId {
+pub(super) fn cache_of<'a>(op: &Op<'a>) -> &'a CacheId {
     let (Op::Set { cache, .. } | Op::Delete { cache, .. } | Op::Purge { cache }) = *op;
     cache
 }
