@@ -39,6 +39,7 @@ struct Shared {
     streams: Mutex<Vec<TcpStream>>,
     sent: AtomicU64,
     received: AtomicU64,
+    held: AtomicU64,
     closed: AtomicBool,
 }
 
@@ -76,6 +77,7 @@ impl Proxy {
             streams: Mutex::default(),
             sent: AtomicU64::new(0),
             received: AtomicU64::new(0),
+            held: AtomicU64::new(0),
             closed: AtomicBool::new(false),
         });
         let accepting = Arc::clone(&shared);
@@ -145,6 +147,11 @@ impl Proxy {
     /// Bytes passed to the server.
     pub fn bytes_sent(&self) -> u64 {
         self.shared.sent.load(Ordering::SeqCst)
+    }
+
+    /// Requests that were kept back, at least for a while.
+    pub fn requests_held(&self) -> u64 {
+        self.shared.held.load(Ordering::SeqCst)
     }
 
     /// Bytes passed back.
@@ -244,6 +251,10 @@ impl Shared {
             let stalls = if answers { mode.answers == Answers::Stall } else { mode.requests_stall };
             stalls && !self.closed.load(Ordering::SeqCst)
         };
-        self.changed.wait_while(self.mode(), stalled).unwrap_or_else(PoisonError::into_inner).answers
+        let mut mode = self.mode();
+        if !answers && stalled(&mut mode) {
+            self.held.fetch_add(1, Ordering::SeqCst);
+        }
+        self.changed.wait_while(mode, stalled).unwrap_or_else(PoisonError::into_inner).answers
     }
 }

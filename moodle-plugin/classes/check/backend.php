@@ -94,10 +94,11 @@ class backend extends check {
                 $tier .= ' ' . get_string('checkbackend_since', 'cachestore_larder', userdate((int)$health['since']));
             }
             $items[] = get_string('checkbackend_tier', 'cachestore_larder') . ': ' . s($tier);
-            $items[] = get_string('checkbackend_waiting', 'cachestore_larder') . ': ' . s($health['waiting']);
-            foreach (['tier', 'since', 'waiting', 'tier_since_ms', 'tier_reason', 'invalidations_waiting'] as $name) {
-                unset($health[$name]);
-            }
+            // The extension does not count further.
+            $waiting = $health['waiting'] > 1000 ? '> 1000' : $health['waiting'];
+            $items[] = get_string('checkbackend_waiting', 'cachestore_larder') . ': ' . s($waiting);
+            $told = ['tier', 'since', 'waiting', 'error', 'tier_since_ms', 'tier_reason', 'invalidations_waiting'];
+            $health = array_filter(array_diff_key($health, array_flip($told)), fn($fact) => $fact !== '');
         }
         foreach ($health as $name => $value) {
             $items[] = s($name) . ': ' . s(is_bool($value) ? json_encode($value) : (string)$value);

@@ -65,6 +65,21 @@ final class check_test extends plugin_testcase {
         }
     }
 
+    public function test_what_waits_is_counted_to_a_thousand_and_nothing_empty_is_listed(): void {
+        if (extension_loaded('larder')) {
+            $this->markTestSkipped('Needs the stand-in.');
+        }
+        config::$stores = ['mine' => ['plugin' => 'larder', 'configuration' => $this->configuration()]];
+        \Larder\Store::$health = ['reachable' => true, 'tier' => 'primary', 'since' => 0, 'waiting' => 1001, 'reason' => ''];
+        try {
+            $details = cachestore_larder_status_checks()[1]->get_result()->details;
+        } finally {
+            \Larder\Store::$health = ['reachable' => true];
+        }
+        $this->assertStringContainsString('not been told yet: &gt; 1000', $details);
+        $this->assertStringNotContainsString('reason', $details);
+    }
+
     public function test_a_change_of_who_serves_is_logged_once(): void {
         if (extension_loaded('larder')) {
             $this->markTestSkipped('Needs the stand-in.');

@@ -2,67 +2,12 @@
 //! acknowledged holds.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use larder::Tier;
 
-use crate::support::{Site, await_that};
-
-/// A process that does what it is told.
-struct Peer {
-    child: Child,
-    orders: ChildStdin,
-    answers: BufReader<ChildStdout>,
-}
-
-impl Peer {
-    /// `prefix` is what comes before the program.
-    fn start(prefix: &[String], options: &[(&str, &str)]) -> Self {
-        let program = [env!("CARGO_BIN_EXE_failover_peer").to_owned()];
-        let words: Vec<&String> = prefix.iter().chain(&program).collect();
-        let mut command = Command::new(words[0]);
-        command.args(&words[1..]).args(options.iter().map(|(name, value)| format!("{name}={value}")));
-        let mut child =
-            command.args(["--", "obey"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let (orders, answers) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
-        Self { child, orders, answers: BufReader::new(answers) }
-    }
-
-    fn tell(&mut self, order: &str) {
-        writeln!(self.orders, "{order}").unwrap();
-    }
-
-    /// The next answer; empty if the process ended before.
-    fn answer(&mut self) -> String {
-        let mut line = String::new();
-        let _ = self.answers.read_line(&mut line).unwrap();
-        line.trim_end().to_owned()
-    }
-
-    fn ask(&mut self, order: &str) -> String {
-        self.tell(order);
-        self.answer()
-    }
-
-    fn await_tier(&mut self, tier: Tier) {
-        await_that(tier.name(), || self.ask("tier") == tier.name());
-    }
-
-    /// `SIGKILL`; answers what it had still said.
-    fn kill(mut self) -> Vec<String> {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-        std::iter::from_fn(|| Some(self.answer()).filter(|answer| !answer.is_empty())).collect()
-    }
-}
-
-impl Drop for Peer {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+use crate::peer::Peer;
+use crate::support::Site;
 
 /// A prefix for a program that sees other files in the place of some of the system's; `None`, and a line that says so,
 /// where that takes rights that we do not have.
@@ -90,7 +35,7 @@ fn killed(site: &Site, fallback: &str) {
     let server = site.proxy.url();
     let options = [("server", &*server), ("fallback", fallback), ("namespace", "t")];
     let key = |n: usize| format!("k{n}");
-    let mut peers = [(); 2].map(|()| Peer::start(&["env".to_owned()], &options));
+    let mut peers = [(); 2].map(|()| Peer::start(&[], &options));
     for n in 0..400 {
         assert_eq!(peers[0].ask(&format!("set {} old", key(n))), "true");
     }
@@ -114,7 +59,7 @@ fn killed(site: &Site, fallback: &str) {
         gone.extend((first..).zip(answers).filter(|(_, answer)| answer == "true").map(|(n, _)| n));
     }
     site.server.resume();
-    let mut next = Peer::start(&["env".to_owned()], &options);
+    let mut next = Peer::start(&[], &options);
     next.await_tier(Tier::Primary);
     for n in gone {
         assert_eq!(next.ask(&format!("get {}", key(n))), "-", "{}", key(n));

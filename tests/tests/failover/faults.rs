@@ -8,6 +8,7 @@ use std::{fs, thread};
 use larder::Tier;
 use larder_testkit::{Answers, RedisServer};
 
+use crate::peer::Peer;
 use crate::support::{Process, Site};
 
 /// Stores, changes while the fault holds, mends, and looks: the change must have come through for processes that saw the
@@ -284,6 +285,37 @@ fn flap(lasts: Duration) {
     let most = 4 + 2 * (lasts.as_secs() / 5 + 1);
     assert!(flips as u64 <= most, "{flips} changes in {lasts:?}");
     a.await_tier(Tier::Primary);
+}
+
+/// Packets are dropped, and processes of one node do as much as they can: counted at the other end, one request is waited for
+/// in each interval between two probes.
+#[test]
+fn a_node_waits_once_in_each_interval() {
+    let site = Site::new();
+    let (server, fallback) = (site.proxy.url(), site.fallback());
+    let options = [("server", &*server), ("fallback", &*fallback), ("namespace", "t")];
+    let mut peers = [(); 4].map(|()| Peer::start(&[], &options));
+    for peer in &mut peers {
+        assert_eq!(peer.ask("set k old"), "true");
+    }
+    site.proxy.stall_requests(true);
+    peers[0].ask("get k");
+    for peer in &mut peers {
+        peer.await_tier(Tier::Fallback);
+    }
+    let (before, started) = (site.proxy.requests_held(), std::time::Instant::now());
+    let mut done = 0;
+    while started.elapsed() < Duration::from_secs(5) {
+        for order in ["set k new", "get k"] {
+            peers.iter_mut().for_each(|peer| peer.tell(order));
+            done += peers.iter_mut().map(Peer::answer).filter(|answer| answer != "false").count();
+        }
+    }
+    let held = site.proxy.requests_held() - before;
+    assert!(held >= 1 && held <= started.elapsed().as_secs() + 1, "{held} waits in {done} operations");
+    site.proxy.stall_requests(false);
+    peers[1].await_tier(Tier::Primary);
+    assert_ne!(peers[2].ask("get k"), "old");
 }
 
 #[test]

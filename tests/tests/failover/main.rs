@@ -7,5 +7,6 @@ mod disk;
 mod ends;
 mod faults;
 mod fleet;
+mod peer;
 mod rules;
 mod support;
