@@ -31,7 +31,7 @@ const LOCKS: u64 = 4;
 const AWAY: Duration = Duration::from_secs(2);
 
 /// How long anything may take to come right again.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Time to go back to the server, and to read what it kept.
 const CALM: Duration = Duration::from_secs(3);

@@ -307,7 +307,9 @@ fn a_node_waits_once_in_each_interval() {
     let mut done = 0;
     while started.elapsed() < Duration::from_secs(5) {
         for order in ["set k new", "get k"] {
-            peers.iter_mut().for_each(|peer| peer.tell(order));
+            for peer in &mut peers {
+                peer.tell(order);
+            }
             done += peers.iter_mut().map(Peer::answer).filter(|answer| answer != "false").count();
         }
     }

@@ -81,10 +81,10 @@ impl Failover {
             return false;
         }
         let went = self.at_primary(|| self.leave());
-        if let Err(error) = &went {
-            if error.kind() != ErrorKind::Unavailable {
-                self.breaker.open();
-            }
+        if let Err(error) = &went
+            && error.kind() != ErrorKind::Unavailable
+        {
+            self.breaker.open();
         }
         went.unwrap_or(false)
     }
