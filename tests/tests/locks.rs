@@ -393,6 +393,31 @@ fn an_answer_that_was_cut_off_is_asked_for_again() {
     }
 }
 
+/// R24: a grant whose answer comes when the lease is over, and another has the lock, is not believed.
+#[test]
+fn an_answer_that_comes_after_the_lease_is_not_believed() {
+    let place = Place::redis();
+    let proxy = Proxy::new(place.server.as_ref().unwrap().port());
+    let url = proxy.url();
+    let patient =
+        [("server", url.as_str()), ("namespace", "checker"), ("lock_lease", "1"), ("read_timeout", "20")];
+    let late = Store::open(&Config::from_options(patient).unwrap()).unwrap().cache("counts").unwrap();
+    let quick = store(&place.url).cache("counts").unwrap();
+    drop(late.lock("warm", "a", AT_ONCE).unwrap());
+    proxy.answers(Answers::Stall);
+    thread::scope(|scope| {
+        let attempt = scope.spawn(|| late.lock("k", "a", AT_ONCE));
+        while !store(&place.url).locks().unwrap().iter().any(|lock| lock.owner == b"a") {
+            thread::sleep(Duration::from_millis(5));
+        }
+        let held = quick.lock("k", "b", LONG).unwrap().unwrap();
+        proxy.answers(Answers::Pass);
+        let got = attempt.join().unwrap().ok().flatten();
+        assert!(held.confirm().unwrap());
+        assert!(!got.is_some_and(|lock| lock.is_held()));
+    });
+}
+
 #[test]
 fn a_stalled_server_costs_a_waiter_no_place_and_a_holder_no_lock() {
     let place = Place::redis();
