@@ -28,12 +28,14 @@ final class Bench {
 
     /**
      * @param string $extension Path of Larder's extension.
+     * @param string $programs Directory of the benchmark's own programs.
      * @param string $directory For scratch files; has the socket of a Redis server.
      * @param int $delay Port of a proxy that delays that server's answers.
      * @param int $passes How often each page is measured.
      */
     public function __construct(
         public readonly string $extension,
+        public readonly string $programs,
         public readonly string $directory,
         public readonly int $delay,
         public readonly int $passes,

@@ -52,6 +52,11 @@ final class Measures {
         return [count($trips), array_sum($trips) / max(1, count($trips))];
     }
 
+    /** Of the page that had most: "reads", "hits", "writes" or "trips". */
+    public function most(string $what): int {
+        return max(array_column($this->replays(), $what));
+    }
+
     /**
      * Milliseconds in the store for an average page: of each page the median of all its replays, because now and then
      * a process waits for a processor.
@@ -73,7 +78,12 @@ final class Measures {
         return array_merge(...$this->of($pages));
     }
 
-    private static function median(array $numbers): int {
+    /**
+     * The median.
+     *
+     * @param list<int|float> $numbers
+     */
+    public static function median(array $numbers): int|float {
         sort($numbers);
         return $numbers[intdiv(count($numbers), 2)];
     }

@@ -9,6 +9,12 @@ namespace Larder\Bench;
 
 /** A directory mounted with a delay for each request; unmounted with this object. */
 final class SlowMount {
+    /** What `slow-mount` ends with where there is no FUSE. */
+    private const NO_FUSE = 2;
+
+    /** What a request takes. */
+    private const MICROSECONDS = 600;
+
     /** @var resource */
     private $process;
 
@@ -18,8 +24,20 @@ final class SlowMount {
     private function __construct(public readonly string $path) {
     }
 
+    /**
+     * A mount for a part of the benchmark, with what one request takes on EFS; null, and a line that says so, where there is
+     * no FUSE.
+     */
+    public static function for(Bench $bench, string $name): ?self {
+        $mount = self::at("{$bench->programs}/slow-mount", "{$bench->directory}/{$name}", self::MICROSECONDS);
+        if ($mount === null) {
+            $bench->screen->line('skipped: there is no FUSE here, so no slow filesystem');
+        }
+        return $mount;
+    }
+
     /** Mounts `$directory`/exported at `$directory`/mounted; null where there is no FUSE. */
-    public static function at(string $program, string $directory, int $microseconds): ?self {
+    private static function at(string $program, string $directory, int $microseconds): ?self {
         foreach (['exported', 'mounted'] as $name) {
             mkdir("{$directory}/{$name}", 0700, true);
         }
@@ -27,7 +45,38 @@ final class SlowMount {
         $command = [$program, "{$directory}/exported", $mount->path, '--delay-us', (string)$microseconds];
         $mount->process = proc_open($command, [['pipe', 'r'], ['pipe', 'w']], $mount->pipes)
             ?: throw new \RuntimeException("{$program} could not be started");
-        return $mount->answer() === 'mounted' ? $mount : null;
+        if ($mount->answer() === 'mounted') {
+            return $mount;
+        }
+        $code = $mount->end();
+        return $code === self::NO_FUSE ? null : throw new \RuntimeException("{$program} ended with {$code}");
+    }
+
+    /**
+     * The stores that are compared on it, filled.
+     *
+     * @return array<string, callable(): Worker> Each starts a process.
+     */
+    public function stores(Bench $bench): array {
+        $tier = ['node_tier' => "local:{$this->path}.tier"];
+        $stores = [
+            'Larder, dir: with node tier' => fn() => $bench->larder("dir:{$this->path}/tiered", $tier),
+            'Larder, dir:' => fn() => $bench->larder("dir:{$this->path}/plain"),
+            "file store's way" => fn() => $bench->files("{$this->path}/files"),
+        ];
+        foreach ($stores as $label => $start) {
+            $start()->ask(['do' => 'fill']);
+            if (self::isLarder($label)) {
+                // The process ends after its pages, and with it its requests: only then is the hot set written.
+                $start()->ask(['do' => 'verify', 'offset' => 0]);
+            }
+        }
+        return $stores;
+    }
+
+    /** Whether that is the label of a store of Larder's. */
+    public static function isLarder(string $label): bool {
+        return str_starts_with($label, 'Larder');
     }
 
     /** Requests to the filesystem's server so far. */
@@ -37,8 +86,14 @@ final class SlowMount {
     }
 
     public function __destruct() {
+        $this->end();
+    }
+
+    /** Ends the program; gives its exit code. */
+    private function end(): int {
         array_map('fclose', $this->pipes);
-        proc_close($this->process);
+        $this->pipes = [];
+        return is_resource($this->process) ? proc_close($this->process) : 0;
     }
 
     private function answer(): string {

@@ -6,7 +6,7 @@ use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use fuser::Errno;
 
@@ -31,7 +31,6 @@ struct Node {
     path: PathBuf,
     /// What tells it from another file at the same path.
     inode: u64,
-    file: Option<Arc<File>>,
     /// Counts its changes, as the change attribute of `NFSv4` does.
     version: u64,
 }
@@ -61,7 +60,7 @@ impl Server {
     pub(super) fn export(directory: &Path) -> io::Result<Self> {
         let directory = directory.canonicalize()?;
         let inode = fs::metadata(&directory)?.ino();
-        let node = Node { path: directory.clone(), inode, file: None, version: 0 };
+        let node = Node { path: directory.clone(), inode, version: 0 };
         let state = State {
             ids: HashMap::from([(directory, ROOT)]),
             nodes: HashMap::from([(ROOT, node)]),
@@ -229,7 +228,7 @@ impl State {
             let id = self.next;
             self.next += 1;
             self.ids.insert(path.to_owned(), id);
-            let node = Node { path: path.to_owned(), inode: metadata.ino(), file: None, version: 0 };
+            let node = Node { path: path.to_owned(), inode: metadata.ino(), version: 0 };
             self.nodes.insert(id, node);
             id
         });
@@ -238,15 +237,9 @@ impl State {
         Ok(Attributes { id, metadata, version })
     }
 
-    fn file(&mut self, id: Id) -> Result<Arc<File>, Errno> {
-        let path = self.path(id)?;
-        let node = self.nodes.get_mut(&id).ok_or(Errno::ESTALE)?;
-        if let Some(file) = &node.file {
-            return Ok(Arc::clone(file));
-        }
-        let file = Arc::new(OpenOptions::new().read(true).write(true).open(path)?);
-        node.file = Some(Arc::clone(&file));
-        Ok(file)
+    /// Opens a file for one call: kept open, the files of a store would be more than a process may have.
+    fn file(&self, id: Id) -> Result<File, Errno> {
+        Ok(OpenOptions::new().read(true).write(true).open(self.path(id)?)?)
     }
 
     fn changed(&mut self, id: Id) {
