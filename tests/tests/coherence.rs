@@ -9,7 +9,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use larder::{Config, open_backend};
-use larder_testkit::slowfs::{self, Behaviour, Request, SlowFs};
+use larder_testkit::slowfs::{self, Behaviour, Node, Request, SlowFs};
 use larder_testkit::{Proxy, RedisServer};
 use larder_tests::coherence::{Crew, Seat, Summary};
 use redis::Value;
@@ -125,43 +125,70 @@ fn on_tier(time: Duration) -> Summary {
     crew.judge()
 }
 
-/// One round on a shared directory, half of the workers on each of two nodes; where there is no FUSE, all on one.
-fn on_dir(time: Duration) -> Summary {
-    let places = [(); 3].map(|()| TempDir::new_in("/dev/shm").or_else(|_| TempDir::new()).unwrap());
-    let [exported, first, second] = places.each_ref().map(TempDir::path);
+/// How the workers reach a shared directory.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// It is one of this machine.
+    Plain,
+    /// Half of them on each of two nodes that mount it; where there is no FUSE, as if it were plain.
+    Mounted,
+    /// As mounted, each node with a tier.
+    Tiered,
+}
+
+/// One round on a shared directory.
+fn on_dir(way: Way, time: Duration) -> Summary {
+    let places = [(); 5].map(|()| TempDir::new_in("/dev/shm").or_else(|_| TempDir::new()).unwrap());
+    let [exported, first, second, tiers @ ..] = places.each_ref().map(TempDir::path);
     let export = SlowFs::export(exported).unwrap();
-    let nodes: Vec<_> = if slowfs::available() {
+    let nodes: Vec<_> = if way != Way::Plain && slowfs::available() {
         [first, second].map(|path| export.mount(path, Behaviour::default()).unwrap()).into()
     } else {
         Vec::new()
     };
-    let urls: Vec<_> = match nodes.as_slice() {
-        [] => vec![format!("dir:{}/cache", exported.display())],
-        nodes => nodes.iter().map(|node| format!("dir:{}/cache", node.path().display())).collect(),
+    let urls = match nodes.as_slice() {
+        [] => [exported; 2],
+        _ => [first, second],
     };
+    let urls = urls.map(|path| format!("dir:{}/cache", path.display()));
+    let tiers = tiers.map(|tier| tier.join("tier"));
+    let mut seats = seats(&urls);
+    for (number, seat) in seats.iter_mut().enumerate().filter(|_| way == Way::Tiered) {
+        seat.options.push(format!("node_tier=local:{}?size=4M", tiers[number % 2].display()));
+    }
     let config = Config::from_options([("server", urls[0].as_str()), ("read_timeout", "5")]).unwrap();
-    let mut crew = Crew::new(seats(&urls), time);
+    let mut crew = Crew::new(seats, time);
     crew.work(Duration::from_millis(200), |crew| {
         let node = nodes.get(crew.below(2));
-        match (crew.below(12), node) {
+        match (crew.below(14), node) {
             (0, _) => open_backend(&config).unwrap().reset().unwrap(),
             (1, _) => drop(fs::remove_dir_all(exported.join("cache"))),
-            (fault @ 2..7, Some(node)) => {
-                let errno = [Errno::NOSPC, Errno::IO, Errno::STALE, Errno::ACCESS][crew.below(4)];
-                match fault {
-                    2 => node.fail(Request::Write, errno.raw_os_error()),
-                    3 => node.fail(Request::Read, errno.raw_os_error()),
-                    4 => node.fail(Request::Open, errno.raw_os_error()),
-                    5 => node.fail(Request::Lock, errno.raw_os_error()),
-                    _ => node.hang(),
+            (fault @ 2..7, Some(node)) => disturb(crew, node, fault),
+            (7..9, _) if way == Way::Tiered => {
+                let tier = &tiers[crew.below(2)];
+                let _ = fs::remove_file(tier.join("data.mdb"));
+                if crew.below(2) == 0 {
+                    let _ = fs::remove_dir_all(tier);
                 }
-                sleep(Duration::from_millis(50 + crew.below(200) as u64));
-                node.heal();
             }
             _ => crew.kill_one(),
         }
     });
     crew.judge()
+}
+
+/// Lets a mount fail for a while, in one of five ways.
+fn disturb(crew: &mut Crew, node: &Node, fault: usize) {
+    let errno = [Errno::NOSPC, Errno::IO, Errno::STALE, Errno::ACCESS][crew.below(4)];
+    match fault {
+        2 => node.fail(Request::Write, errno.raw_os_error()),
+        3 => node.fail(Request::Read, errno.raw_os_error()),
+        4 => node.fail(Request::Open, errno.raw_os_error()),
+        5 => node.fail(Request::Lock, errno.raw_os_error()),
+        _ => node.hang(),
+    }
+    sleep(Duration::from_millis(50 + crew.below(200) as u64));
+    node.heal();
 }
 
 /// A run proves something only if much was read from what others wrote.
@@ -193,8 +220,18 @@ fn no_process_reads_what_was_overwritten_on_local() {
 }
 
 #[test]
+fn no_process_reads_what_was_overwritten_on_a_plain_dir() {
+    proves_something(&on_dir(Way::Plain, SHORT), 5_000);
+}
+
+#[test]
 fn no_process_reads_what_was_overwritten_on_dir() {
-    proves_something(&on_dir(SHORT), 5_000);
+    proves_something(&on_dir(Way::Mounted, SHORT), 5_000);
+}
+
+#[test]
+fn no_process_reads_what_was_overwritten_behind_a_node_tier_of_dir() {
+    proves_something(&on_dir(Way::Tiered, SHORT), 5_000);
 }
 
 #[test]
@@ -210,8 +247,20 @@ fn a_million_operations_behind_a_node_tier() {
 
 #[test]
 #[ignore = "the long run: a million operations"]
+fn a_million_operations_on_a_plain_dir() {
+    long(|time| on_dir(Way::Plain, time));
+}
+
+#[test]
+#[ignore = "the long run: a million operations"]
 fn a_million_operations_on_dir() {
-    long(on_dir);
+    long(|time| on_dir(Way::Mounted, time));
+}
+
+#[test]
+#[ignore = "the long run: a million operations"]
+fn a_million_operations_behind_a_node_tier_of_dir() {
+    long(|time| on_dir(Way::Tiered, time));
 }
 
 #[test]

@@ -5,7 +5,9 @@
 
 mod cost;
 mod crash;
+mod disk;
 mod faults;
 mod hostile;
 mod restore;
 mod support;
+mod writers;

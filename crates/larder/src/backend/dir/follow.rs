@@ -69,13 +69,18 @@ impl Node {
         mut access: Access,
         chunks: &mut Vec<Chunk>,
     ) -> Result<Hold<'f>, Fault> {
-        let deadline = self.deadline();
+        let mut deadline = self.deadline();
         let mut fault = Fault::Gone;
         for _ in 0..ATTEMPTS {
             match self.try_hold(files, access, deadline, chunks) {
                 Ok(Some(hold)) => return Ok(hold),
                 Ok(None) => {}
                 Err(Fault::Error(error)) => return Err(error.into()),
+                Err(Fault::Busy) if access == Access::Append && self.went_on(files, deadline, chunks) => {
+                    deadline = self.deadline();
+                    fault = Fault::Busy;
+                }
+                Err(Fault::Busy) => return Err(Fault::Busy),
                 Err(Fault::Gone) => {
                     self.forget();
                     fault = Fault::Gone;
@@ -156,6 +161,16 @@ impl Node {
             return Ok(None);
         }
         Ok(Some(hold))
+    }
+
+    /// Whether others wrote since this handle last looked: then the lock changes hands, and it is worth waiting for.
+    fn went_on(&mut self, files: &Files, deadline: Deadline, chunks: &mut Vec<Chunk>) -> bool {
+        let Some(before) = self.log.as_ref().map(Log::id) else { return false };
+        match self.try_hold(files, Access::Read, deadline, chunks) {
+            Ok(Some(_)) => self.log.as_ref().is_none_or(|log| log.id() != before),
+            // The log went on elsewhere, or the next attempt meets the same fault.
+            Ok(None) | Err(_) => true,
+        }
     }
 
     /// Finds the log from the root on; sets the namespace up if it is not.

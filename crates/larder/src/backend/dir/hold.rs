@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
-use super::failure::{Fault, NAME};
+use super::failure::Fault;
 use super::files::Opened;
 use crate::clock::boottime;
-use crate::error::Error;
 
-/// Pauses between attempts to get a lock: short at first, then longer, so that many waiting nodes are no load.
+/// Pauses between attempts to get a lock: short at first, then longer, so that many waiting nodes are no load,
 const FIRST_PAUSE: Duration = Duration::from_micros(250);
 const LONGEST_PAUSE: Duration = Duration::from_millis(20);
+/// but never more than this part of the time that is left: who has waited longest asks most often, and so is served before
+/// who has just come.
+const SHARE_OF_REST: u32 = 16;
 
 /// Until when a call may wait, on this node's clock.
 #[derive(Clone, Copy)]
@@ -37,12 +39,13 @@ impl<'f> Hold<'f> {
     pub(super) fn lock(open: Opened<'f>, deadline: Deadline) -> Result<Self, Fault> {
         let mut pause = FIRST_PAUSE;
         while !open.try_lock()? {
-            if boottime() >= deadline.0 {
-                return Err(Error::unavailable(NAME, "another process has held the lock for too long").into());
+            let left = deadline.0.saturating_sub(boottime());
+            if left.is_zero() {
+                return Err(Fault::Busy);
             }
             // From half to the whole, so that those who wait do not ask in step.
             let share = u32::try_from(super::random() & 0x7f).unwrap_or(0) + 128;
-            std::thread::sleep(pause * share / 256);
+            std::thread::sleep(pause.min(left / SHARE_OF_REST).max(FIRST_PAUSE) * share / 256);
             pause = (pause * 3 / 2).min(LONGEST_PAUSE);
         }
         Ok(Self { open, locked: true })
