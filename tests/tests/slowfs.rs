@@ -1,7 +1,5 @@
 //! The slow filesystem itself.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::fs;
 
 use larder_testkit::slowfs::{self, Behaviour, SlowFs};

@@ -16,7 +16,7 @@ use super::support::{directory, get, here, kind, open, put, settings};
 #[test]
 fn two_nodes_of_four_processes_write_the_same_keys() {
     let places = [(); 3].map(|()| directory());
-    let [exported, first, second] = places.each_ref().map(|place| place.path());
+    let [exported, first, second] = places.each_ref().map(tempfile::TempDir::path);
     let export = SlowFs::export(exported).unwrap();
     let mut mounts = Vec::new();
     let mut nodes = [exported; 2];
