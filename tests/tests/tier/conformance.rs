@@ -33,7 +33,7 @@ impl Stack {
     }
 
     /// Two nodes that mount the directory as NFS clients do. Where there is no FUSE, both are on the directory itself.
-    fn onmounts() -> Self {
+    fn on_mounts() -> Self {
         let mut stack = Self::on_dir();
         let path = |name: &str| stack.directory.path().join(name);
         let mut mounts = Vec::new();
@@ -91,10 +91,10 @@ mod on_dir {
     larder_testkit::conformance_suite!(Stack::on_dir());
 }
 
-mod onmounts {
+mod on_mounts {
     use super::Stack;
-    larder_testkit::conformance_suite!(Stack::onmounts());
-    larder_testkit::lock_conformance_suite!(Stack::onmounts());
+    larder_testkit::conformance_suite!(Stack::on_mounts());
+    larder_testkit::lock_conformance_suite!(Stack::on_mounts());
 }
 
 mod on_redis {
