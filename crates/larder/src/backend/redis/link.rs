@@ -39,11 +39,33 @@ pub(super) struct Batch {
     commands: usize,
 }
 
+/// A letter, a number and two line ends.
+const LONGEST_HEAD: usize = 25;
+
 impl Batch {
     pub(super) fn add(&mut self, command: &Cmd) -> &mut Self {
         command.write_packed_command(&mut self.bytes);
         self.commands += 1;
         self
+    }
+
+    /// The same for a command that each request sends: without the detour of a [`Cmd`].
+    pub(super) fn add_words(&mut self, words: &[&[u8]]) -> &mut Self {
+        self.bytes.reserve(words.iter().map(|word| word.len() + LONGEST_HEAD).sum::<usize>() + LONGEST_HEAD);
+        self.head(b'*', words.len());
+        for word in words {
+            self.head(b'$', word.len());
+            self.bytes.extend_from_slice(word);
+            self.bytes.extend_from_slice(b"\r\n");
+        }
+        self.commands += 1;
+        self
+    }
+
+    fn head(&mut self, kind: u8, number: usize) {
+        self.bytes.push(kind);
+        self.bytes.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+        self.bytes.extend_from_slice(b"\r\n");
     }
 }
 

@@ -29,22 +29,21 @@ pub(super) struct Tail {
     pub(super) position: Position,
 }
 
-/// Asks for what followed `since`, or for the newest record.
+/// Asks for what followed `since`, or for the newest record. From the end: most often `since` is the newest one, and the
+/// server looks for the first of a range in a list of a hundred.
 pub(super) fn ask(batch: &mut Batch, log: &str, since: Option<Position>) {
-    let mut command = Cmd::new();
-    match since {
+    let (end, count) = match since {
         // Inclusive: the record at the position proves that this is still the history that it belongs to (R1).
-        Some(since) => {
-            command.arg("XRANGE").arg(log).arg(id_name(since.id)).arg("+").arg("COUNT").arg(RECORDS)
-        }
-        None => command.arg("XREVRANGE").arg(log).arg("+").arg("-").arg("COUNT").arg(1),
+        Some(since) => (id_name(since.id), RECORDS),
+        None => ("-".to_owned(), 1),
     };
-    batch.add(&command);
+    let count = itoa::Buffer::new().format(count).to_owned();
+    batch.add_words(&[b"XREVRANGE", log.as_bytes(), b"+", end.as_bytes(), b"COUNT", count.as_bytes()]);
 }
 
-/// Takes the answer apart.
+/// Takes the answer apart: the records, oldest first.
 pub(super) fn read(answer: Value) -> Result<Vec<Record>, Failure> {
-    array(answer, "XRANGE")?.into_iter().map(record).collect()
+    array(answer, "XREVRANGE")?.into_iter().rev().map(record).collect()
 }
 
 /// The changes from `since` up to but without the record with the nonce `own`; `None` is a gap.
@@ -80,7 +79,9 @@ pub(super) fn newest(records: &[Record], incarnation: u128) -> Option<Position> 
 }
 
 pub(super) fn id_name(id: u128) -> String {
-    format!("{}-{}", id >> 64, id & u128::from(u64::MAX))
+    // Not formatted as 128 bits, which takes ten times as long.
+    let half = |half: u128| u64::try_from(half).unwrap_or(u64::MAX);
+    format!("{}-{}", half(id >> 64), half(id & u128::from(u64::MAX)))
 }
 
 pub(super) fn parse_id(name: &[u8]) -> Result<u128, Failure> {
@@ -88,29 +89,29 @@ pub(super) fn parse_id(name: &[u8]) -> Result<u128, Failure> {
         let (time, sequence) = std::str::from_utf8(name).ok()?.split_once('-')?;
         Some(u128::from(time.parse::<u64>().ok()?) << 64 | u128::from(sequence.parse::<u64>().ok()?))
     };
-    parse().ok_or_else(|| Failure::garbled("XRANGE"))
+    parse().ok_or_else(|| Failure::garbled("XREVRANGE"))
 }
 
 fn record(value: Value) -> Result<Record, Failure> {
-    let mut parts = Replies::new(array(value, "XRANGE")?);
-    let id = parse_id(&bytes(parts.next(), "XRANGE")?)?;
-    let mut fields = Replies::new(array(parts.next(), "XRANGE")?);
+    let mut parts = Replies::new(array(value, "XREVRANGE")?);
+    let id = parse_id(&bytes(parts.next(), "XREVRANGE")?)?;
+    let mut fields = Replies::new(array(parts.next(), "XREVRANGE")?);
     fields.next();
-    let nonce = bytes(fields.next(), "XRANGE")?;
-    let nonce = u128::from_be_bytes(nonce.try_into().map_err(|_| Failure::garbled("XRANGE"))?);
+    let nonce = bytes(fields.next(), "XREVRANGE")?;
+    let nonce = u128::from_be_bytes(nonce.try_into().map_err(|_| Failure::garbled("XREVRANGE"))?);
     fields.next();
-    let changes = integer(&fields.next(), "XRANGE")?;
+    let changes = integer(&fields.next(), "XREVRANGE")?;
     fields.next();
-    Ok(Record { id, nonce, changes, names: bytes(fields.next(), "XRANGE")? })
+    Ok(Record { id, nonce, changes, names: bytes(fields.next(), "XREVRANGE")? })
 }
 
 fn unpack(mut names: &[u8], changes: &mut Vec<Change>) -> Result<(), Failure> {
     while !names.is_empty() {
-        let (name, rest) = split_name(names).ok_or_else(|| Failure::garbled("XRANGE"))?;
+        let (name, rest) = split_name(names).ok_or_else(|| Failure::garbled("XREVRANGE"))?;
         names = rest;
         let mut parts = name.splitn(2, |&byte| byte == 0);
         let cache = std::str::from_utf8(parts.next().unwrap_or_default())
-            .map_err(|_| Failure::garbled("XRANGE"))?
+            .map_err(|_| Failure::garbled("XREVRANGE"))?
             .into();
         changes.push(match parts.next() {
             Some(key) => Change::Key { cache, key: key.into() },

@@ -60,7 +60,7 @@ impl Redis {
         };
         let since = since.filter(|since| since.incarnation == incarnation);
         let mut batch = Batch::default();
-        batch.add(&cmd("ROLE"));
+        batch.add_words(&[b"ROLE"]);
         let check = Check::ask(self, slot, &mut batch, since.is_none());
         // The log before the data: entries are at least as new as the position (R3).
         log::ask(&mut batch, &self.keys.log, since);

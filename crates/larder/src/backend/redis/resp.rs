@@ -55,8 +55,16 @@ impl Arrived {
 
 /// The answers in `bytes`, all of which have arrived.
 pub(super) fn answers(bytes: &[u8], count: usize) -> RedisResult<Vec<Value>> {
-    let mut at = 0;
-    (0..count).map(|_| value(bytes, &mut at, 0)).collect()
+    values(bytes, &mut 0, 0, count)
+}
+
+fn values(bytes: &[u8], at: &mut usize, depth: usize, count: usize) -> RedisResult<Vec<Value>> {
+    // Not all of what a broken answer announces: a value takes three bytes at least.
+    let mut values = Vec::with_capacity(count.min(bytes.len() / 3));
+    for _ in 0..count {
+        values.push(value(bytes, at, depth)?);
+    }
+    Ok(values)
 }
 
 fn value(bytes: &[u8], at: &mut usize, depth: usize) -> RedisResult<Value> {
@@ -79,7 +87,7 @@ fn value(bytes: &[u8], at: &mut usize, depth: usize) -> RedisResult<Value> {
             if depth == MAX_DEPTH {
                 return Err(nonsense());
             }
-            (0..length).map(|_| value(bytes, at, depth + 1)).collect::<RedisResult<_>>().map(Value::Array)
+            values(bytes, at, depth + 1, length).map(Value::Array)
         }
         b':' => number(text).map(Value::Int).ok_or_else(nonsense),
         b'+' if text == b"OK" => Ok(Value::Okay),
@@ -112,6 +120,9 @@ fn length(text: &[u8]) -> RedisResult<Option<usize>> {
 }
 
 fn number(text: &[u8]) -> Option<i64> {
+    if (1..=18).contains(&text.len()) && text.iter().all(u8::is_ascii_digit) {
+        return Some(text.iter().fold(0, |number, digit| number * 10 + i64::from(digit - b'0')));
+    }
     std::str::from_utf8(text).ok()?.parse().ok()
 }
 
