@@ -32,6 +32,11 @@ impl Cache {
         Self { engine, handle }
     }
 
+    /// Writes the value of a key to `out` if memory has it and PHP can be given it as it is.
+    pub(crate) fn hit(&self, key: &[u8], out: &mut Zval) -> Option<()> {
+        self.engine.hit(&self.handle, key, |value| value.share(out))
+    }
+
     fn read(&self, keys: &[Cow<'_, [u8]>]) -> PhpResult<Vec<Option<NearValue>>> {
         let keys: Vec<&[u8]> = keys.iter().map(AsRef::as_ref).collect();
         Ok(outage(self.engine.get_many(&self.handle, &keys))?.unwrap_or_else(|| vec![None; keys.len()]))

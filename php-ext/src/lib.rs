@@ -2,7 +2,7 @@
 //!
 //! - [`codec`]: PHP values to payloads and back.
 //! - [`near`]: decoded values that are handed out without copying.
-//! - `store`, `cache`: the classes; `values` and `keys` carry values and keys between them and the core.
+//! - `store`, `cache`: the classes; `hit`: the short way to a value in memory; `values` and `keys` carry values and keys between them and the core.
 //! - `registry`: the stores of this process, kept across requests.
 
 #![cfg_attr(
@@ -13,6 +13,7 @@
 mod cache;
 pub mod codec;
 mod exceptions;
+mod hit;
 mod info;
 mod interrupts;
 mod keys;
@@ -41,6 +42,7 @@ extern "C" fn module_startup(_: i32, module: i32) -> i32 {
 
 /// RINIT: no value of an earlier request is left.
 extern "C" fn request_startup(_: i32, _: i32) -> i32 {
+    hit::install();
     near::graveyard::clear();
     registry::begin_request();
     0

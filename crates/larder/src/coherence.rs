@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::backend::{Delta, Op, Position};
-use crate::clock::{Millis, boottime};
+use crate::clock::{Millis, TickClock, boottime};
 use crate::near::{CacheNumber, Known, Near};
 
 /// How many bytes of misses are remembered. Past that all are forgotten, and the sets that follow them are plain ones.
@@ -21,6 +21,7 @@ pub(crate) struct Coherence<V> {
     position: Option<Position>,
     /// When the request of the last sync was sent; `None` = a sync is due.
     synced: Option<Duration>,
+    clock: TickClock,
     /// When a sync was last asked for: a request sent before that, by another thread, is none.
     due: Duration,
     /// Counts what makes requests that are under way in other threads too old to keep.
@@ -31,6 +32,8 @@ pub(crate) struct Coherence<V> {
     /// Whether `misses` has all keys that were found missing in this request: requests are told apart, and nothing
     /// was forgotten.
     knows_misses: bool,
+    /// Reads answered from memory.
+    pub(crate) hits: u64,
 }
 
 /// What was known when a request was sent. What its answer holds may be kept only if nothing newer was learned or
@@ -62,11 +65,13 @@ impl<V: Clone> Coherence<V> {
             near: Near::new(near_bytes),
             position: None,
             synced: None,
+            clock: TickClock::default(),
             due: Duration::ZERO,
             era: 0,
             misses: HashMap::new(),
             missed_bytes: 0,
             knows_misses: false,
+            hits: 0,
         }
     }
 
@@ -88,8 +93,10 @@ impl<V: Clone> Coherence<V> {
     }
 
     /// Whether values may be served without asking: the last sync was sent no longer ago than `max_staleness`.
-    pub(crate) fn is_fresh(&self, now: Duration, max_staleness: Duration) -> bool {
-        self.synced.is_some_and(|sent| !max_staleness.is_zero() && now.saturating_sub(sent) < max_staleness)
+    pub(crate) fn is_fresh(&mut self, max_staleness: Duration) -> bool {
+        let Some(sent) = self.synced.filter(|_| !max_staleness.is_zero()) else { return false };
+        let fresh = |now: Duration| now.saturating_sub(sent) < max_staleness;
+        fresh(self.clock.at_most()) || fresh(boottime())
     }
 
     /// Where in the backend's history this process stands; `None` = it knows nothing.
@@ -110,10 +117,10 @@ impl<V: Clone> Coherence<V> {
         cache: CacheNumber,
         key: &[u8],
         now: impl FnOnce() -> Millis,
-    ) -> Option<Known<V>> {
+    ) -> Option<&Known<V>> {
         let known = self.near.get(cache, key, now)?;
-        let told = |known: &_| matches!(known, Known::Value(_)) || self.is_first_miss(cache, key);
-        Some(known).filter(told)
+        let told = matches!(known, Known::Value(_)) || self.is_first_miss(cache, key);
+        told.then_some(known)
     }
 
     fn is_first_miss(&self, cache: CacheNumber, key: &[u8]) -> bool {

@@ -5,18 +5,24 @@
 
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
+use std::num::NonZero;
 use std::sync::Arc;
 
 use quick_cache::unsync::Cache;
 use quick_cache::{Equivalent, Weighter};
+use smallvec::SmallVec;
 
 use crate::backend::Change;
 use crate::clock::Millis;
 
 /// A value heavier than this share of the budget is not kept: it would push out all others.
 const LARGEST_SHARE: u64 = 8;
-/// What an entry costs beside its key and value: slots in the table and the queue, the boxed key's allocation.
-const ENTRY_OVERHEAD: u64 = 96;
+/// What an entry costs beside its value: slots in the table and the queue.
+const ENTRY_OVERHEAD: u64 = 160;
+/// Keys up to this length, Moodle's hashes among them, lie in the entry itself: a look-up reads one cache line less.
+const INLINE_KEY: usize = 40;
+/// What the allocator adds to a long key.
+const ALLOCATION: u64 = 16;
 /// Assumed size of an entry, to size the table.
 const TYPICAL_BYTES: u64 = 2048;
 
@@ -26,7 +32,7 @@ pub(crate) struct CacheNumber(u32);
 
 struct Key {
     cache: CacheNumber,
-    key: Box<[u8]>,
+    key: SmallVec<[u8; INLINE_KEY]>,
 }
 
 #[derive(Clone, Copy)]
@@ -78,8 +84,8 @@ pub(crate) enum Known<V> {
 
 struct Held<V> {
     known: Known<V>,
-    weight: u64,
-    expires: Option<Millis>,
+    weight: u32,
+    expires: Option<NonZero<Millis>>,
 }
 
 #[derive(Clone)]
@@ -87,8 +93,13 @@ struct ByWeight;
 
 impl<V> Weighter<Key, Held<V>> for ByWeight {
     fn weight(&self, key: &Key, held: &Held<V>) -> u64 {
-        held.weight + key.key.len() as u64 + ENTRY_OVERHEAD
+        u64::from(held.weight) + outside_entry(key.key.len()) + ENTRY_OVERHEAD
     }
+}
+
+/// What a key takes beside its entry.
+fn outside_entry(len: usize) -> u64 {
+    if len > INLINE_KEY { len as u64 + ALLOCATION } else { 0 }
 }
 
 /// What is known, by cache and key, bounded in bytes.
@@ -99,7 +110,7 @@ pub(crate) struct Near<V> {
     budget: u64,
 }
 
-impl<V: Clone> Near<V> {
+impl<V> Near<V> {
     pub(crate) fn new(budget: u64) -> Self {
         let items = usize::try_from(budget / TYPICAL_BYTES).unwrap_or(usize::MAX).clamp(16, 1 << 16);
         Self {
@@ -127,11 +138,11 @@ impl<V: Clone> Near<V> {
         cache: CacheNumber,
         key: &[u8],
         now: impl FnOnce() -> Millis,
-    ) -> Option<Known<V>> {
+    ) -> Option<&Known<V>> {
         let held = self.held.get(&KeyRef { cache, key })?;
         match held.expires {
-            Some(expires) if expires <= now() => None,
-            _ => Some(held.known.clone()),
+            Some(expires) if expires.get() <= now() => None,
+            _ => Some(&held.known),
         }
     }
 
@@ -144,8 +155,10 @@ impl<V: Clone> Near<V> {
         weight: usize,
         expires: Option<Millis>,
     ) {
-        let weight = weight as u64;
-        if weight + key.len() as u64 + ENTRY_OVERHEAD <= self.budget / LARGEST_SHARE {
+        let weight = u32::try_from(weight).unwrap_or(u32::MAX);
+        // The epoch itself is as long over as the millisecond after it.
+        let expires = expires.map(|expires| NonZero::new(expires).unwrap_or(NonZero::<Millis>::MIN));
+        if u64::from(weight) + outside_entry(key.len()) + ENTRY_OVERHEAD <= self.budget / LARGEST_SHARE {
             self.held.insert(Key { cache, key: key.into() }, Held { known, weight, expires });
         } else {
             self.remove(cache, key);
@@ -180,7 +193,7 @@ impl<V: Clone> Near<V> {
         let absent = self.held.iter().filter(move |(_, held)| !is_value(held));
         values.chain(absent).filter_map(|(key, held)| {
             let name = self.names.get(usize::try_from(key.cache.0).ok()?)?;
-            Some((&**name, &*key.key, held.weight))
+            Some((&**name, &*key.key, held.weight.into()))
         })
     }
 
@@ -200,6 +213,11 @@ impl<V: Clone> Near<V> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_entry_is_no_larger_than_it_is_counted() {
+        assert!(size_of::<(Key, Held<[u64; 3]>)>() <= 104, "{}", size_of::<(Key, Held<[u64; 3]>)>());
+    }
 
     #[test]
     fn holds_no_more_than_its_budget() {
@@ -245,7 +263,7 @@ mod tests {
         let mut near = Near::new(1 << 20);
         let cache = near.number("c");
         near.insert(cache, b"k", Known::Value(1), 1, Some(100));
-        assert_eq!(near.get(cache, b"k", || 99), Some(Known::Value(1)));
+        assert_eq!(near.get(cache, b"k", || 99), Some(&Known::Value(1)));
         assert_eq!(near.get(cache, b"k", || 100), None);
     }
 
@@ -258,9 +276,9 @@ mod tests {
             near.insert(cache, b"k\0", Known::Value(2), 1, None);
         }
         near.apply(&Change::Key { cache: "a".into(), key: b"k"[..].into() });
-        assert_eq!((near.get(a, b"k", || 0), near.get(a, b"k\0", || 0)), (None, Some(Known::Value(2))));
+        assert_eq!((near.get(a, b"k", || 0), near.get(a, b"k\0", || 0)), (None, Some(&Known::Value(2))));
         near.apply(&Change::Cache { cache: "a".into() });
-        assert_eq!((near.get(a, b"k\0", || 0), near.get(b, b"k\0", || 0)), (None, Some(Known::Value(2))));
+        assert_eq!((near.get(a, b"k\0", || 0), near.get(b, b"k\0", || 0)), (None, Some(&Known::Value(2))));
         near.apply(&Change::Cache { cache: "unknown".into() });
     }
 }

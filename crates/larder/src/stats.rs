@@ -15,6 +15,8 @@ macro_rules! counters {
         #[non_exhaustive]
         pub struct Stats {
             $($(#[$doc])* pub $name: u64,)*
+            /// Reads answered from memory.
+            pub near_hits: u64,
             /// Values held in memory.
             pub near_entries: u64,
             /// Bytes that they hold.
@@ -34,8 +36,6 @@ macro_rules! counters {
 }
 
 counters! {
-    /// Reads answered from memory.
-    near_hits,
     /// Reads answered by the backend.
     hits,
     /// Reads of keys that had no value.

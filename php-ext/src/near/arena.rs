@@ -1,16 +1,14 @@
 //! Memory of near values: one arena for each, outside the request's heap.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
-use std::cell::Cell;
 use std::ffi::c_void;
 
 use ext_php_rs::ffi as php;
 
-use super::template::Node;
+use super::template::{Instance, Node};
 use crate::codec::class;
 use crate::zend::ffi::{GC_IMMUTABLE, GC_NOT_COLLECTABLE, GC_PERSISTENT};
 use crate::zend::memory::{Foreign, Memory, put};
-use crate::zend::table;
 use crate::zend::{HashTable, Zv};
 
 /// Immutable, in foreign memory, no business of the cycle collector's.
@@ -20,6 +18,8 @@ const ALIGN: usize = 16;
 const BLOCK_OVERHEAD: usize = 16;
 const SMALLEST_CHUNK: usize = 256;
 const LARGEST_CHUNK: usize = 256 * 1024;
+/// Heads of tables in a block.
+const MOST_HEADS: usize = 64;
 
 fn block(size: usize) -> (*mut u8, Layout) {
     let layout = Layout::from_size_align(size.max(1), ALIGN).unwrap_or(Layout::new::<u128>());
@@ -41,6 +41,10 @@ pub(crate) struct Arena {
     left: usize,
     bytes: usize,
     next_chunk: usize,
+    /// Room for heads of tables: how many, where, and how many the next block is for.
+    heads_left: usize,
+    head: *mut HashTable,
+    next_heads: usize,
     /// The class name copied last: objects of a class come in a row.
     class: (*const u8, usize),
     /// A node is of a class other than `stdClass`.
@@ -56,6 +60,9 @@ impl Arena {
             left: 0,
             bytes: 0,
             next_chunk: (payload * 2 + 32).min(LARGEST_CHUNK),
+            heads_left: 0,
+            head: std::ptr::null_mut(),
+            next_heads: 1,
             class: (std::ptr::NonNull::dangling().as_ptr(), 0),
             classes: false,
         }
@@ -64,30 +71,6 @@ impl Arena {
     /// Bytes that the allocator holds for it.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes + self.chunks.capacity() * size_of::<(*mut u8, Layout)>()
-    }
-
-    fn node(&mut self, node: Node, out: *mut Zv) {
-        let place = self.alloc(size_of::<Node>()).cast::<Node>();
-        // SAFETY: the block has the node's size and alignment.
-        unsafe { place.write(node) };
-        put(out, php::zend_value { ptr: place.cast() }, php::IS_PTR);
-    }
-
-    /// The slots of a table that hold nodes.
-    fn node_slots(&mut self, table: *const HashTable) -> (*const u32, usize) {
-        let is_node = |at: &u32| {
-            let (value, _, _) = table::slot(table, *at);
-            // SAFETY: the slot is in use.
-            unsafe { u32::from((*value).u1.v.type_) == php::IS_PTR }
-        };
-        let used = u32::try_from(table::used(table)).unwrap_or(u32::MAX);
-        let count = (0..used).filter(is_node).count();
-        let slots = self.alloc(count * size_of::<u32>()).cast::<u32>();
-        for (place, at) in (0..used).filter(is_node).enumerate() {
-            // SAFETY: there is room for as many as were counted.
-            unsafe { slots.add(place).write(at) };
-        }
-        (slots, count)
     }
 
     fn class_name(&mut self, name: &[u8]) -> (*const u8, usize) {
@@ -144,10 +127,23 @@ impl Memory for Arena {
         start.cast()
     }
 
+    /// To make a list of objects writes to the head of each one's table, so the heads lie side by side.
+    #[inline]
+    fn alloc_table(&mut self) -> *mut HashTable {
+        if self.heads_left == 0 {
+            self.head = self.alloc(self.next_heads * size_of::<HashTable>()).cast();
+            self.heads_left = self.next_heads;
+            self.next_heads = (self.next_heads * 2).min(MOST_HEADS);
+        }
+        let head = self.head;
+        self.head = head.wrapping_add(1);
+        self.heads_left -= 1;
+        head
+    }
+
     fn array(&mut self, table: *mut HashTable, dynamic: bool, out: *mut Zv) {
         if dynamic {
-            let (slots, count) = self.node_slots(table);
-            self.node(Node { class: None, table, slots, count, request: Cell::new(0) }, out);
+            Node::Array(table).put(out);
         } else {
             put(out, php::zend_value { arr: table }, Self::ARRAY_TYPE);
         }
@@ -161,22 +157,23 @@ impl Memory for Arena {
         _: bool,
         out: *mut Zv,
     ) -> Result<(), Foreign> {
-        let name = if name.is_empty() {
-            (std::ptr::NonNull::<u8>::dangling().as_ptr().cast_const(), 0)
-        } else {
+        if !name.is_empty() {
             class::find(name).filter(|class| class::fits(*class, table)).ok_or(Foreign)?;
             self.classes = true;
-            self.class_name(name)
-        };
-        let (slots, count) = if dynamic { self.node_slots(table) } else { (std::ptr::null(), 0) };
-        if name.1 == 0 && !dynamic {
+            let instance = self.alloc(size_of::<Instance>()).cast::<Instance>();
+            // SAFETY: the block has the size and the alignment.
+            unsafe { instance.write(Instance { class: self.class_name(name), table }) };
+            Node::Instance(instance).put(out);
+        } else if dynamic {
+            Node::Record(table).put(out);
+        } else {
             // SAFETY: the table is the arena's. Objects will share it, counted.
             unsafe {
                 (*table).gc.refcount = 1;
                 (*table).gc.u.type_info = php::IS_ARRAY | GC_PERSISTENT | GC_NOT_COLLECTABLE;
             }
+            Node::Shared(table).put(out);
         }
-        self.node(Node { class: Some(name), table, slots, count, request: Cell::new(0) }, out);
         Ok(())
     }
 

@@ -13,11 +13,11 @@ use super::arena::Arena;
 thread_local! {
     static BURIED: RefCell<Vec<Arena>> = const { RefCell::new(Vec::new()) };
     static BYTES: Cell<usize> = const { Cell::new(0) };
-    static REQUEST: Cell<u64> = const { Cell::new(1) };
+    static REQUEST: Cell<u32> = const { Cell::new(1) };
 }
 
 /// The number of the request, counted by [`clear`].
-pub(super) fn request() -> u64 {
+pub(super) fn request() -> u32 {
     REQUEST.get()
 }
 
@@ -33,7 +33,7 @@ pub(super) fn keep(arena: Arena) {
 
 /// Frees everything. To be called at RINIT, where no PHP value of an earlier request is left.
 pub fn clear() {
-    REQUEST.set(REQUEST.get() + 1);
+    REQUEST.set(REQUEST.get().wrapping_add(1));
     BYTES.set(0);
     drop(BURIED.with_borrow_mut(std::mem::take));
 }

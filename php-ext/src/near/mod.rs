@@ -28,25 +28,27 @@ use template::{Build, Node};
 ///
 /// It may be dropped at any time: what the running request was given of it stays until [`graveyard::clear`].
 #[derive(Clone)]
-pub struct NearValue(Rc<Inner>);
-
-enum Kind {
-    /// Handed out as it is: value and type.
-    Direct(php::zend_value, u32),
-    /// Built at each get.
-    Template(*const Node),
-    /// Decoded at each get.
-    Encoded,
+pub struct NearValue {
+    /// What is handed out as it is, or a [`Node`]: value and type. It lies beside the pointer, not behind it, so that sharing
+    /// a value reads nothing there.
+    value: php::zend_value,
+    /// [`ENCODED`] for what is decoded at each get.
+    type_info: u32,
+    /// The request that was given the value by this handle last.
+    lent: Cell<u32>,
+    inner: Rc<Inner>,
 }
 
+/// No value has this type.
+const ENCODED: u32 = php::IS_UNDEF;
+
 struct Inner {
-    kind: Kind,
     /// Nothing for scalars, and after the drop.
     arena: Option<Arena>,
     /// For what must, or may have to, be decoded again.
     payload: Box<[u8]>,
     /// The request that was given the value last.
-    given: Cell<u64>,
+    given: Cell<u32>,
 }
 
 impl NearValue {
@@ -69,22 +71,28 @@ impl NearValue {
         }
         let kept: &[u8] = if arena.classes { payload } else { &[] };
         // SAFETY: the value was just built; both views of its type are plain integers.
-        let kind = unsafe {
-            match u32::from(value.u1.v.type_) {
-                php::IS_PTR => Kind::Template(value.value.ptr.cast()),
-                _ => Kind::Direct(value.value, value.u1.type_info),
-            }
-        };
-        Ok(Self::new(kind, Some(arena), kept))
+        Ok(unsafe { Self::new(value.value, value.u1.type_info, Some(arena), kept) })
     }
 
     /// Keeps the payload, to be decoded to the request's heap at each get.
     pub fn encoded(payload: &[u8]) -> Self {
-        Self::new(Kind::Encoded, None, payload)
+        Self::new(php::zend_value { lval: 0 }, ENCODED, None, payload)
     }
 
-    fn new(kind: Kind, arena: Option<Arena>, payload: &[u8]) -> Self {
-        Self(Rc::new(Inner { kind, arena, payload: payload.into(), given: Cell::new(0) }))
+    fn new(value: php::zend_value, type_info: u32, arena: Option<Arena>, payload: &[u8]) -> Self {
+        let inner = Rc::new(Inner { arena, payload: payload.into(), given: Cell::new(0) });
+        Self { value, type_info, lent: Cell::new(0), inner }
+    }
+
+    /// Writes the value to `out` if it is shared as it is: an array, string or scalar. Makes nothing and runs nothing.
+    #[inline]
+    pub fn share(&self, out: &mut Zval) -> Option<()> {
+        if self.has_objects() {
+            return None;
+        }
+        self.lent.set(graveyard::request());
+        put(out, self.value, self.type_info);
+        Some(())
     }
 
     /// Writes the value to `out`, which must hold nothing that needs freeing.
@@ -96,36 +104,36 @@ impl NearValue {
     /// # Errors
     ///
     /// Those of [`codec::decode`]; never for values without objects.
-    #[inline]
     pub fn copy_to(&self, out: &mut Zval) -> Result<(), Error> {
-        self.0.given.set(graveyard::request());
-        match &self.0.kind {
-            Kind::Direct(value, type_info) => {
-                put(out, *value, *type_info);
-                Ok(())
-            }
-            Kind::Template(node) => {
-                let out = std::ptr::from_mut(out);
-                // SAFETY: the arena lives as long as this handle.
-                let built = guarded(|| Build::new().value(unsafe { &**node }, out));
-                match built? {
-                    Ok(()) => Ok(()),
-                    // SAFETY: `out` is the caller's and null now.
-                    Err(_) => codec::decode(&self.0.payload, unsafe { &mut *out }),
-                }
-            }
-            Kind::Encoded => codec::decode(&self.0.payload, out),
+        if self.share(out).is_some() {
+            return Ok(());
         }
+        if let Some(node) = Node::of(self.value, self.type_info) {
+            let first = self.inner.given.replace(graveyard::request()) != graveyard::request();
+            let out = std::ptr::from_mut(out);
+            if guarded(|| Build::new(first).value(node, out))?.is_ok() {
+                return Ok(());
+            }
+        }
+        codec::decode(&self.inner.payload, out)
     }
 
     /// True when each get costs the making of objects.
     pub fn has_objects(&self) -> bool {
-        !matches!(self.0.kind, Kind::Direct(..))
+        matches!(self.type_info, ENCODED | php::IS_PTR)
     }
 
     /// Bytes that the allocator holds for this value.
     pub fn weight(&self) -> usize {
-        size_of::<Inner>() + 32 + self.0.arena.as_ref().map_or(0, Arena::bytes) + self.0.payload.len()
+        size_of::<Inner>() + 32 + self.inner.arena.as_ref().map_or(0, Arena::bytes) + self.inner.payload.len()
+    }
+}
+
+impl Drop for NearValue {
+    fn drop(&mut self) {
+        if self.lent.get() == graveyard::request() {
+            self.inner.given.set(graveyard::request());
+        }
     }
 }
 

@@ -6,153 +6,192 @@
 //! template's table is neither written nor freed. It is not marked immutable: `(array)$object` hands the table out as an
 //! array that is counted.
 
-use std::cell::Cell;
+use std::ffi::c_void;
 
 use ext_php_rs::ffi as php;
 
-use super::graveyard;
 use crate::codec::class;
 use crate::zend::ffi::zend_class_entry;
 use crate::zend::memory::{Foreign, RequestHeap, put};
 use crate::zend::table::{self, Entries};
 use crate::zend::{HashTable, Zv};
 
-/// An array or object that holds objects, or is one.
-pub(super) struct Node {
-    /// The class name of an object (empty: `stdClass`), nothing for an array. It lies in the same arena.
-    pub(super) class: Option<(*const u8, usize)>,
-    /// The elements or properties; where a node stands for a value, the type is `IS_PTR`.
-    pub(super) table: *mut HashTable,
-    /// The slots of the table that hold nodes.
-    pub(super) slots: *const u32,
-    pub(super) count: usize,
-    /// The request that was given the table last.
-    pub(super) request: Cell<u64>,
+/// What a template has in place of a value that is built at each get.
+#[derive(Clone, Copy)]
+pub(super) enum Node {
+    /// An array, some of whose elements are nodes.
+    Array(*mut HashTable),
+    /// A `stdClass` whose properties are values.
+    Shared(*mut HashTable),
+    /// A `stdClass`, some of whose properties are nodes.
+    Record(*mut HashTable),
+    /// An object of another class.
+    Instance(*mut Instance),
 }
 
+/// An object of a declared class. It lies in the same arena as its name and its properties.
+#[repr(align(8))]
+pub(super) struct Instance {
+    pub(super) class: (*const u8, usize),
+    /// The properties in the order of the class's slots.
+    pub(super) table: *mut HashTable,
+}
+
+/// The lowest bits of a pointer to something aligned to 8 bytes tell which kind of node it is.
+const KIND: usize = 3;
+
 impl Node {
-    /// The table of properties for one more object.
-    fn share(&self) -> *mut HashTable {
-        // SAFETY: the arena keeps the table; it is counted as this module's text says.
-        unsafe {
-            // A request that ended without freeing its objects leaves its counts behind.
-            if self.request.replace(graveyard::request()) != graveyard::request() {
-                (*self.table).gc.refcount = 1;
-                (*self.table).u.v.nIteratorsCount = 0;
-            }
-            (*self.table).gc.refcount += 1;
+    /// Writes the node to a slot, as a type that no PHP value has. A node costs no memory of its own, so that to build a
+    /// list of a thousand objects does not read a thousand cache lines more.
+    pub(super) fn put(self, out: *mut Zv) {
+        let (place, kind): (*mut c_void, usize) = match self {
+            Self::Array(table) => (table.cast(), 0),
+            Self::Shared(table) => (table.cast(), 1),
+            Self::Record(table) => (table.cast(), 2),
+            Self::Instance(instance) => (instance.cast(), 3),
+        };
+        put(out, php::zend_value { ptr: place.map_addr(|at| at | kind) }, php::IS_PTR);
+    }
+
+    /// The node in a slot, or nothing where a value stands.
+    pub(super) fn at(slot: *const Zv) -> Option<Self> {
+        // SAFETY: callers pass a slot in use; both views of its type are plain integers.
+        unsafe { Self::of((*slot).value, (*slot).u1.type_info) }
+    }
+
+    /// The node that value and type of a slot stand for.
+    #[inline]
+    pub(super) fn of(value: php::zend_value, type_info: u32) -> Option<Self> {
+        if type_info != php::IS_PTR {
+            return None;
         }
-        self.table
+        // SAFETY: values of this type are written by `put` only.
+        let tagged = unsafe { value.ptr };
+        let place = tagged.map_addr(|at| at & !KIND);
+        Some(match tagged.addr() & KIND {
+            0 => Self::Array(place.cast()),
+            1 => Self::Shared(place.cast()),
+            2 => Self::Record(place.cast()),
+            _ => Self::Instance(place.cast()),
+        })
     }
 }
 
-/// Builds values of one get.
+/// Builds the value of one get.
 pub(super) struct Build {
+    /// Nothing of the template has been given to the running request yet.
+    first: bool,
     /// The class found last, by the address of its name.
     class: (*const u8, *mut zend_class_entry),
 }
 
 impl Build {
-    pub(super) fn new() -> Self {
-        Self { class: (std::ptr::null(), std::ptr::null_mut()) }
+    pub(super) fn new(first: bool) -> Self {
+        Self { first, class: (std::ptr::null(), std::ptr::null_mut()) }
     }
 
     /// Writes the value of a node to `out`, which is null on failure.
-    pub(super) fn value(&mut self, node: &Node, out: *mut Zv) -> Result<(), Foreign> {
+    pub(super) fn value(&mut self, node: Node, out: *mut Zv) -> Result<(), Foreign> {
         put(out, php::zend_value { lval: 0 }, php::IS_NULL);
-        match node.class {
-            None => {
-                let table = self.table(node)?;
-                put(out, php::zend_value { arr: table }, php::IS_ARRAY_EX);
+        match node {
+            Node::Array(table) => {
+                put(out, php::zend_value { arr: self.table(table)? }, php::IS_ARRAY_EX);
                 Ok(())
             }
-            Some((_, 0)) => {
-                let table = if node.count == 0 { node.share() } else { self.table(node)? };
-                // SAFETY: stdClass is there.
-                unsafe {
-                    let object = php::zend_objects_new(php::zend_standard_class_def);
-                    (*object).properties = table;
-                    put(out, php::zend_value { obj: object }, php::IS_OBJECT_EX);
-                }
+            Node::Shared(table) => {
+                self.share(table);
+                put_record(table, out);
                 Ok(())
             }
-            Some(name) => self.object(name, node, out),
+            Node::Record(table) => {
+                put_record(self.table(table)?, out);
+                Ok(())
+            }
+            // SAFETY: the arena lives as long as the near value.
+            Node::Instance(instance) => self.object(unsafe { &*instance }, out),
         }
     }
 
-    /// A copy of the node's table on the request's heap, its nodes built.
-    fn table(&mut self, node: &Node) -> Result<*mut HashTable, Foreign> {
-        let copy = table::copy(&mut RequestHeap, node.table);
-        // SAFETY: the arena keeps the slots.
-        let slots = unsafe { std::slice::from_raw_parts(node.slots, node.count) };
-        for at in slots {
-            let (slot, _, _) = table::slot(copy, *at);
-            // SAFETY: the slot holds a node of the same arena.
-            let inner = unsafe { &*(*slot).value.ptr.cast::<Node>() };
-            if let Err(foreign) = self.value(inner, slot) {
-                give_up(copy, slots);
+    /// Counts one more object that has the table. Each get does so once for each table.
+    fn share(&self, table: *mut HashTable) {
+        // SAFETY: the arena keeps the table; it is counted as this module's text says.
+        unsafe {
+            if self.first {
+                // A request that ended without freeing its objects has left its counts behind.
+                (*table).gc.refcount = 2;
+            } else {
+                (*table).gc.refcount += 1;
+            }
+        }
+    }
+
+    /// A copy of a table on the request's heap, its nodes built.
+    fn table(&mut self, template: *mut HashTable) -> Result<*mut HashTable, Foreign> {
+        let copy = table::copy(&mut RequestHeap, template);
+        for (slot, _, _) in Entries::new(copy) {
+            if let Some(inner) = Node::at(slot)
+                && let Err(foreign) = self.value(inner, slot)
+            {
+                give_up(copy);
                 return Err(foreign);
             }
         }
         Ok(copy)
     }
 
-    fn object(&mut self, (name, len): (*const u8, usize), node: &Node, out: *mut Zv) -> Result<(), Foreign> {
+    fn object(&mut self, instance: &Instance, out: *mut Zv) -> Result<(), Foreign> {
+        let (name, len) = instance.class;
         if !std::ptr::eq(self.class.0, name) {
             // SAFETY: the arena keeps the name.
             let class = class::find(unsafe { std::slice::from_raw_parts(name, len) }).ok_or(Foreign)?;
             self.class = (name, class);
         }
         let class = self.class.1;
-        if !class::fits(class, node.table) {
+        if !class::fits(class, instance.table) {
             return Err(Foreign);
         }
         let object = class::new_object(class);
-        for (at, (value, _, _)) in Entries::new(node.table).enumerate() {
-            // SAFETY: the class has a slot for each property.
-            unsafe {
-                let slot = class::slots(object).add(at);
-                slot.write(std::mem::zeroed());
-                put(slot, (*value).value, (*value).u1.type_info);
-            }
-        }
         put(out, php::zend_value { obj: object }, php::IS_OBJECT_EX);
-        // SAFETY: the arena keeps the slots; each holds a node of the same arena.
-        unsafe {
-            let slots = std::slice::from_raw_parts(
-                if node.count == 0 { std::ptr::NonNull::dangling().as_ptr() } else { node.slots },
-                node.count,
-            );
-            for (done, at) in slots.iter().enumerate() {
-                let slot = class::slots(object).add(*at as usize);
-                let inner = &*(*slot).value.ptr.cast::<Node>();
-                if let Err(foreign) = self.value(inner, slot) {
-                    for rest in slots.iter().skip(done) {
-                        put(
-                            class::slots(object).add(*rest as usize),
-                            php::zend_value { lval: 0 },
-                            php::IS_NULL,
-                        );
-                    }
-                    php::zval_ptr_dtor(out);
-                    put(out, php::zend_value { lval: 0 }, php::IS_NULL);
-                    return Err(foreign);
+        let mut failed = false;
+        for (at, (value, _, _)) in Entries::new(instance.table).enumerate() {
+            // SAFETY: the class has a slot for each property.
+            let slot = unsafe { class::slots(object).add(at) };
+            let node = Node::at(value);
+            // SAFETY: as above; a slot that a node is for is null until its value is there.
+            unsafe {
+                slot.write(std::mem::zeroed());
+                match node {
+                    Some(_) => put(slot, php::zend_value { lval: 0 }, php::IS_NULL),
+                    None => put(slot, (*value).value, (*value).u1.type_info),
                 }
             }
+            failed = failed || node.is_some_and(|node| self.value(node, slot).is_err());
+        }
+        if failed {
+            // SAFETY: the object is whole and ours.
+            unsafe { php::zval_ptr_dtor(out) };
+            put(out, php::zend_value { lval: 0 }, php::IS_NULL);
+            return Err(Foreign);
         }
         Ok(())
     }
 }
 
+/// Writes a new `stdClass` with these properties.
+fn put_record(table: *mut HashTable, out: *mut Zv) {
+    // SAFETY: stdClass is there; the object takes over a reference to the table.
+    unsafe {
+        let object = php::zend_objects_new(php::zend_standard_class_def);
+        (*object).properties = table;
+        put(out, php::zend_value { obj: object }, php::IS_OBJECT_EX);
+    }
+}
+
 /// Frees an unfinished copy. The nodes not built yet are no values.
-fn give_up(copy: *mut HashTable, slots: &[u32]) {
-    for at in slots {
-        let (slot, _, _) = table::slot(copy, *at);
-        // SAFETY: the slot is in use.
-        unsafe {
-            if u32::from((*slot).u1.v.type_) == php::IS_PTR {
-                put(slot, php::zend_value { lval: 0 }, php::IS_NULL);
-            }
+fn give_up(copy: *mut HashTable) {
+    for (slot, _, _) in Entries::new(copy) {
+        if Node::at(slot).is_some() {
+            put(slot, php::zend_value { lval: 0 }, php::IS_NULL);
         }
     }
     // SAFETY: the copy is whole and ours.

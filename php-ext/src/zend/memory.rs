@@ -30,6 +30,12 @@ pub(crate) trait Memory {
     /// Memory for `size` bytes, aligned for every engine structure. Never null.
     fn alloc(&mut self, size: usize) -> *mut c_void;
 
+    /// Memory for the head of a table.
+    #[inline]
+    fn alloc_table(&mut self) -> *mut HashTable {
+        self.alloc(size_of::<HashTable>()).cast()
+    }
+
     /// Wraps a finished array. `dynamic` is set when an element is not a value yet but a node to be built at each get.
     fn array(&mut self, table: *mut HashTable, dynamic: bool, out: *mut Zv);
 

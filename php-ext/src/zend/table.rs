@@ -75,7 +75,7 @@ fn new_table<M: Memory>(
     slot: usize,
     flags: u32,
 ) -> *mut HashTable {
-    let table = memory.alloc(size_of::<HashTable>()).cast::<HashTable>();
+    let table = memory.alloc_table();
     let slots = if M::TRIMMED { len } else { size as usize };
     let hash = hash_bytes(mask);
     let block = memory.alloc(hash + slots * slot).cast::<u8>();
@@ -287,20 +287,6 @@ pub(crate) fn is_packed(table: *const HashTable) -> bool {
 pub(crate) fn len(table: *const HashTable) -> usize {
     // SAFETY: callers pass a live table.
     unsafe { (*table).nNumOfElements as usize }
-}
-
-/// Slot `at` of a table: its value, hash and key.
-#[inline]
-pub(crate) fn slot(table: *const HashTable, at: u32) -> (*mut Zv, u64, *mut ZStr) {
-    // SAFETY: callers stay below `nNumUsed`.
-    unsafe {
-        if cfg!(php82) && is_packed(table) {
-            (data(table).cast::<Zv>().add(at as usize), at.into(), std::ptr::null_mut())
-        } else {
-            let bucket = data(table).add(at as usize);
-            (&raw mut (*bucket).val, (*bucket).h, (*bucket).key)
-        }
-    }
 }
 
 impl Iterator for Entries {

@@ -6,6 +6,7 @@ mod absences;
 mod node;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use larder::{Backend as _, CacheId, Error, ErrorKind, Item};
 use larder_testkit::Memory;
@@ -78,6 +79,20 @@ fn zero_staleness_asks_at_every_read() {
         a.set("k", &i.to_string());
         assert_eq!(b.trips(|| assert_eq!(b.get("k"), Some(i.to_string()))), if i == 0 { 1 } else { 2 });
         assert_eq!(b.trips(|| assert_eq!(b.get("k"), Some(i.to_string()))), 1);
+    }
+}
+
+#[test]
+fn no_read_is_older_than_max_staleness_though_that_is_shorter_than_a_tick_of_the_kernels_clock() {
+    for (option, staleness) in [("0.0005", Duration::from_micros(500)), ("0.012", Duration::from_millis(12))]
+    {
+        let a = Node::new(Memory::default(), &[]);
+        let b = Node::new(a.memory.peer(), &[("max_staleness", option)]);
+        for i in 0..200 {
+            a.set("k", &i.to_string());
+            std::thread::sleep(staleness);
+            assert_eq!(b.get("k"), Some(i.to_string()), "{option} s");
+        }
     }
 }
 

@@ -304,6 +304,7 @@ impl<D: Decode> Engine<D> {
     pub fn stats(&self) -> Stats {
         let state = self.state();
         Stats {
+            near_hits: state.hits,
             near_entries: state.near().entries() as u64,
             near_bytes: state.near().bytes(),
             round_trips: self.backend.round_trips(),

@@ -2,7 +2,6 @@
 
 use super::{Decode, Engine, Handle};
 use crate::backend::Read;
-use crate::clock::boottime;
 use crate::coherence::Ticket;
 
 impl<D: Decode> Engine<D> {
@@ -26,8 +25,8 @@ impl<D: Decode> Engine<D> {
     /// What the node has of logged entries, and the ticket to keep it with, if no sync is due. No round trip.
     pub(super) fn peek(&self, reads: &[Read<'_>]) -> Option<(Ticket, Vec<Option<Vec<u8>>>)> {
         let ticket = {
-            let state = self.state();
-            state.is_fresh(boottime(), self.max_staleness).then(|| state.ticket())?
+            let mut state = self.state();
+            state.is_fresh(self.max_staleness).then(|| state.ticket())?
         };
         let reads = (!reads.is_empty()).then_some(reads)?;
         Some((ticket, self.backend.peek(ticket.position()?, reads)))

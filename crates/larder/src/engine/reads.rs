@@ -4,7 +4,6 @@ use std::sync::atomic::Ordering;
 
 use super::{Answer, Decode, Engine, Handle, check_key};
 use crate::backend::{Position, Read};
-use crate::clock::boottime;
 use crate::coherence::{Keep, Ticket};
 use crate::error::Result;
 use crate::near::Known;
@@ -29,29 +28,45 @@ impl<V> Look<V> {
 }
 
 impl<D: Decode> Engine<D> {
+    /// What `take` makes of the value of a key, if memory has one and no sync is due. No round trip. With `None`, also from
+    /// `take`, nothing was read: [`get`](Self::get) does it.
+    ///
+    /// `take` runs while the engine is locked: it must not call it.
+    pub fn hit<R>(&self, cache: &Handle, key: &[u8], take: impl FnOnce(&D::Value) -> Option<R>) -> Option<R> {
+        let mut state = self.state();
+        if !cache.near() || !state.is_fresh(self.max_staleness) {
+            return None;
+        }
+        let Known::Value(value) = state.look(cache.number, key, || self.backend.now())? else { return None };
+        let taken = take(value)?;
+        state.hits += 1;
+        Some(taken)
+    }
+
     /// The value of a key. No round trip for a value in memory when no sync is due, else one or two.
     ///
     /// # Errors
     /// [`ErrorKind::Value`](crate::ErrorKind::Value) for a bad key; others if the backend is unavailable or refuses.
     pub fn get(&self, cache: &Handle, key: &[u8]) -> Result<Option<D::Value>> {
-        if cache.near() {
-            let mut state = self.state();
-            if state.is_fresh(boottime(), self.max_staleness) {
-                match (state.look(cache.number, key, || self.backend.now()), state.position()) {
-                    (Some(Known::Value(value)), _) => {
-                        self.counters.near_hits.fetch_add(1, Ordering::Relaxed);
-                        return Ok(Some(value));
-                    }
-                    (Some(Known::Absent), Some(at)) => {
-                        cache.missed(&mut state, at, key);
-                        self.counters.misses.fetch_add(1, Ordering::Relaxed);
-                        return Ok(None);
-                    }
-                    _ => {}
-                }
-            }
+        match self.hit(cache, key, |value| Some(value.clone())) {
+            None if self.is_known_absent(cache, key) => Ok(None),
+            None => Ok(self.get_many(cache, &[key])?.pop().flatten()),
+            hit => Ok(hit),
         }
-        Ok(self.get_many(cache, &[key])?.pop().flatten())
+    }
+
+    /// Whether memory knows, and may say without a sync, that the backend has no entry. If so, it is told.
+    fn is_known_absent(&self, cache: &Handle, key: &[u8]) -> bool {
+        let mut state = self.state();
+        let (true, Some(at)) = (cache.near() && state.is_fresh(self.max_staleness), state.position()) else {
+            return false;
+        };
+        if !matches!(state.look(cache.number, key, || self.backend.now()), Some(Known::Absent)) {
+            return false;
+        }
+        cache.missed(&mut state, at, key);
+        self.counters.misses.fetch_add(1, Ordering::Relaxed);
+        true
     }
 
     /// The values of many keys, in order. One round trip for all that memory does not know.
@@ -102,10 +117,13 @@ impl<D: Decode> Engine<D> {
         if !cache.near() || !use_near {
             return Look { known: vec![None; keys.len()], fresh: false, at: None };
         }
-        let state = self.state();
+        let mut state = self.state();
         Look {
-            known: keys.iter().map(|key| state.look(cache.number, key, || self.backend.now())).collect(),
-            fresh: state.is_fresh(boottime(), self.max_staleness),
+            known: keys
+                .iter()
+                .map(|key| state.look(cache.number, key, || self.backend.now()).cloned())
+                .collect(),
+            fresh: state.is_fresh(self.max_staleness),
             at: state.position(),
         }
     }
@@ -114,7 +132,7 @@ impl<D: Decode> Engine<D> {
     fn settle(&self, cache: &Handle, keys: &[&[u8]], look: Look<D::Value>) -> Vec<Option<D::Value>> {
         let settled = keys.iter().zip(look.known).map(|(key, known)| match (known?, look.at) {
             (Known::Value(value), _) => {
-                self.counters.near_hits.fetch_add(1, Ordering::Relaxed);
+                self.state().hits += 1;
                 Some(value)
             }
             (Known::Absent, at) => {
