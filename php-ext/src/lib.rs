@@ -2,7 +2,8 @@
 //!
 //! - [`codec`]: PHP values to payloads and back.
 //! - [`near`]: decoded values that are handed out without copying.
-//! - `store`, `cache`: the classes; `hit`: the short way to a value in memory; `values` and `keys` carry values and keys between them and the core.
+//! - `store`, `cache`: the classes; `values` and `keys` carry values and keys between them and the core.
+//! - `hit`: the short way to a value in memory.
 //! - `registry`: the stores of this process, kept across requests.
 
 #![cfg_attr(
@@ -37,6 +38,7 @@ const FINAL: ClassFlags = ClassFlags::Final;
 
 extern "C" fn module_startup(_: i32, module: i32) -> i32 {
     options::register_ini(module);
+    near::shared::install();
     if exceptions::register().is_ok() { 0 } else { -1 }
 }
 

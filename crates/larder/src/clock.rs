@@ -30,8 +30,8 @@ pub(crate) struct TickClock {
     boottime: Duration,
 }
 
-/// No kernel's tick is longer: they come 100 to 1000 times a second.
-const LONGEST_TICK: Duration = Duration::from_millis(10);
+/// Ticks come 100 to 1000 times a second, and somewhat late when a processor takes no interrupts.
+const LONGEST_TICK: Duration = Duration::from_millis(20);
 
 impl TickClock {
     /// A time between [`boottime`] and a tick after it.

@@ -3,6 +3,7 @@
 use ext_php_rs::ffi as php;
 
 use super::tables::Owner;
+use crate::near::shared;
 use crate::zend::ffi::{zend_class_entry, zend_object};
 use crate::zend::memory::{Foreign, bytes_of, put};
 use crate::zend::table::{self, Entries, same_key};
@@ -91,7 +92,7 @@ impl PlainClasses {
         // SAFETY: the object is live.
         unsafe {
             let class = (*object).ce.cast_const();
-            if !std::ptr::eq((*object).handlers, &raw const php::std_object_handlers) || is_lazy(object) {
+            if !shared::is_plain(object) || is_lazy(object) {
                 return None;
             }
             if is_std_class(class) {

@@ -5,6 +5,7 @@ use std::ffi::c_void;
 
 use ext_php_rs::ffi as php;
 
+use super::shared;
 use super::template::{Instance, Node};
 use crate::codec::class;
 use crate::zend::ffi::{GC_IMMUTABLE, GC_NOT_COLLECTABLE, GC_PERSISTENT};
@@ -167,11 +168,7 @@ impl Memory for Arena {
         } else if dynamic {
             Node::Record(table).put(out);
         } else {
-            // SAFETY: the table is the arena's. Objects will share it, counted.
-            unsafe {
-                (*table).gc.refcount = 1;
-                (*table).gc.u.type_info = php::IS_ARRAY | GC_PERSISTENT | GC_NOT_COLLECTABLE;
-            }
+            shared::prepare(table);
             Node::Shared(table).put(out);
         }
         Ok(())

@@ -7,6 +7,7 @@
 mod arena;
 pub mod graveyard;
 pub mod keys;
+pub(crate) mod shared;
 mod template;
 
 use std::cell::Cell;

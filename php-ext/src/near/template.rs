@@ -1,15 +1,15 @@
 //! Values with objects: built fresh at each get, around shared immutable tables.
 //!
 //! A caller may change an object, so each get makes new ones. What they hold is shared until someone writes to it.
-//! A new `stdClass` points at the template's table of properties, just as a clone shares its original's: the table is
-//! counted, and the engine copies it before a write while it has other holders. The arena is always one, so the
-//! template's table is neither written nor freed. It is not marked immutable: `(array)$object` hands the table out as an
-//! array that is counted.
+//! A new `stdClass` points at the template's table of properties: the table is counted, and the engine copies it before it
+//! writes a property while the table has other holders. The arena is always one. What else could write to the table is
+//! `shared`'s business.
 
 use std::ffi::c_void;
 
 use ext_php_rs::ffi as php;
 
+use super::shared::put_sharer;
 use crate::codec::class;
 use crate::zend::ffi::zend_class_entry;
 use crate::zend::memory::{Foreign, RequestHeap, put};
@@ -99,8 +99,7 @@ impl Build {
                 Ok(())
             }
             Node::Shared(table) => {
-                self.share(table);
-                put_record(table, out);
+                put_sharer(table, self.first, out);
                 Ok(())
             }
             Node::Record(table) => {
@@ -109,19 +108,6 @@ impl Build {
             }
             // SAFETY: the arena lives as long as the near value.
             Node::Instance(instance) => self.object(unsafe { &*instance }, out),
-        }
-    }
-
-    /// Counts one more object that has the table. Each get does so once for each table.
-    fn share(&self, table: *mut HashTable) {
-        // SAFETY: the arena keeps the table; it is counted as this module's text says.
-        unsafe {
-            if self.first {
-                // A request that ended without freeing its objects has left its counts behind.
-                (*table).gc.refcount = 2;
-            } else {
-                (*table).gc.refcount += 1;
-            }
         }
     }
 
@@ -152,26 +138,33 @@ impl Build {
         }
         let object = class::new_object(class);
         put(out, php::zend_value { obj: object }, php::IS_OBJECT_EX);
-        let mut failed = false;
-        for (at, (value, _, _)) in Entries::new(instance.table).enumerate() {
-            // SAFETY: the class has a slot for each property.
-            let slot = unsafe { class::slots(object).add(at) };
-            let node = Node::at(value);
-            // SAFETY: as above; a slot that a node is for is null until its value is there.
+        let properties = || {
+            let slot_of = |at| {
+                // SAFETY: the class has a slot for each property.
+                unsafe { class::slots(object).add(at) }
+            };
+            Entries::new(instance.table).enumerate().map(move |(at, (value, _, _))| (slot_of(at), value))
+        };
+        // All slots, before the first is built: that may leave by `longjmp`, and the engine knows the object already.
+        for (slot, value) in properties() {
+            // SAFETY: the slot is the new object's.
             unsafe {
                 slot.write(std::mem::zeroed());
-                match node {
+                match Node::at(value) {
                     Some(_) => put(slot, php::zend_value { lval: 0 }, php::IS_NULL),
                     None => put(slot, (*value).value, (*value).u1.type_info),
                 }
             }
-            failed = failed || node.is_some_and(|node| self.value(node, slot).is_err());
         }
-        if failed {
-            // SAFETY: the object is whole and ours.
-            unsafe { php::zval_ptr_dtor(out) };
-            put(out, php::zend_value { lval: 0 }, php::IS_NULL);
-            return Err(Foreign);
+        for (slot, value) in properties() {
+            if let Some(node) = Node::at(value)
+                && let Err(foreign) = self.value(node, slot)
+            {
+                // SAFETY: the object is whole and ours.
+                unsafe { php::zval_ptr_dtor(out) };
+                put(out, php::zend_value { lval: 0 }, php::IS_NULL);
+                return Err(foreign);
+            }
         }
         Ok(())
     }

@@ -37,6 +37,10 @@ unsafe extern "C" {
     pub(crate) static mut zend_one_char_string: [*mut ZStr; 256];
     pub(crate) static mut zend_empty_string: *mut ZStr;
 
+    pub(crate) static spl_ce_ArrayObject: *mut zend_class_entry;
+    pub(crate) static spl_ce_ArrayIterator: *mut zend_class_entry;
+    pub(crate) static spl_ce_RecursiveArrayIterator: *mut zend_class_entry;
+
     pub(crate) fn zend_string_hash_func(text: *mut ZStr) -> u64;
     pub(crate) fn zend_hash_func(text: *const c_char, len: usize) -> u64;
     /// A log line where PHP's own errors go.

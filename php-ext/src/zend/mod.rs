@@ -5,6 +5,7 @@
 pub(crate) mod ffi;
 pub(crate) mod guard;
 pub(crate) mod memory;
+pub(crate) mod method;
 pub(crate) mod table;
 
 pub(crate) use ffi::{HashTable, ZStr, Zv};

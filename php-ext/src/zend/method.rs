@@ -1,0 +1,54 @@
+//! Methods of the engine and of this extension, called through handlers of ours first.
+
+use std::ffi::CStr;
+use std::sync::OnceLock;
+
+use ext_php_rs::ffi as php;
+use ext_php_rs::zend::ExecuteData;
+
+use super::Zv;
+use super::ffi::zend_class_entry;
+
+/// What runs when a method of an extension is called.
+pub(crate) type Handler = unsafe extern "C" fn(*mut php::zend_execute_data, *mut php::zval);
+
+/// Replaces the handler of a method, if that is not done yet, and leaves the one before it in `before`.
+///
+/// # Safety
+///
+/// The class is registered and an extension's, and no script is calling the method. `name` is lower case.
+pub(crate) unsafe fn replace(
+    class: *const zend_class_entry,
+    name: &CStr,
+    with: Handler,
+    before: &OnceLock<Handler>,
+) {
+    // SAFETY: all methods of such a class are internal functions, in memory that may be written to.
+    unsafe {
+        let method =
+            php::zend_hash_str_find(&raw const (*class).function_table, name.as_ptr(), name.to_bytes().len());
+        if method.is_null() {
+            return;
+        }
+        let handler = &raw mut (*(*method).value.func).internal_function.handler;
+        if let Some(found) = *handler
+            && !std::ptr::fn_addr_eq(found, with)
+        {
+            before.get_or_init(|| found);
+            *handler = Some(with);
+        }
+    }
+}
+
+/// An argument of a call, references followed.
+///
+/// # Safety
+///
+/// The call is live.
+pub(crate) unsafe fn argument<'a>(call: *mut ExecuteData, at: u32) -> Option<&'a mut Zv> {
+    // SAFETY: a call's frame keeps the number of its arguments there, and holds so many.
+    unsafe {
+        let given = (*call).This.u2.num_args > at;
+        given.then(|| (*call).zend_call_arg(at as usize))?.map(php::zval::dereference_mut)
+    }
+}
