@@ -68,6 +68,24 @@ fn r1_the_same_id_with_another_nonce_is_a_gap() {
     assert!(delta.reset, "{delta:?}");
 }
 
+/// The same, but nothing was written since: the answer differs in the nonce alone from that to the quiet syncs before.
+#[test]
+fn r1_another_nonce_ends_a_row_of_quiet_syncs() {
+    let server = RedisServer::start();
+    let (reader, writer, cache) = (open(&server.unix_url()), open(&server.unix_url()), cache());
+    make(&writer, set(&cache, b"k", b"1"));
+    let position = here(&reader);
+    for _ in 0..3 {
+        let delta = reader.fetch(Some(position), &[]).unwrap().delta;
+        assert!(!delta.reset && delta.changes.is_empty() && delta.position == position, "{delta:?}");
+    }
+    let mut history = records(&server);
+    let _: Value = server.tell(&["DEL", LOG]);
+    history.last_mut().unwrap().1[1] = vec![7; 16];
+    append(&server, &history);
+    assert!(reader.fetch(Some(position), &[]).unwrap().delta.reset);
+}
+
 /// The log is evicted or deleted, and written to again.
 #[test]
 fn r1_a_lost_log_is_a_gap() {

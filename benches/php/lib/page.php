@@ -54,14 +54,17 @@ final class Page {
      *
      * @param array<int, array> $recorded Its operations.
      * @param array<string, array<string, mixed>> $values The recorded values by definition and key.
+     * @param array<string, string> $names The definitions' names by themselves; new ones are added.
      */
-    public static function of(array $recorded, array $values): self {
+    public static function of(array $recorded, array $values, array &$names): self {
         $ops = $reads = [];
         $writes = 0;
         foreach ($recorded as [$operation, $definition, $keys]) {
             if ($operation === 'lock' || $operation === 'unlock') {
                 continue;
             }
+            // One string for each definition: who asks a store holds it, and looks up none.
+            $definition = $names[$definition] ??= $definition;
             $op = [$operation, $definition, $keys, null];
             foreach ((array)$keys as $key) {
                 $read = &$reads[$definition][$key];

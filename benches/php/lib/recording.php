@@ -40,7 +40,10 @@ final class Recording {
         $this->values = $values;
         $this->serialized = $serialized;
         $requests = iterator_to_array(self::lines("{$directory}/requests.jsonl.gz"), false);
-        $this->pages = array_map(fn($request) => Page::of($request['ops'], $values), $requests);
+        $names = array_combine(array_keys($values), array_keys($values));
+        $this->pages = array_map(function ($request) use ($values, &$names) {
+            return Page::of($request['ops'], $values, $names);
+        }, $requests);
     }
 
     /** All definitions that occur. */

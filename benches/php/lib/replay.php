@@ -11,6 +11,9 @@ require_once __DIR__ . '/checked.php';
 
 /** One process's replay. */
 final class Replay {
+    /** How many pages are played before any is measured. */
+    private const WARM_UP = 20;
+
     /**
      * @var array<int, list<array{nanoseconds: int, reads: int, hits: int, writes: int, trips: int}>> Each measured
      *     replay of a page: time in the store, reads, those that found a value, writes, round trips or transactions.
@@ -44,13 +47,18 @@ final class Replay {
     }
 
     /**
-     * Plays all pages once and measures them; adds to what was measured before.
+     * Plays all pages once and measures them; adds to what was measured before. The last ones are played before that, unmeasured:
+     * the processors have just served another store, and have forgotten this one.
      *
      * @param callable(): void $each Called after each page.
      * @param int[]|null $only Only these pages; null = all.
      */
     public function measure(int $offset, callable $each, ?array $only = null): void {
-        foreach ($only ?? $this->order($offset) as $page) {
+        $pages = $only ?? $this->order($offset);
+        foreach (array_slice($pages, -self::WARM_UP) as $page) {
+            self::play($this->recording->pages[$page]->ops, $this->store);
+        }
+        foreach ($pages as $page) {
             $before = $this->store->roundTrips();
             $measured = self::play($this->recording->pages[$page]->ops, $this->store);
             $measured['writes'] += $this->recording->pages[$page]->writes;
@@ -78,46 +86,46 @@ final class Replay {
      * @return array{nanoseconds: int, reads: int, hits: int, writes: int} Of the writes only the fills.
      */
     public static function play(array $ops, Store $store): array {
-        $hits = $reads = $fills = 0;
+        $reads = $misses = $fills = 0;
         $missed = [];
-        foreach ($ops as [, $definition, $key]) {
-            foreach ((array)$key as $one) {
-                $missed[$definition][$one] = false;
+        foreach ($ops as [$operation, $definition, $keys]) {
+            foreach ((array)$keys as $key) {
+                $missed[$definition][$key] = false;
+                $reads += (int)!in_array($operation, ['fill', 'set', 'delete'], true);
             }
         }
         $start = hrtime(true);
         $store->begin();
-        foreach ($ops as [$operation, $definition, $key, $value]) {
-            if ($operation === 'get') {
-                $reads++;
-                $hits += (int)($store->get($definition, $key) !== false);
-            } else if ($operation === 'get_many') {
-                foreach ($store->getMany($definition, $key) as $found) {
-                    $reads++;
-                    $hits += (int)($found !== false);
+        foreach ($ops as $op) {
+            if ($op[0] === 'get') {
+                if ($store->get($op[1], $op[2]) === false) {
+                    $misses++;
                 }
-            } else if ($operation === 'look') {
-                $reads++;
-                $hits += (int)($found = $store->get($definition, $key) !== false);
-                $missed[$definition][$key] = !$found;
-            } else if ($operation === 'look_many') {
-                foreach ($store->getMany($definition, $key) as $one => $found) {
-                    $reads++;
-                    $hits += (int)($found !== false);
-                    $missed[$definition][$one] = $found === false;
+            } else if ($op[0] === 'get_many') {
+                foreach ($store->getMany($op[1], $op[2]) as $found) {
+                    $misses += (int)($found === false);
                 }
-            } else if ($operation === 'fill') {
-                if ($missed[$definition][$key]) {
-                    $store->set($definition, $key, $value);
+            } else if ($op[0] === 'look') {
+                $missed[$op[1]][$op[2]] = $store->get($op[1], $op[2]) === false;
+                $misses += (int)$missed[$op[1]][$op[2]];
+            } else if ($op[0] === 'look_many') {
+                foreach ($store->getMany($op[1], $op[2]) as $key => $found) {
+                    $missed[$op[1]][$key] = $found === false;
+                    $misses += (int)($found === false);
+                }
+            } else if ($op[0] === 'fill') {
+                if ($missed[$op[1]][$op[2]]) {
+                    $store->set($op[1], $op[2], $op[3]);
                     $fills++;
                 }
-            } else if ($operation === 'set') {
-                $store->set($definition, $key, $value);
+            } else if ($op[0] === 'set') {
+                $store->set($op[1], $op[2], $op[3]);
             } else {
-                $store->delete($definition, $key);
+                $store->delete($op[1], $op[2]);
             }
         }
-        return ['nanoseconds' => hrtime(true) - $start, 'reads' => $reads, 'hits' => $hits, 'writes' => $fills];
+        $nanoseconds = hrtime(true) - $start;
+        return ['nanoseconds' => $nanoseconds, 'reads' => $reads, 'hits' => $reads - $misses, 'writes' => $fills];
     }
 
     /** The numbers of the pages, beginning with another one in each process. */

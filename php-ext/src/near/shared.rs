@@ -57,6 +57,7 @@ pub(super) fn prepare(table: *mut HashTable) {
 
 /// Writes a new `stdClass` that shares a table. The first one of a request sets the count: a request that ended without
 /// freeing its objects has left its own behind.
+#[inline]
 pub(super) fn put_sharer(table: *mut HashTable, first: bool, out: *mut Zv) {
     // SAFETY: stdClass is there; the arena keeps the table for as long as the object may live.
     unsafe {

@@ -115,11 +115,15 @@ impl Build {
     fn table(&mut self, template: *mut HashTable) -> Result<*mut HashTable, Foreign> {
         let copy = table::copy(&mut RequestHeap, template);
         for (slot, _, _) in Entries::new(copy) {
-            if let Some(inner) = Node::at(slot)
-                && let Err(foreign) = self.value(inner, slot)
-            {
-                give_up(copy);
-                return Err(foreign);
+            match Node::at(slot) {
+                None => {}
+                Some(Node::Shared(table)) => put_sharer(table, self.first, slot),
+                Some(inner) => {
+                    if let Err(foreign) = self.value(inner, slot) {
+                        give_up(copy);
+                        return Err(foreign);
+                    }
+                }
             }
         }
         Ok(copy)

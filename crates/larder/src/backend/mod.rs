@@ -165,7 +165,7 @@ pub enum Change {
 }
 
 /// What happened since the position that the caller gave.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delta {
     /// What the caller knew is void: its position is not in the log any more, or it gave none.
     pub reset: bool,
@@ -174,6 +174,13 @@ pub struct Delta {
     pub changes: Vec<Change>,
     /// The position after those changes and, in an answer to `apply`, after its own record.
     pub position: Position,
+}
+
+impl Delta {
+    /// Nothing happened.
+    pub(crate) fn nothing_since(position: Position) -> Self {
+        Self { reset: false, changes: Vec::new(), position }
+    }
 }
 
 /// The answer to [`Backend::fetch`].

@@ -94,6 +94,11 @@ impl Check {
         Self { sent: Some(boottime()) }
     }
 
+    /// Whether the batch asks for nothing but what follows.
+    pub(super) fn asks_nothing(&self) -> bool {
+        self.sent.is_none()
+    }
+
     /// Whether all is as it was. If not, the whole answer is void and [`Redis::hello`] is due (R2).
     pub(super) fn passed(
         &self,

@@ -21,6 +21,15 @@ pub(super) struct Link {
     pub(super) identity: Option<Identity>,
     /// When it was last used.
     used: Duration,
+    quiet: Quiet,
+}
+
+/// A sync that showed no change: what was sent, and the bytes of the answer. The same answer to the same question means the
+/// same, so it need not be taken apart.
+#[derive(Default)]
+struct Quiet {
+    sent: Vec<u8>,
+    answers: Vec<u8>,
 }
 
 /// See [`Slot::long_unused`].
@@ -78,7 +87,7 @@ impl Slot {
             return Ok(0);
         }
         let wire = Wire::connect(settings).map_err(Failure::Unsent)?;
-        self.link = Some(Link { wire, identity: None, used: boottime() });
+        self.link = Some(Link { wire, identity: None, used: boottime(), quiet: Quiet::default() });
         let before = batch.commands;
         if let Some(password) = &settings.password {
             let mut auth = redis::cmd("AUTH");
@@ -97,18 +106,49 @@ impl Slot {
     ///
     /// A connection that fails is gone afterwards.
     pub(super) fn exchange_all(&mut self, batch: &Batch, trips: &AtomicU64) -> Result<Vec<Value>, Failure> {
-        let Some(link) = self.link.as_mut() else {
-            return Err(Failure::Unsent(Error::unavailable(NAME, "not connected")));
-        };
-        trips.fetch_add(1, Ordering::Relaxed);
-        link.used = boottime();
-        let answers = link.wire.exchange(&batch.bytes, batch.commands);
-        self.drop_if_cut(answers.map_err(|error| Failure::cut(&error)))
+        self.ask(batch, trips, false).map(Option::unwrap_or_default)
     }
 
     /// Like [`exchange_all`](Self::exchange_all), but an error answer is a failure of the whole.
     pub(super) fn exchange(&mut self, batch: &Batch, trips: &AtomicU64) -> Result<Vec<Value>, Failure> {
         let answers = self.exchange_all(batch, trips)?;
+        self.no_refusal(answers)
+    }
+
+    /// Like [`exchange`](Self::exchange); `None` if question and answer are those of the [quiet](Self::was_quiet) sync before.
+    pub(super) fn exchange_sync(
+        &mut self,
+        batch: &Batch,
+        trips: &AtomicU64,
+    ) -> Result<Option<Vec<Value>>, Failure> {
+        self.ask(batch, trips, true)?.map(|answers| self.no_refusal(answers)).transpose()
+    }
+
+    /// The last exchange was a sync that showed no change.
+    pub(super) fn was_quiet(&mut self, batch: Batch) {
+        if let Some(link) = self.link.as_mut() {
+            link.quiet = Quiet { sent: batch.bytes, answers: link.wire.answers().to_vec() };
+        }
+    }
+
+    fn ask(
+        &mut self,
+        batch: &Batch,
+        trips: &AtomicU64,
+        may_be_quiet: bool,
+    ) -> Result<Option<Vec<Value>>, Failure> {
+        let Some(link) = self.link.as_mut() else {
+            return Err(Failure::Unsent(Error::unavailable(NAME, "not connected")));
+        };
+        trips.fetch_add(1, Ordering::Relaxed);
+        link.used = boottime();
+        let quiet = may_be_quiet && link.quiet.sent == batch.bytes;
+        let expected = (quiet && !link.quiet.answers.is_empty()).then_some(&*link.quiet.answers);
+        let answers = link.wire.exchange(&batch.bytes, batch.commands, expected);
+        self.drop_if_cut(answers.map_err(|error| Failure::cut(&error)))
+    }
+
+    fn no_refusal(&mut self, answers: Vec<Value>) -> Result<Vec<Value>, Failure> {
         for answer in &answers {
             if let Value::ServerError(error) = answer {
                 let refusal = refusal(error);

@@ -66,7 +66,15 @@ impl Redis {
         log::ask(&mut batch, &self.keys.log, since);
         let groups = self.ask_entries(&mut batch, incarnation, reads);
 
-        let mut replies = Replies::new(slot.exchange(&batch, &self.trips)?);
+        let only_sync = since.filter(|_| reads.is_empty() && check.asks_nothing());
+        let answers = match only_sync {
+            None => slot.exchange(&batch, &self.trips)?,
+            Some(since) => match slot.exchange_sync(&batch, &self.trips)? {
+                Some(answers) => answers,
+                None => return Ok(Some(Fetched { delta: Delta::nothing_since(since), entries: Vec::new() })),
+            },
+        };
+        let mut replies = Replies::new(answers);
         let role = Replies::new(array(replies.next(), "ROLE")?).next();
         if bytes(role, "ROLE")? != b"master" {
             return Err(replica(slot));
@@ -88,6 +96,9 @@ impl Redis {
             }),
         };
         let Some(delta) = delta else { return Ok(None) };
+        if only_sync.is_some_and(|since| delta == Delta::nothing_since(since)) {
+            slot.was_quiet(batch);
+        }
         let mut entries = vec![None; reads.len()];
         for places in groups {
             let values = array(replies.next(), "HMGET")?;

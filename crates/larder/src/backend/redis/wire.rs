@@ -26,6 +26,8 @@ const QUICK: Duration = Duration::from_micros(300);
 /// Room for what comes at once.
 const SMALLEST_READ: usize = 4 << 10;
 const LARGEST_READ: usize = 1 << 20;
+/// Room that is kept for the next answer.
+const KEPT: usize = 64 << 10;
 
 /// Sends commands and reads answers, both within the read timeout.
 pub(super) enum Wire {
@@ -50,14 +52,27 @@ impl Wire {
         socket.and_then(|socket| Plain::new(socket, read)).map(Self::Plain).map_err(unreachable)
     }
 
-    /// Sends packed commands and reads as many answers.
-    pub(super) fn exchange(&mut self, commands: &[u8], count: usize) -> RedisResult<Vec<Value>> {
+    /// Sends packed commands and reads as many answers; `None` if they are `expected`, byte for byte.
+    pub(super) fn exchange(
+        &mut self,
+        commands: &[u8],
+        count: usize,
+        expected: Option<&[u8]>,
+    ) -> RedisResult<Option<Vec<Value>>> {
         match self {
-            Self::Plain(plain) => plain.exchange(commands, count),
+            Self::Plain(plain) => plain.exchange(commands, count, expected),
             Self::Tls(connection) => {
                 connection.send_packed_command(commands)?;
-                (0..count).map(|_| connection.recv_response()).collect()
+                (0..count).map(|_| connection.recv_response()).collect::<RedisResult<_>>().map(Some)
             }
+        }
+    }
+
+    /// The bytes of the last answers; none where `redis` has read them.
+    pub(super) fn answers(&self) -> &[u8] {
+        match self {
+            Self::Plain(plain) => &plain.answers,
+            Self::Tls(_) => &[],
         }
     }
 }
@@ -75,26 +90,35 @@ pub(super) struct Plain {
     quick: bool,
     /// Until when the answer is polled for.
     poll_until: Option<Duration>,
+    answers: Vec<u8>,
 }
 
 impl Plain {
     fn new(socket: Socket, timeout: Duration) -> io::Result<Self> {
         socket.set_read_timeout(Some(timeout))?;
         socket.set_write_timeout(Some(timeout))?;
-        Ok(Self { socket, timeout, quick: false, poll_until: None })
+        Ok(Self { socket, timeout, quick: false, poll_until: None, answers: Vec::new() })
     }
 
-    fn exchange(&mut self, commands: &[u8], count: usize) -> RedisResult<Vec<Value>> {
+    fn exchange(
+        &mut self,
+        commands: &[u8],
+        count: usize,
+        expected: Option<&[u8]>,
+    ) -> RedisResult<Option<Vec<Value>>> {
         send_all(&self.socket, commands)?;
         let sent = boottime();
         self.poll_until = self.quick.then_some(sent + POLL);
-        let mut bytes = Vec::new();
+        let mut bytes = std::mem::take(&mut self.answers);
+        bytes.clear();
+        bytes.shrink_to(KEPT);
         let mut arrived = Arrived::nothing_of(count);
-        while !arrived.all(&bytes)? {
+        while expected != Some(&bytes) && !arrived.all(&bytes)? {
             self.receive(&mut bytes)?;
         }
         self.quick = boottime().saturating_sub(sent) < QUICK;
-        resp::answers(&bytes, count)
+        self.answers = bytes;
+        if expected == Some(&self.answers) { Ok(None) } else { resp::answers(&self.answers, count).map(Some) }
     }
 
     /// Waits for more and adds it to `bytes`.
@@ -188,4 +212,39 @@ fn unreachable(error: impl std::fmt::Display) -> Error {
 /// The operating system takes a time-out of zero for none.
 fn at_least_a_little(timeout: Duration) -> Duration {
     timeout.max(Duration::from_millis(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+
+    use super::*;
+
+    /// What is made of an answer that comes in these pieces.
+    fn answered(pieces: &[&[u8]], count: usize, expected: Option<&[u8]>) -> RedisResult<Option<Vec<Value>>> {
+        let (client, mut server) = Socket::pair(Domain::UNIX, Type::STREAM, None).unwrap();
+        let mut plain = Plain::new(client, Duration::from_secs(10)).unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                server.read_exact(&mut [0; 4]).unwrap();
+                for piece in pieces {
+                    server.write_all(piece).unwrap();
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+            });
+            plain.exchange(b"ask\n", count, expected)
+        })
+    }
+
+    #[test]
+    fn only_the_same_bytes_are_the_expected_answer() {
+        let before: &[u8] = b"+OK\r\n:17\r\n";
+        let all = |number| Some(vec![Value::Okay, Value::Int(number)]);
+        assert_eq!(answered(&[before], 2, Some(before)).unwrap(), None);
+        assert_eq!(answered(&[b"+O", b"K\r\n:1", b"7\r\n"], 2, Some(before)).unwrap(), None);
+        assert_eq!(answered(&[b"+OK\r\n:18\r\n"], 2, Some(before)).unwrap(), all(18));
+        assert_eq!(answered(&[b"+OK\r\n:1", b"\r\n"], 2, Some(before)).unwrap(), all(1));
+        assert_eq!(answered(&[before, b"7\r\n"], 2, None).unwrap(), all(17));
+        assert!(answered(&[b"+OK\r\n:17\r\n+"], 2, Some(before)).is_err(), "more than was asked for");
+    }
 }
