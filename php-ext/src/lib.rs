@@ -36,9 +36,12 @@ const FINAL: ClassFlags = ClassFlags::Final.union(ClassFlags::NoDynamicPropertie
 #[cfg(not(php82))]
 const FINAL: ClassFlags = ClassFlags::Final;
 
-extern "C" fn module_startup(_: i32, module: i32) -> i32 {
+extern "C" fn module_startup(kind: i32, module: i32) -> i32 {
     options::register_ini(module);
-    near::shared::install();
+    // One that `dl()` loads is gone with the request.
+    if u32::try_from(kind) == Ok(ext_php_rs::ffi::MODULE_PERSISTENT) {
+        near::shared::install();
+    }
     if exceptions::register().is_ok() { 0 } else { -1 }
 }
 

@@ -132,7 +132,7 @@ unsafe extern "C" fn with_ordinary<const METHOD: usize>(
     }
 }
 
-/// To be called when the module starts.
+/// To be called when a module starts that stays: the methods would outlive another one's handlers.
 pub(crate) fn install() {
     let [construct, exchange, iterator, recursive] = &METHODS;
     // SAFETY: SPL is a part of PHP that starts before any extension which is loaded; no script runs yet.
