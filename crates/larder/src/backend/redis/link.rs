@@ -11,6 +11,7 @@ use super::identity::Identity;
 use super::pool::Slot;
 use super::settings::Settings;
 use super::wire::Wire;
+use crate::backend::Position;
 use crate::clock::boottime;
 use crate::error::Error;
 
@@ -21,14 +22,13 @@ pub(super) struct Link {
     pub(super) identity: Option<Identity>,
     /// When it was last used.
     used: Duration,
-    quiet: Quiet,
+    quiet: Option<Quiet>,
 }
 
-/// A sync that showed no change: what was sent, and the bytes of the answer. The same answer to the same question means the
-/// same, so it need not be taken apart.
-#[derive(Default)]
+/// A sync that showed no change: from which position, and the bytes of the answer. The same answer for the same position means
+/// the same, so it need not be taken apart.
 struct Quiet {
-    sent: Vec<u8>,
+    since: Position,
     answers: Vec<u8>,
 }
 
@@ -87,7 +87,7 @@ impl Slot {
             return Ok(0);
         }
         let wire = Wire::connect(settings).map_err(Failure::Unsent)?;
-        self.link = Some(Link { wire, identity: None, used: boottime(), quiet: Quiet::default() });
+        self.link = Some(Link { wire, identity: None, used: boottime(), quiet: None });
         let before = batch.commands;
         if let Some(password) = &settings.password {
             let mut auth = redis::cmd("AUTH");
@@ -106,7 +106,7 @@ impl Slot {
     ///
     /// A connection that fails is gone afterwards.
     pub(super) fn exchange_all(&mut self, batch: &Batch, trips: &AtomicU64) -> Result<Vec<Value>, Failure> {
-        self.ask(batch, trips, false).map(Option::unwrap_or_default)
+        self.ask(batch, trips, None).map(Option::unwrap_or_default)
     }
 
     /// Like [`exchange_all`](Self::exchange_all), but an error answer is a failure of the whole.
@@ -115,19 +115,22 @@ impl Slot {
         self.no_refusal(answers)
     }
 
-    /// Like [`exchange`](Self::exchange); `None` if question and answer are those of the [quiet](Self::was_quiet) sync before.
+    /// Like [`exchange`](Self::exchange) for a sync and nothing else; `None` if position and answer are those of the
+    /// [quiet](Self::was_quiet) one before.
     pub(super) fn exchange_sync(
         &mut self,
         batch: &Batch,
+        since: Position,
         trips: &AtomicU64,
     ) -> Result<Option<Vec<Value>>, Failure> {
-        self.ask(batch, trips, true)?.map(|answers| self.no_refusal(answers)).transpose()
+        self.ask(batch, trips, Some(since))?.map(|answers| self.no_refusal(answers)).transpose()
     }
 
     /// The last exchange was a sync that showed no change.
-    pub(super) fn was_quiet(&mut self, batch: Batch) {
+    pub(super) fn was_quiet(&mut self, since: Position) {
         if let Some(link) = self.link.as_mut() {
-            link.quiet = Quiet { sent: batch.bytes, answers: link.wire.answers().to_vec() };
+            let answers = link.wire.answers().to_vec();
+            link.quiet = (!answers.is_empty()).then_some(Quiet { since, answers });
         }
     }
 
@@ -135,15 +138,15 @@ impl Slot {
         &mut self,
         batch: &Batch,
         trips: &AtomicU64,
-        may_be_quiet: bool,
+        sync: Option<Position>,
     ) -> Result<Option<Vec<Value>>, Failure> {
         let Some(link) = self.link.as_mut() else {
             return Err(Failure::Unsent(Error::unavailable(NAME, "not connected")));
         };
         trips.fetch_add(1, Ordering::Relaxed);
         link.used = boottime();
-        let quiet = may_be_quiet && link.quiet.sent == batch.bytes;
-        let expected = (quiet && !link.quiet.answers.is_empty()).then_some(&*link.quiet.answers);
+        let quiet = link.quiet.as_ref().filter(|quiet| sync == Some(quiet.since));
+        let expected = quiet.map(|quiet| &*quiet.answers);
         let answers = link.wire.exchange(&batch.bytes, batch.commands, expected);
         self.drop_if_cut(answers.map_err(|error| Failure::cut(&error)))
     }

@@ -69,7 +69,7 @@ impl Redis {
         let only_sync = since.filter(|_| reads.is_empty() && check.asks_nothing());
         let answers = match only_sync {
             None => slot.exchange(&batch, &self.trips)?,
-            Some(since) => match slot.exchange_sync(&batch, &self.trips)? {
+            Some(since) => match slot.exchange_sync(&batch, since, &self.trips)? {
                 Some(answers) => answers,
                 None => return Ok(Some(Fetched { delta: Delta::nothing_since(since), entries: Vec::new() })),
             },
@@ -96,8 +96,8 @@ impl Redis {
             }),
         };
         let Some(delta) = delta else { return Ok(None) };
-        if only_sync.is_some_and(|since| delta == Delta::nothing_since(since)) {
-            slot.was_quiet(batch);
+        if let Some(since) = only_sync.filter(|since| delta == Delta::nothing_since(*since)) {
+            slot.was_quiet(since);
         }
         let mut entries = vec![None; reads.len()];
         for places in groups {
