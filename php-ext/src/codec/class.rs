@@ -162,6 +162,18 @@ pub(crate) fn slots(object: *mut zend_object) -> *mut Zv {
     unsafe { (&raw mut (*object).properties_table).cast() }
 }
 
+/// Writes a new `stdClass`, which takes the caller's reference to the table of its properties.
+#[inline]
+pub(crate) fn put_std_class(properties: *mut HashTable, out: *mut Zv) -> *mut zend_object {
+    // SAFETY: stdClass is there.
+    unsafe {
+        let object = php::zend_objects_new(php::zend_standard_class_def);
+        (*object).properties = properties;
+        put(out, php::zend_value { obj: object }, php::IS_OBJECT_EX);
+        object
+    }
+}
+
 /// Makes an object on the request's heap of a finished table of properties. With `keep_table` the table's keys
 /// stay the caller's, who has no use for its values any more; for `stdClass` the object takes the table itself.
 pub(crate) fn make(
@@ -171,12 +183,7 @@ pub(crate) fn make(
     out: *mut Zv,
 ) -> Result<(), Foreign> {
     if name.is_empty() {
-        // SAFETY: stdClass is there; the object takes the caller's reference to the table.
-        unsafe {
-            let object = php::zend_objects_new(php::zend_standard_class_def);
-            (*object).properties = properties;
-            put(out, php::zend_value { obj: object }, php::IS_OBJECT_EX);
-        }
+        put_std_class(properties, out);
         return Ok(());
     }
     let class = find(name).filter(|class| fits(*class, properties)).ok_or(Foreign)?;

@@ -13,30 +13,27 @@ use std::sync::OnceLock;
 
 use ext_php_rs::ffi as php;
 
+use crate::codec::class;
 use crate::zend::ffi::{
     GC_NOT_COLLECTABLE, GC_PERSISTENT, spl_ce_ArrayIterator, spl_ce_ArrayObject,
     spl_ce_RecursiveArrayIterator, zend_object,
 };
-use crate::zend::memory::put;
 use crate::zend::method::{Handler, argument, replace};
 use crate::zend::{HashTable, Zv};
 
 /// Counted, in foreign memory, no business of the cycle collector's.
 const COUNTED: u32 = php::IS_ARRAY | GC_PERSISTENT | GC_NOT_COLLECTABLE;
 
-struct Handlers(php::zend_object_handlers);
-
 /// The handlers of objects that may share their table.
 fn handlers() -> *const php::zend_object_handlers {
-    static HANDLERS: OnceLock<Handlers> = OnceLock::new();
-    let handlers = HANDLERS.get_or_init(|| {
+    static HANDLERS: OnceLock<php::zend_object_handlers> = OnceLock::new();
+    HANDLERS.get_or_init(|| {
         // SAFETY: the engine's table is complete before any extension starts.
         let mut handlers = unsafe { php::std_object_handlers };
         handlers.get_properties = Some(own_properties);
         handlers.get_gc = Some(held);
-        Handlers(handlers)
-    });
-    &raw const handlers.0
+        handlers
+    })
 }
 
 /// Whether an object has the engine's handlers, or these, which make no difference to what it is.
@@ -59,17 +56,15 @@ pub(super) fn prepare(table: *mut HashTable) {
 /// freeing its objects has left its own behind.
 #[inline]
 pub(super) fn put_sharer(table: *mut HashTable, first: bool, out: *mut Zv) {
-    // SAFETY: stdClass is there; the arena keeps the table for as long as the object may live.
+    let object = class::put_std_class(table, out);
+    // SAFETY: the arena keeps the table for as long as the object may live.
     unsafe {
-        let object = php::zend_objects_new(php::zend_standard_class_def);
         if first {
             prepare(table);
             (*table).u.v.nIteratorsCount = 0;
         }
         (*table).gc.refcount += 1;
-        (*object).properties = table;
         (*object).handlers = handlers();
-        put(out, php::zend_value { obj: object }, php::IS_OBJECT_EX);
     }
 }
 

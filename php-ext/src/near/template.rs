@@ -103,7 +103,7 @@ impl Build {
                 Ok(())
             }
             Node::Record(table) => {
-                put_record(self.table(table)?, out);
+                class::put_std_class(self.table(table)?, out);
                 Ok(())
             }
             // SAFETY: the arena lives as long as the near value.
@@ -171,16 +171,6 @@ impl Build {
             }
         }
         Ok(())
-    }
-}
-
-/// Writes a new `stdClass` with these properties.
-fn put_record(table: *mut HashTable, out: *mut Zv) {
-    // SAFETY: stdClass is there; the object takes over a reference to the table.
-    unsafe {
-        let object = php::zend_objects_new(php::zend_standard_class_def);
-        (*object).properties = table;
-        put(out, php::zend_value { obj: object }, php::IS_OBJECT_EX);
     }
 }
 

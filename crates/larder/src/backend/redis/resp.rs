@@ -59,7 +59,7 @@ pub(super) fn answers(bytes: &[u8], count: usize) -> RedisResult<Vec<Value>> {
 }
 
 fn values(bytes: &[u8], at: &mut usize, depth: usize, count: usize) -> RedisResult<Vec<Value>> {
-    // Not all of what a broken answer announces: a value takes three bytes at least.
+    // A value takes three bytes at least, so this is room for all that can be there.
     let mut values = Vec::with_capacity(count.min(bytes.len() / 3));
     for _ in 0..count {
         values.push(value(bytes, at, depth)?);
