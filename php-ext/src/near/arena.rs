@@ -5,7 +5,6 @@ use std::ffi::c_void;
 
 use ext_php_rs::ffi as php;
 
-use super::shared;
 use super::template::{Instance, Node};
 use crate::codec::class;
 use crate::zend::ffi::{GC_IMMUTABLE, GC_NOT_COLLECTABLE, GC_PERSISTENT};
@@ -128,7 +127,7 @@ impl Memory for Arena {
         start.cast()
     }
 
-    /// To make a list of objects writes to the head of each one's table, so the heads lie side by side.
+    /// To free a list of objects reads the head of each one's table, so the heads lie side by side.
     #[inline]
     fn alloc_table(&mut self) -> *mut HashTable {
         if self.heads_left == 0 {
@@ -168,7 +167,6 @@ impl Memory for Arena {
         } else if dynamic {
             Node::Record(table).put(out);
         } else {
-            shared::prepare(table);
             Node::Shared(table).put(out);
         }
         Ok(())

@@ -110,9 +110,9 @@ impl NearValue {
             return Ok(());
         }
         if let Some(node) = Node::of(self.value, self.type_info) {
-            let first = self.inner.given.replace(graveyard::request()) != graveyard::request();
+            self.inner.given.set(graveyard::request());
             let out = std::ptr::from_mut(out);
-            if guarded(|| Build::new(first).value(node, out))?.is_ok() {
+            if guarded(|| Build::new().value(node, out))?.is_ok() {
                 return Ok(());
             }
         }

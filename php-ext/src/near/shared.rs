@@ -1,9 +1,9 @@
 //! Objects that share a table of properties with a template.
 //!
-//! The engine copies a shared table before it writes a property. But who asks an object for its whole table may write to it,
-//! and `array_walk()` and `mb_convert_variables()` do, without a look at its count. So these objects have handlers of their
-//! own: asked for its table, an object first gets one for itself. Nobody outside the engine's own property look-ups ever sees
-//! the template's.
+//! The engine copies an immutable table before it writes a property. But who asks an object for its whole table may write to
+//! it, and `array_walk()` and `mb_convert_variables()` do, without a look at what it is. So these objects have handlers of
+//! their own: asked for its table, an object first gets one for itself. Nobody outside the engine's own property look-ups ever
+//! sees the template's.
 //!
 //! Two classes refuse objects with handlers that are not the engine's: what is given to `ArrayObject` and `ArrayIterator`
 //! becomes an ordinary object first.
@@ -15,14 +15,10 @@ use ext_php_rs::ffi as php;
 
 use crate::codec::class;
 use crate::zend::ffi::{
-    GC_NOT_COLLECTABLE, GC_PERSISTENT, spl_ce_ArrayIterator, spl_ce_ArrayObject,
-    spl_ce_RecursiveArrayIterator, zend_object,
+    GC_IMMUTABLE, spl_ce_ArrayIterator, spl_ce_ArrayObject, spl_ce_RecursiveArrayIterator, zend_object,
 };
 use crate::zend::method::{Handler, argument, replace};
 use crate::zend::{HashTable, Zv};
-
-/// Counted, in foreign memory, no business of the cycle collector's.
-const COUNTED: u32 = php::IS_ARRAY | GC_PERSISTENT | GC_NOT_COLLECTABLE;
 
 /// The handlers of objects that may share their table.
 fn handlers() -> *const php::zend_object_handlers {
@@ -43,28 +39,20 @@ pub(crate) fn is_plain(object: *const zend_object) -> bool {
     std::ptr::eq(its, &raw const php::std_object_handlers) || std::ptr::eq(its, handlers())
 }
 
-/// Makes a table ready to be shared. It is the arena's, whose share is never given up.
-pub(super) fn prepare(table: *mut HashTable) {
-    // SAFETY: the callers pass a table of an arena.
-    unsafe {
-        (*table).gc.refcount = 1;
-        (*table).gc.u.type_info = COUNTED;
-    }
+/// Writes a new `stdClass` that shares a template's table.
+#[inline]
+pub(super) fn put_sharer(table: *mut HashTable, out: *mut Zv) {
+    let object = class::put_std_class(table, out);
+    // SAFETY: the object is new. The engine neither counts nor frees an immutable table.
+    unsafe { (*object).handlers = handlers() };
 }
 
-/// Writes a new `stdClass` that shares a table. The first one of a request sets the count: a request that ended without
-/// freeing its objects has left its own behind.
-#[inline]
-pub(super) fn put_sharer(table: *mut HashTable, first: bool, out: *mut Zv) {
-    let object = class::put_std_class(table, out);
-    // SAFETY: the arena keeps the table for as long as the object may live.
+/// Whether an object's table is a template's.
+fn shares(object: *const zend_object) -> bool {
+    // SAFETY: callers pass a live object.
     unsafe {
-        if first {
-            prepare(table);
-            (*table).u.v.nIteratorsCount = 0;
-        }
-        (*table).gc.refcount += 1;
-        (*object).handlers = handlers();
+        let table = (*object).properties;
+        !table.is_null() && (*table).gc.u.type_info & GC_IMMUTABLE != 0
     }
 }
 
@@ -72,17 +60,14 @@ pub(super) fn put_sharer(table: *mut HashTable, first: bool, out: *mut Zv) {
 unsafe extern "C" fn own_properties(object: *mut zend_object) -> *mut HashTable {
     // SAFETY: the engine passes a live object with these handlers. Copying may leave by `longjmp`; nothing is changed then.
     unsafe {
-        let table = (*object).properties;
-        if !table.is_null() && (*table).gc.refcount > 1 {
-            let own = php::zend_array_dup(table);
-            (*table).gc.refcount -= 1;
-            (*object).properties = own;
+        if shares(object) {
+            (*object).properties = php::zend_array_dup((*object).properties);
         }
         php::zend_std_get_properties(object)
     }
 }
 
-/// What the cycle collector follows: the table as it is, for it must not be copied there.
+/// What the cycle collector follows, and writes to: an own table. A template's holds nothing that is counted.
 unsafe extern "C" fn held(
     object: *mut zend_object,
     slots: *mut *mut php::zval,
@@ -92,7 +77,7 @@ unsafe extern "C" fn held(
     unsafe {
         *slots = std::ptr::null_mut();
         *count = 0;
-        (*object).properties
+        if shares(object) { std::ptr::null_mut() } else { (*object).properties }
     }
 }
 

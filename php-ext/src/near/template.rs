@@ -1,9 +1,8 @@
 //! Values with objects: built fresh at each get, around shared immutable tables.
 //!
 //! A caller may change an object, so each get makes new ones. What they hold is shared until someone writes to it.
-//! A new `stdClass` points at the template's table of properties: the table is counted, and the engine copies it before it
-//! writes a property while the table has other holders. The arena is always one. What else could write to the table is
-//! `shared`'s business.
+//! A new `stdClass` points at the template's table of properties, which is immutable, so that the engine copies it before it
+//! writes a property. What else could write to the table is `shared`'s business.
 
 use std::ffi::c_void;
 
@@ -79,15 +78,13 @@ impl Node {
 
 /// Builds the value of one get.
 pub(super) struct Build {
-    /// Nothing of the template has been given to the running request yet.
-    first: bool,
     /// The class found last, by the address of its name.
     class: (*const u8, *mut zend_class_entry),
 }
 
 impl Build {
-    pub(super) fn new(first: bool) -> Self {
-        Self { first, class: (std::ptr::null(), std::ptr::null_mut()) }
+    pub(super) fn new() -> Self {
+        Self { class: (std::ptr::null(), std::ptr::null_mut()) }
     }
 
     /// Writes the value of a node to `out`, which is null on failure.
@@ -99,7 +96,7 @@ impl Build {
                 Ok(())
             }
             Node::Shared(table) => {
-                put_sharer(table, self.first, out);
+                put_sharer(table, out);
                 Ok(())
             }
             Node::Record(table) => {
@@ -117,7 +114,7 @@ impl Build {
         for (slot, _, _) in Entries::new(copy) {
             match Node::at(slot) {
                 None => {}
-                Some(Node::Shared(table)) => put_sharer(table, self.first, slot),
+                Some(Node::Shared(table)) => put_sharer(table, slot),
                 Some(inner) => {
                     if let Err(foreign) = self.value(inner, slot) {
                         give_up(copy);
