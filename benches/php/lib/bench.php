@@ -13,6 +13,12 @@ foreach (['recording', 'worker', 'measures', 'comparison', 'machine', 'screen', 
 
 /** A run of `make bench`. */
 final class Bench {
+    /**
+     * OPcache as on a web server, for all stores alike. Its JIT compiles the replay's own code before that runs, so that
+     * less but the store is measured; a tracing one would compile while the clock runs.
+     */
+    private const OPCACHE = ['-d', 'opcache.enable_cli=1', '-d', 'opcache.jit=function', '-d', 'opcache.jit_buffer_size=16M'];
+
     public readonly Screen $screen;
 
     /** How many pages the recording has. */
@@ -70,7 +76,7 @@ final class Bench {
     /** A process that works the way of Moodle's Redis store, on a socket or host:port. */
     public function phpredis(string $server, string $serializer = 'php'): Worker {
         $name = $serializer === 'php' ? 'redis' : "redis-{$serializer}";
-        $modules = array_filter(['igbinary', 'msgpack', 'redis'], fn($name) => is_file(ini_get('extension_dir') . "/{$name}.so"));
+        $modules = array_filter(['igbinary', 'msgpack', 'redis'], $this->installed(...));
         return $this->worker($name, $server, ...array_merge(...array_map(fn($module) => ['-d', "extension={$module}"], $modules)));
     }
 
@@ -140,8 +146,15 @@ final class Bench {
         file_put_contents($file, json_encode($this->charts, JSON_THROW_ON_ERROR));
     }
 
+    /** A process of its own, with {@see OPCACHE} where that is installed. */
     private function worker(string $store, string|array $target, string ...$options): Worker {
-        $php = [PHP_BINARY, '-n', '-d', 'memory_limit=512M', ...$options];
+        $opcache = $this->installed('opcache') ? ['-d', 'zend_extension=opcache', ...self::OPCACHE] : [];
+        $php = [PHP_BINARY, '-n', '-d', 'memory_limit=512M', ...$opcache, ...$options];
         return new Worker($php, ['recording' => $this->data, 'store' => $store, 'target' => $target]);
+    }
+
+    /** Whether PHP can load a module. */
+    private function installed(string $module): bool {
+        return is_file(ini_get('extension_dir') . "/{$module}.so");
     }
 }
