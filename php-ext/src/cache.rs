@@ -11,7 +11,7 @@ use larder::{Handle, Item};
 use crate::exceptions::{bad_value, outage};
 use crate::interrupts::{self, Served};
 use crate::keys::{insert, key_bytes, listed};
-use crate::near::NearValue;
+use crate::near::{Lent, NearValue};
 use crate::registry::Shared;
 use crate::values::{Stop, collected, encode, finish, give};
 
@@ -32,9 +32,9 @@ impl Cache {
         Self { engine, handle }
     }
 
-    /// Writes the value of a key to `out` if memory has it and PHP can be given it as it is.
-    pub(crate) fn hit(&self, key: &[u8], out: &mut Zval) -> Option<()> {
-        self.engine.hit(&self.handle, key, |value| value.share(out))
+    /// The value of a key if memory has it and it can be given without user code.
+    pub(crate) fn hit(&self, key: &[u8]) -> Option<Lent> {
+        self.engine.hit(&self.handle, key, NearValue::lend)
     }
 
     fn read(&self, keys: &[Cow<'_, [u8]>]) -> PhpResult<Vec<Option<NearValue>>> {

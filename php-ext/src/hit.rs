@@ -1,19 +1,20 @@
 //! Hits of `Larder\Cache::get` without the binding's frame.
 //!
 //! The binding enters each method through `setjmp` and lays out its arguments and its result, which takes longer than the hit
-//! itself. A look at memory that hands out a shared value makes nothing, runs no user code and cannot leave by `longjmp`, so it
-//! needs none of that. The method's handler is therefore replaced by one that looks first, and calls the binding's own for
-//! everything else: misses, values with objects, keys that are no strings, wrong arguments.
+//! itself. A look at memory runs no user code, and gives what nobody has to drop, so that the engine may leave by `longjmp` while
+//! objects are made of it: a hit needs none of that. The method's handler is therefore replaced by one that looks first, and calls
+//! the binding's own for everything else: misses, values of other classes than `stdClass`, keys that are no strings, wrong
+//! arguments.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 
 use ext_php_rs::class::RegisteredClass;
 use ext_php_rs::ffi as php;
-use ext_php_rs::types::Zval;
 use ext_php_rs::zend::ExecuteData;
 
 use crate::cache::Cache;
+use crate::near::Lent;
 use crate::zend::method::{Handler, argument, replace};
 
 /// The binding's handler.
@@ -26,21 +27,21 @@ pub(crate) fn install() {
 }
 
 unsafe extern "C" fn get(call: *mut php::zend_execute_data, out: *mut php::zval) {
-    // SAFETY: PHP calls with a live frame and a result to be written, which nothing else refers to.
-    let hit = catch_unwind(AssertUnwindSafe(|| look(unsafe { &mut *call }, unsafe { &mut *out })));
-    // The binding's handler meets a panic again, and reports it.
-    if !matches!(hit, Ok(Some(())))
-        && let Some(binding) = BINDING.get()
-    {
-        // SAFETY: as above; nothing was written.
-        unsafe { binding(call, out) };
+    // SAFETY: PHP calls with a live frame.
+    let hit = catch_unwind(AssertUnwindSafe(|| look(unsafe { &mut *call })));
+    match (hit, BINDING.get()) {
+        // SAFETY: PHP wants the result to be written, and nothing else refers to it.
+        (Ok(Some(hit)), _) => hit.write(unsafe { &mut *out }),
+        // SAFETY: as above; nothing was written. The binding's handler meets a panic again, and reports it.
+        (_, Some(binding)) => unsafe { binding(call, out) },
+        (_, None) => {}
     }
 }
 
-/// Answers the call if its key has a shared value in memory.
-fn look(call: &mut ExecuteData, out: &mut Zval) -> Option<()> {
+/// What answers the call if memory has a value for its key.
+fn look(call: &mut ExecuteData) -> Option<Lent> {
     // SAFETY: the call is live.
     let (key, too_many) = unsafe { (argument(call, 0)?, argument(call, 2).is_some()) };
     let cache: &Cache = call.get_object::<Cache>().filter(|_| !too_many)?;
-    cache.hit(key.zend_str()?.as_bytes(), out)
+    cache.hit(key.zend_str()?.as_bytes())
 }

@@ -85,15 +85,16 @@ impl NearValue {
         Self { value, type_info, lent: Cell::new(0), inner }
     }
 
-    /// Writes the value to `out` if it is shared as it is: an array, string or scalar. Makes nothing and runs nothing.
+    /// The value for a caller of the running request; `None` for what only user code or a class can make.
     #[inline]
-    pub fn share(&self, out: &mut Zval) -> Option<()> {
-        if self.has_objects() {
+    pub(crate) fn lend(&self) -> Option<Lent> {
+        let Self { value, type_info, .. } = *self;
+        let made_by_classes = || self.inner.arena.as_ref().is_none_or(|arena| arena.classes);
+        if type_info == ENCODED || (Node::of(value, type_info).is_some() && made_by_classes()) {
             return None;
         }
         self.lent.set(graveyard::request());
-        put(out, self.value, self.type_info);
-        Some(())
+        Some(Lent { value, type_info })
     }
 
     /// Writes the value to `out`, which must hold nothing that needs freeing.
@@ -106,11 +107,12 @@ impl NearValue {
     ///
     /// Those of [`codec::decode`]; never for values without objects.
     pub fn copy_to(&self, out: &mut Zval) -> Result<(), Error> {
-        if self.share(out).is_some() {
-            return Ok(());
-        }
-        if let Some(node) = Node::of(self.value, self.type_info) {
-            self.inner.given.set(graveyard::request());
+        if self.type_info != ENCODED {
+            self.lent.set(graveyard::request());
+            let Some(node) = Node::of(self.value, self.type_info) else {
+                put(out, self.value, self.type_info);
+                return Ok(());
+            };
             let out = std::ptr::from_mut(out);
             if guarded(|| Build::new().value(node, out))?.is_ok() {
                 return Ok(());
@@ -119,14 +121,30 @@ impl NearValue {
         codec::decode(&self.inner.payload, out)
     }
 
-    /// True when each get costs the making of objects.
-    pub fn has_objects(&self) -> bool {
-        matches!(self.type_info, ENCODED | php::IS_PTR)
-    }
-
     /// Bytes that the allocator holds for this value.
     pub fn weight(&self) -> usize {
         size_of::<Inner>() + 32 + self.inner.arena.as_ref().map_or(0, Arena::bytes) + self.inner.payload.len()
+    }
+}
+
+/// What a value gives to the running request, to whose end it stays: a word and a type, so that nothing is held by whoever has it.
+#[derive(Clone, Copy)]
+pub(crate) struct Lent {
+    value: php::zend_value,
+    type_info: u32,
+}
+
+impl Lent {
+    /// Writes the value to `out`, which must hold nothing that needs freeing. Runs no user code. Where objects are made on the
+    /// request's heap this may leave by `longjmp`.
+    pub(crate) fn write(self, out: &mut Zval) {
+        match Node::of(self.value, self.type_info) {
+            None => put(out, self.value, self.type_info),
+            Some(node) => {
+                let made = Build::new().value(node, out);
+                debug_assert!(made.is_ok(), "no class is looked for");
+            }
+        }
     }
 }
 
