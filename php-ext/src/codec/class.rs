@@ -144,8 +144,8 @@ pub(crate) fn fits(class: *const zend_class_entry, properties: *const HashTable)
                 let mask = (*property).type_.type_mask;
                 let declared = mask != 0 || !(*property).type_.ptr.is_null();
                 let kind = u32::from((*value).u1.v.type_);
-                // Other types are left to the engine, which may have to load classes.
-                !declared || (kind < 16 && mask & (1 << kind) != 0)
+                // Other types are left to the engine, which may have to load classes. Further bits of the mask are no types of values.
+                !declared || (kind <= php::IS_OBJECT && mask & (1 << kind) != 0)
             })
     }
 }
