@@ -87,6 +87,20 @@ foreach (['0' => 0, '0.005' => 5000, '0.03' => 30000] as $staleness => $micros) 
     }
 }
 echo "done\n";
+
+// What a request was given stays as it was, whatever became of the key and of the memory behind it.
+$kinds = ['array' => fn($n) => ['n' => $n, 'l' => ["text $n", [$n]]], 'object' => fn($n) => (object)['n' => $n, 'l' => ["text $n", [$n]]]];
+foreach ($kinds as $kind => $make) {
+    $held = [];
+    foreach (range(0, 999) as $n) {
+        $cache->set('k', $make($n));
+        $held[] = $cache->get('k');
+    }
+    foreach (range(0, 999) as $n) {
+        $cache->set("other $n", $make(-$n));
+    }
+    same("$kind held", serialize(array_map($make, range(0, 999))), serialize($held));
+}
 ?>
 --EXPECT--
 630 calls answered alike
