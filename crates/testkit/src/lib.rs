@@ -11,3 +11,12 @@ pub use memory::Memory;
 pub use proxy::{Answers, Proxy};
 pub use redis_server::{RedisServer, free_port, require_redis};
 pub use small_disk::SmallDisk;
+
+/// Says that a test is skipped because this machine lacks what it needs.
+///
+/// # Panics
+/// In continuous integration (`CI=true`), where nothing may be missing.
+pub fn skipped(why: &str) {
+    assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "missing in continuous integration: {why}");
+    eprintln!("skipped: {why}");
+}

@@ -20,7 +20,7 @@ impl SmallDisk {
         mount.args(["-t", "tmpfs", "-o", "size=3m,mode=0700", "none"]).arg(at).stderr(Stdio::null());
         let mounted = mount.status().is_ok_and(|status| status.success());
         if !mounted {
-            eprintln!("skipped: a filesystem cannot be mounted here, so none is full");
+            crate::skipped("a filesystem cannot be mounted here, so none is full");
         }
         mounted.then(|| Self(at.to_owned()))
     }

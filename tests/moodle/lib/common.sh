@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Shared by run, site and outage: a throw-away copy of a Moodle tree, with the store plugin in it and the extension loaded.
 # Expects MOODLE_DIR, here (this script's directory's parent) and root; sets store, work, tree and public.
 

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Shared by site and outage: serves the copy of a Moodle site with four FPM workers. Expects what common.sh expects.
 
 PATH=$PATH:/usr/sbin
@@ -42,7 +43,7 @@ unset(\$CFG->dirroot);"
     change_config "$settings"
     hash=$(php "$here/lib/map_store.php" "$tree" "$store" "$1" "${MODES:-application}") || fail "the store could not be mapped: $hash"
     if [ -n "${2:-}" ]; then
-        HTTP_X_BESIDE=1 OPTIONS= php "$here/lib/map_store.php" "$tree" "$store" "$2" "${MODES:-application}" >/dev/null ||
+        HTTP_X_BESIDE=1 OPTIONS='' php "$here/lib/map_store.php" "$tree" "$store" "$2" "${MODES:-application}" >/dev/null ||
             fail "the second store could not be mapped."
     fi
     # The plugin is in the tree but not in the site's database, which is left as it is: no page may ask for an upgrade.
