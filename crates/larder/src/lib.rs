@@ -20,6 +20,7 @@ mod node;
 pub mod payload;
 mod stats;
 mod store;
+mod threads;
 
 pub use backend::failover::{Failover, Health, Tier};
 pub use backend::{

@@ -8,10 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
 
-use nix::sys::signal::{SigSet, SigmaskHow};
-
 use super::{HeldLock, LockBackend};
 use crate::clock::boottime;
+use crate::threads;
 
 /// How often the thread looks for leases to renew, at the least.
 const TICK: Duration = Duration::from_millis(250);
@@ -52,7 +51,8 @@ impl Renewals {
         if std::mem::replace(&mut self.list().running, true) {
             return true;
         }
-        let started = spawn(Arc::clone(&self.shared), backend.another(), lease);
+        let (shared, backend) = (Arc::clone(&self.shared), backend.another());
+        let started = threads::spawn("larder-locks", move || renew_all(&shared, &*backend, lease)).is_ok();
         self.list().running = started;
         started
     }
@@ -68,17 +68,7 @@ impl Renewals {
     }
 }
 
-/// Starts the thread with all signals blocked: they are for the threads of the program.
-fn spawn(shared: Arc<Mutex<Shared>>, backend: Box<dyn LockBackend>, lease: Duration) -> bool {
-    let Ok(mask) = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK) else { return false };
-    let thread = thread::Builder::new().name("larder-locks".to_owned());
-    let started = thread.spawn(move || run(&shared, &*backend, lease)).is_ok();
-    // It was valid a moment ago.
-    let _ = mask.thread_set_mask();
-    started
-}
-
-fn run(shared: &Mutex<Shared>, backend: &dyn LockBackend, lease: Duration) {
+fn renew_all(shared: &Mutex<Shared>, backend: &dyn LockBackend, lease: Duration) {
     let mut idle = 0;
     loop {
         thread::sleep(tick(lease));

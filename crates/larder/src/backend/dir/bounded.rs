@@ -11,10 +11,8 @@
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 use std::time::Duration;
 
-use nix::sys::signal::{SigSet, SigmaskHow};
 use rustix::process::{Pid, getpid};
 
 use super::Settings;
@@ -23,6 +21,7 @@ use super::failure::{Fault, NAME};
 use super::files::Files;
 use super::follow::Node;
 use crate::error::{Error, Result};
+use crate::threads;
 
 /// How long one filesystem call may take, beside the time that a lock is waited for.
 const ONE_CALL: Duration = Duration::from_secs(2);
@@ -122,7 +121,8 @@ impl Worker {
         }
         let (jobs, taken) = mpsc::channel();
         let (node, bells) = (Node::new(&self.settings), Arc::clone(&self.bells));
-        spawn(move || work_off(node, &taken, &bells))?;
+        threads::spawn("larder-dir", move || work_off(node, &taken, &bells))
+            .map_err(|error| Error::unavailable(NAME, format!("no thread: {error}")))?;
         *thread = Some((process, jobs.clone()));
         Ok(jobs)
     }
@@ -138,13 +138,4 @@ fn work_off(mut node: Node, jobs: &Receiver<Job>, bells: &Bells) {
             Err(RecvTimeoutError::Disconnected) => return,
         }
     }
-}
-
-/// Starts a thread that no signal is delivered to: the program's handlers expect the program's own threads.
-fn spawn(work: impl FnOnce() + Send + 'static) -> Result<()> {
-    let failed = |what: &dyn std::fmt::Display| Error::unavailable(NAME, format!("no thread: {what}"));
-    let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK).map_err(|errno| failed(&errno))?;
-    let spawned = thread::Builder::new().name("larder-dir".to_owned()).spawn(work);
-    before.thread_set_mask().map_err(|errno| failed(&errno))?;
-    spawned.map(drop).map_err(|error| failed(&error))
 }

@@ -8,7 +8,7 @@ use super::clock::millis;
 use super::failure::Failure;
 use super::keys::{incarnation_name, parse_incarnation};
 use super::link::Batch;
-use super::pool::Slot;
+use super::pool::{Slot, sweep};
 use super::reply::{Replies, array, bytes, integer, optional_bytes, text, time};
 use super::{NAME, Redis, random};
 use crate::clock::boottime;
@@ -88,6 +88,7 @@ impl Check {
         if !wanted && slot.identity_mut().is_some_and(|identity| !identity.due()) {
             return Self { sent: None };
         }
+        sweep();
         batch.add(cmd("HMGET").arg(&redis.keys.meta).arg("inc").arg("cert"));
         Server::ask(batch);
         batch.add(&cmd("TIME"));

@@ -8,7 +8,7 @@ use redis::{Cmd, Value};
 use super::NAME;
 use super::failure::{Failure, refusal};
 use super::identity::Identity;
-use super::pool::Slot;
+use super::pool::{self, Slot};
 use super::settings::Settings;
 use super::wire::Wire;
 use crate::backend::Position;
@@ -30,6 +30,13 @@ pub(super) struct Link {
 struct Quiet {
     since: Position,
     answers: Vec<u8>,
+}
+
+impl Link {
+    /// When it was last used.
+    pub(super) fn used(&self) -> Duration {
+        self.used
+    }
 }
 
 /// See [`Slot::long_unused`].
@@ -86,6 +93,7 @@ impl Slot {
         if self.link.is_some() {
             return Ok(0);
         }
+        pool::make_room();
         let wire = Wire::connect(settings).map_err(Failure::Unsent)?;
         self.link = Some(Link { wire, identity: None, used: boottime(), quiet: None });
         let before = batch.commands;

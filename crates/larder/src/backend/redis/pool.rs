@@ -1,12 +1,16 @@
-//! Connections kept between requests, one pool for each process.
+//! Connections kept between requests, for each process its own.
 //!
-//! The pool hands out *slots* that connect when they are first used, on the thread that uses them. So waiting for a
+//! A pool hands out *slots* that connect when they are first used, on the thread that uses them. So waiting for a
 //! server is bounded by the time-outs and its error is the caller's to see; a slot whose connection broke is simply
 //! empty.
+//!
+//! One slot is kept here: a program that asks one question at a time, as PHP does, needs no other. Only for those that ask
+//! several at once there is a pool of `r2d2`, which has a thread.
 
 use std::convert::Infallible;
 use std::ops::{Deref, DerefMut};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use r2d2::{ManageConnection, NopErrorHandler, PooledConnection};
@@ -14,12 +18,21 @@ use rustix::process::{Pid, getpid};
 use scheduled_thread_pool::ScheduledThreadPool;
 
 use super::NAME;
+use super::clock::millis;
 use super::failure::Failure;
 use super::link::Link;
+use crate::clock::boottime;
 use crate::error::Error;
+use crate::threads::without_signals;
 
-/// The most connections of a process.
+/// The most connections of a pool.
 const MAX_SIZE: u32 = 16;
+/// The most connections that a process keeps while they are not used, to all servers together.
+const MAX_IDLE: usize = 32;
+/// How long a process keeps a connection that is not used.
+const KEPT: Duration = Duration::from_mins(1);
+/// How often a process looks for those, in milliseconds.
+const SWEEP: u64 = 10_000;
 
 /// A place for a connection.
 #[derive(Debug, Default)]
@@ -51,7 +64,8 @@ impl ManageConnection for Slots {
 /// A slot in use; it goes back when dropped.
 pub(super) enum Lent {
     Pooled(PooledConnection<Slots>),
-    Own { slot: Slot, back: Arc<Mutex<Vec<Slot>>> },
+    First { slot: Slot, home: Arc<Kept> },
+    Listed { slot: Slot, home: Arc<Kept> },
 }
 
 impl Deref for Lent {
@@ -60,7 +74,7 @@ impl Deref for Lent {
     fn deref(&self) -> &Slot {
         match self {
             Self::Pooled(slot) => slot,
-            Self::Own { slot, .. } => slot,
+            Self::First { slot, .. } | Self::Listed { slot, .. } => slot,
         }
     }
 }
@@ -69,92 +83,135 @@ impl DerefMut for Lent {
     fn deref_mut(&mut self) -> &mut Slot {
         match self {
             Self::Pooled(slot) => slot,
-            Self::Own { slot, .. } => slot,
+            Self::First { slot, .. } | Self::Listed { slot, .. } => slot,
         }
     }
 }
 
 impl Drop for Lent {
     fn drop(&mut self) {
-        if let Self::Own { slot, back } = self {
-            back.lock().unwrap_or_else(PoisonError::into_inner).push(std::mem::take(slot));
+        match self {
+            Self::Pooled(_) => {}
+            Self::First { slot, home } => *lock(&home.first) = Some(std::mem::take(slot)),
+            Self::Listed { slot, home } => lock(&home.list).push(std::mem::take(slot)),
         }
     }
 }
 
 /// The slots of one process.
-#[derive(Clone, Debug)]
-enum Kept {
-    Pool(r2d2::Pool<Slots>),
-    /// In the child of a process that has a pool there can be none: a pool has a thread, and what the parent's thread waited
-    /// on is still registered in the child's memory, where waking "it" may never end.
-    List(Arc<Mutex<Vec<Slot>>>),
+#[derive(Debug)]
+pub(super) struct Kept {
+    /// `None` while it is lent.
+    first: Mutex<Option<Slot>>,
+    /// More, once they were needed.
+    pool: OnceLock<r2d2::Pool<Slots>>,
+    /// More, where there can be no pool: in the child of a process that has one. What the parent's thread waited on is still
+    /// registered in the child's memory, where waking "it" may never end.
+    list: Mutex<Vec<Slot>>,
 }
+
+impl Kept {
+    fn new() -> Self {
+        Self { first: Mutex::new(Some(Slot::default())), pool: OnceLock::new(), list: Mutex::default() }
+    }
+
+    /// Shows those that are not lent.
+    fn each_idle(&self, visit: &mut dyn FnMut(&mut Slot)) {
+        lock(&self.first).iter_mut().for_each(&mut *visit);
+        lock(&self.list).iter_mut().for_each(&mut *visit);
+        let pooled = self.pool.get().into_iter().flat_map(|pool| std::iter::from_fn(|| pool.try_get()));
+        let mut pooled: Vec<_> = pooled.collect();
+        for slot in &mut pooled {
+            visit(slot);
+        }
+        // Who comes next gets the one that was used last.
+        while pooled.pop().is_some() {}
+    }
+}
+
+/// Empty until the process uses it. Locked only to look and to clone, never during I/O.
+type Owned = Mutex<Option<(Pid, Arc<Kept>)>>;
 
 /// The slots of the process that asks.
 #[derive(Debug)]
 pub(super) struct Pool {
-    // Held only to look and to clone, never during I/O.
-    owned: Mutex<Option<(Pid, Kept)>>,
+    owned: Arc<Owned>,
     wait: Duration,
 }
 
-/// The process that made the first pool. A forked child sees its parent's.
+/// The process that made the first pool of `r2d2`. A forked child sees its parent's.
 static FIRST: OnceLock<Pid> = OnceLock::new();
+/// All pools that were used. Waited for by nobody: in a forked child another thread may seem to hold it for ever.
+static POOLS: Mutex<Vec<Weak<Owned>>> = Mutex::new(Vec::new());
+/// When connections that are not used are next looked for.
+static NEXT_SWEEP: AtomicU64 = AtomicU64::new(0);
 
 impl Pool {
     /// Slots are waited for no longer than `wait`.
     pub(super) fn new(wait: Duration) -> Self {
-        Self { owned: Mutex::new(None), wait }
+        Self { owned: Arc::default(), wait }
     }
 
     pub(super) fn slot(&self) -> Result<Lent, Failure> {
-        match self.of_this_process() {
-            Kept::Pool(pool) => pool.get().map(Lent::Pooled).map_err(|_| {
-                Failure::Unsent(Error::unavailable(NAME, format!("all {MAX_SIZE} connections are in use")))
-            }),
-            Kept::List(back) => {
-                let slot = back.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
-                Ok(Lent::Own { slot, back })
-            }
+        let home = self.of_this_process();
+        let first = lock(&home.first).take();
+        if let Some(slot) = first {
+            return Ok(Lent::First { slot, home });
         }
+        let here = getpid();
+        if *FIRST.get_or_init(|| here) != here {
+            let slot = lock(&home.list).pop().unwrap_or_default();
+            return Ok(Lent::Listed { slot, home });
+        }
+        let pool = if let Some(pool) = home.pool.get() {
+            pool
+        } else {
+            let made = self.pool()?;
+            home.pool.get_or_init(|| made)
+        };
+        pool.get().map(Lent::Pooled).map_err(|_| {
+            Failure::Unsent(Error::unavailable(NAME, format!("all {MAX_SIZE} connections are in use")))
+        })
     }
 
-    fn of_this_process(&self) -> Kept {
+    fn of_this_process(&self) -> Arc<Kept> {
         let here = getpid();
-        let mut owned = self.owned.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut owned = lock(&self.owned);
         if let Some((pid, kept)) = owned.as_ref()
             && *pid == here
         {
-            return kept.clone();
+            return Arc::clone(kept);
         }
         forget(owned.take());
-        let kept = if *FIRST.get_or_init(|| here) == here {
-            Kept::Pool(self.pool())
-        } else {
-            Kept::List(Arc::default())
-        };
-        *owned = Some((here, kept.clone()));
+        let kept = Arc::new(Kept::new());
+        *owned = Some((here, Arc::clone(&kept)));
+        drop(owned);
+        if let Ok(mut pools) = POOLS.try_lock() {
+            pools.retain(|pool| pool.strong_count() > 0 && pool.as_ptr() != Arc::as_ptr(&self.owned));
+            pools.push(Arc::downgrade(&self.owned));
+        }
         kept
     }
 
-    fn pool(&self) -> r2d2::Pool<Slots> {
-        r2d2::Pool::builder()
-            .max_size(MAX_SIZE)
+    fn pool(&self) -> Result<r2d2::Pool<Slots>, Failure> {
+        let threads = without_signals(|| ScheduledThreadPool::new(1))
+            .map_err(|error| Failure::Unsent(Error::unavailable(NAME, format!("no thread: {error}"))))?;
+        Ok(r2d2::Pool::builder()
+            .max_size(MAX_SIZE - 1)
             .min_idle(Some(0))
             .test_on_check_out(false)
             .idle_timeout(None)
             .max_lifetime(None)
             .connection_timeout(self.wait)
             .error_handler(Box::new(NopErrorHandler))
-            .thread_pool(Arc::new(ScheduledThreadPool::new(1)))
-            .build_unchecked(Slots)
+            .thread_pool(Arc::new(threads))
+            .build_unchecked(Slots))
     }
 }
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        let owned = self.owned.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        let owned = lock(&self.owned).take();
         if owned.as_ref().is_some_and(|(pid, _)| *pid != getpid()) {
             forget(owned);
         }
@@ -163,6 +220,50 @@ impl Drop for Pool {
 
 /// Leaves a pool of the parent process alone: its threads do not exist here, and closing its connections properly
 /// would speak to the server in the parent's name.
-fn forget(kept: Option<(Pid, Kept)>) {
+fn forget(kept: Option<(Pid, Arc<Kept>)>) {
     std::mem::forget(kept);
+}
+
+/// Makes room for one more connection of this process: closes those that were not used for [`KEPT`], and of the others the
+/// ones that were not used for the longest time, if there are too many.
+pub(super) fn make_room() {
+    let now = boottime();
+    let mut idle = Vec::new();
+    each_idle(&mut |slot| idle.extend(slot.link.as_ref().map(Link::used)));
+    idle.sort_unstable();
+    let surplus = (idle.len() + 1).saturating_sub(MAX_IDLE).checked_sub(1).and_then(|last| idle.get(last));
+    let last = surplus.copied().unwrap_or_default().max(now.saturating_sub(KEPT));
+    if idle.first().is_some_and(|used| *used <= last) {
+        each_idle(&mut |slot| {
+            slot.link.take_if(|link| link.used() <= last);
+        });
+    }
+}
+
+/// The same now and then, for processes that open no more connections.
+pub(super) fn sweep() {
+    let now = millis(boottime());
+    if NEXT_SWEEP.load(Ordering::Relaxed) <= now && NEXT_SWEEP.swap(now + SWEEP, Ordering::Relaxed) <= now {
+        make_room();
+    }
+}
+
+/// Shows all slots of this process that are not lent.
+fn each_idle(visit: &mut dyn FnMut(&mut Slot)) {
+    let here = getpid();
+    let kept: Vec<Arc<Kept>> = {
+        let Ok(pools) = POOLS.try_lock() else { return };
+        let of_process = |pool: Arc<Owned>| {
+            let owned = pool.try_lock().ok()?;
+            owned.as_ref().filter(|(pid, _)| *pid == here).map(|(_, kept)| Arc::clone(kept))
+        };
+        pools.iter().filter_map(Weak::upgrade).filter_map(of_process).collect()
+    };
+    for kept in &kept {
+        kept.each_idle(visit);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
