@@ -1,5 +1,6 @@
-//! Tells the crate which layout PHP's arrays have, and refuses a thread-safe PHP.
+//! Tells the crate which layout PHP's arrays have, compiles what needs PHP's headers, and refuses a thread-safe PHP.
 
+use std::path::PathBuf;
 use std::process::Command;
 
 fn main() {
@@ -35,6 +36,21 @@ fn main() {
             println!("cargo::rustc-cfg={name}");
         }
     }
+    compile_c();
+}
+
+/// Compiles `engine.c` with the headers that `php-config` names.
+fn compile_c() {
+    const SOURCE: &str = "src/zend/engine.c";
+    println!("cargo::rerun-if-env-changed=PHP_CONFIG");
+    println!("cargo::rerun-if-changed={SOURCE}");
+    let config = std::env::var("PHP_CONFIG").unwrap_or_else(|_| "php-config".into());
+    let answer = Command::new(&config).arg("--include-dir").output().unwrap_or_else(|error| {
+        fail(&format!("cannot run `{config}`: {error}. Install PHP's headers, or name it in $PHP_CONFIG"))
+    });
+    let headers = PathBuf::from(String::from_utf8_lossy(&answer.stdout).trim());
+    let folders = ["", "main", "TSRM", "Zend", "ext"].map(|folder| headers.join(folder));
+    cc::Build::new().file(SOURCE).includes(folders).warnings(false).compile("larder_engine");
 }
 
 fn fail(message: &str) -> ! {

@@ -41,6 +41,7 @@ extern "C" fn module_startup(kind: i32, module: i32) -> i32 {
     // One that `dl()` loads is gone with the request.
     if u32::try_from(kind) == Ok(ext_php_rs::ffi::MODULE_PERSISTENT) {
         near::shared::install();
+        zend::apart::install();
     }
     if exceptions::register().is_ok() { 0 } else { -1 }
 }
@@ -49,6 +50,7 @@ extern "C" fn module_startup(kind: i32, module: i32) -> i32 {
 extern "C" fn request_startup(_: i32, _: i32) -> i32 {
     hit::install();
     near::graveyard::clear();
+    zend::apart::clear();
     registry::begin_request();
     0
 }

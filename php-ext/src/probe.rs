@@ -6,7 +6,7 @@ use ext_php_rs::exception::PhpResult;
 use ext_php_rs::prelude::*;
 use ext_php_rs::types::Zval;
 
-use crate::codec::{self, Error};
+use crate::codec::{self, Error, Terminated};
 use crate::near::{NearValue, graveyard, keys};
 use crate::registry;
 
@@ -49,7 +49,10 @@ pub(crate) fn larder_probe_encode(value: &Zval) -> PhpResult<Zval> {
 #[php_function]
 pub(crate) fn larder_probe_decode(payload: &Zval) -> PhpResult<Zval> {
     let mut result = Zval::new();
-    let bytes = payload.zend_str().map_or(&[][..], |text| text.as_bytes());
+    let Some(text) = payload.zend_str() else { return Err("a payload is a string".into()) };
+    // SAFETY: the caller's argument lives as long as the call, and the engine keeps a NUL behind each text.
+    let with_nul = unsafe { std::slice::from_raw_parts(text.as_bytes().as_ptr(), text.len() + 1) };
+    let bytes = Terminated::new(with_nul).ok_or("a string ends with a NUL")?;
     outcome(codec::decode(bytes, &mut result))?;
     Ok(result)
 }

@@ -12,6 +12,7 @@ pub(crate) mod decode;
 mod encode;
 mod serializer;
 mod tables;
+mod terminated;
 
 use ext_php_rs::ffi as php;
 use ext_php_rs::types::Zval;
@@ -22,6 +23,7 @@ use crate::zend::memory::{RequestHeap, put};
 use decode::{Scratch, Stop};
 use encode::Refused;
 pub(crate) use serializer::is_exiting;
+pub use terminated::Terminated;
 
 /// Why a value was not written or read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -77,21 +79,31 @@ pub fn encode(value: &Zval, out: &mut Vec<u8>) -> Result<(), Error> {
 /// # Errors
 ///
 /// [`Error::Broken`], [`Error::Thrown`] (only for `exit`), [`Error::Bailout`].
-pub fn decode(payload: &[u8], out: &mut Zval) -> Result<(), Error> {
+pub fn decode(payload: Terminated<'_>, out: &mut Zval) -> Result<(), Error> {
     let out = std::ptr::from_mut(out);
-    if let Ok(Token::Ext(EXT_PHP, bytes)) = Reader::new(payload).token() {
-        return serializer::unserialize(bytes, out);
+    if let Some(text) = serialized(payload) {
+        return serializer::unserialize(text, out);
     }
     let mut scratch = Scratch::default();
-    let built = guarded(|| decode::build(&mut RequestHeap, &mut scratch, payload, out))
+    let built = guarded(|| decode::build(&mut RequestHeap, &mut scratch, payload.bytes(), out))
         .inspect_err(|_| put(out, php::zend_value { lval: 0 }, php::IS_NULL))?;
     match built {
         Ok(()) => Ok(()),
         Err(Stop::Broken) => Err(Error::Broken),
         Err(Stop::Foreign) => {
-            let bytes = to_php_serialized(payload).map_err(|_| Error::Broken)?;
-            serializer::unserialize(&bytes, out)
+            let mut text = to_php_serialized(payload.bytes()).map_err(|_| Error::Broken)?;
+            text.push(0);
+            serializer::unserialize(Terminated::new(&text).ok_or(Error::Broken)?, out)
         }
+    }
+}
+
+/// What PHP's serializer wrote, if the payload is that.
+fn serialized(payload: Terminated<'_>) -> Option<Terminated<'_>> {
+    let mut reader = Reader::new(payload.bytes());
+    match (reader.token(), reader.finish()) {
+        (Ok(Token::Ext(EXT_PHP, text)), Ok(())) => payload.skip(payload.bytes().len() - text.len()),
+        _ => None,
     }
 }
 

@@ -8,17 +8,16 @@ use larder::payload::{EXT_PHP, write};
 
 use super::Error;
 use super::tables::Seen;
-use crate::zend::Zv;
+use super::terminated::Terminated;
+use crate::zend::apart::apart;
 use crate::zend::ffi::{self, SmartStr};
 use crate::zend::guard::{Stopped, guarded};
 use crate::zend::memory::{bytes_of, put};
 use crate::zend::table::Entries;
+use crate::zend::{Zv, quiet};
 
 /// How deep `unserialize()` follows by default; what is deeper could be written and not read.
 const MAX_SERIALIZE_DEPTH: u32 = 4096;
-
-/// The errors that `@` leaves on: those that end the request.
-const FATAL: i32 = 4437;
 
 impl From<Stopped> for Error {
     fn from(stopped: Stopped) -> Self {
@@ -44,7 +43,7 @@ pub(crate) fn is_exiting() -> bool {
 /// Appends the value as `serialize()` writes it.
 pub(super) fn serialize(value: *mut Zv, out: &mut Vec<u8>) -> Result<(), Error> {
     check_depth(value, 0, &mut Seen::default())?;
-    let text = guarded(|| {
+    let text = apart(|| {
         let mut text = SmartStr { text: std::ptr::null_mut(), capacity: 0 };
         // SAFETY: the value is live; the serializer keeps its own state in `data`.
         unsafe {
@@ -99,59 +98,27 @@ fn check_depth(value: *const Zv, depth: u32, seen: &mut Seen) -> Result<(), Erro
     }
 }
 
-/// Silences warnings while bytes that may be anything are read, as `@` does.
-struct Silence {
-    reporting: i32,
-    handled: i32,
-}
-
-impl Silence {
-    fn start() -> Self {
-        // SAFETY: the engine's globals live as long as the process.
-        unsafe {
-            let globals = php::ext_php_rs_executor_globals();
-            let before = Self {
-                reporting: (*globals).error_reporting,
-                handled: (*globals).user_error_handler_error_reporting,
-            };
-            (*globals).error_reporting &= FATAL;
-            (*globals).user_error_handler_error_reporting = 0;
-            before
-        }
-    }
-
-    /// Puts back what is still as it was set here: user code may have changed it for good.
-    fn end(&self) {
-        // SAFETY: as above.
-        unsafe {
-            let globals = php::ext_php_rs_executor_globals();
-            if (*globals).error_reporting == self.reporting & FATAL {
-                (*globals).error_reporting = self.reporting;
-            }
-            if (*globals).user_error_handler_error_reporting == 0 {
-                (*globals).user_error_handler_error_reporting = self.handled;
-            }
-        }
-    }
-}
-
 /// Reads what `serialize()` wrote into `out`, which is null on failure.
-pub(super) fn unserialize(bytes: &[u8], out: *mut Zv) -> Result<(), Error> {
+///
+/// Warnings of the parser are silenced; the settings that user code sees are its own.
+pub(super) fn unserialize(text: Terminated<'_>, out: *mut Zv) -> Result<(), Error> {
     put(out, php::zend_value { lval: 0 }, php::IS_NULL);
-    let silence = Silence::start();
-    let (start, end) = (bytes.as_ptr(), bytes.as_ptr_range().end);
-    let read = guarded(|| {
+    let std::ops::Range { start, end } = text.bytes().as_ptr_range();
+    let read = apart(|| {
         let mut at = start;
-        // SAFETY: the caller keeps the bytes; the reader keeps its own state in `data`.
+        // SAFETY: the caller keeps the text, which has a NUL behind it; the reader keeps its own state in `data`.
         unsafe {
             let mut data = ffi::php_var_unserialize_init();
+            quiet::begin();
             let read = ffi::php_var_unserialize(out, &raw mut at, end, &raw mut data) != 0;
+            quiet::end();
             // Runs the delayed calls of __wakeup and __unserialize.
             ffi::php_var_unserialize_destroy(data);
             read && std::ptr::eq(at, end)
         }
     });
-    silence.end();
+    // A bailout may have come while it was quiet.
+    quiet::end();
     let whole = read.inspect_err(|_| put(out, php::zend_value { lval: 0 }, php::IS_NULL))?;
     if whole && exception().is_null() {
         unwrap_reference(out);

@@ -19,7 +19,7 @@ use ext_php_rs::types::Zval;
 use larder::payload::{EXT_PHP, Reader, Token};
 
 use crate::codec::decode::{Scratch, Stop, build};
-use crate::codec::{self, Error};
+use crate::codec::{self, Error, Terminated};
 use crate::zend::guard::guarded;
 use crate::zend::memory::put;
 use arena::Arena;
@@ -46,7 +46,7 @@ const ENCODED: u32 = php::IS_UNDEF;
 struct Inner {
     /// Nothing for scalars, and after the drop.
     arena: Option<Arena>,
-    /// For what must, or may have to, be decoded again.
+    /// For what must, or may have to, be decoded again: the payload and a NUL, see [`Terminated`]. Else empty.
     payload: Box<[u8]>,
     /// The request that was given the value last.
     given: Cell<u32>,
@@ -70,18 +70,18 @@ impl NearValue {
             Err(Stop::Foreign) => return Ok(Self::encoded(payload)),
             Ok(()) => {}
         }
-        let kept: &[u8] = if arena.classes { payload } else { &[] };
+        let kept = if arena.classes { Terminated::copied(payload) } else { Box::default() };
         // SAFETY: the value was just built; both views of its type are plain integers.
         Ok(unsafe { Self::new(value.value, value.u1.type_info, Some(arena), kept) })
     }
 
     /// Keeps the payload, to be decoded to the request's heap at each get.
     pub fn encoded(payload: &[u8]) -> Self {
-        Self::new(php::zend_value { lval: 0 }, ENCODED, None, payload)
+        Self::new(php::zend_value { lval: 0 }, ENCODED, None, Terminated::copied(payload))
     }
 
-    fn new(value: php::zend_value, type_info: u32, arena: Option<Arena>, payload: &[u8]) -> Self {
-        let inner = Rc::new(Inner { arena, payload: payload.into(), given: Cell::new(0) });
+    fn new(value: php::zend_value, type_info: u32, arena: Option<Arena>, payload: Box<[u8]>) -> Self {
+        let inner = Rc::new(Inner { arena, payload, given: Cell::new(0) });
         Self { value, type_info, lent: Cell::new(0), inner }
     }
 
@@ -118,7 +118,7 @@ impl NearValue {
                 return Ok(());
             }
         }
-        codec::decode(&self.inner.payload, out)
+        codec::decode(Terminated::new(&self.inner.payload).ok_or(Error::Broken)?, out)
     }
 
     /// Bytes that the allocator holds for this value.

@@ -4,6 +4,8 @@ use std::ffi::{c_char, c_int, c_uchar, c_void};
 
 use ext_php_rs::ffi as php;
 
+use super::apart::Serializing;
+
 pub(crate) use php::{HashTable, zend_class_entry, zend_object};
 
 /// A zend value.
@@ -27,6 +29,9 @@ pub(crate) const HT_MIN_MASK: u32 = u32::MAX - 1;
 /// Bytes of a string before its text.
 pub(crate) const ZSTR_HEADER: usize = std::mem::offset_of!(ZStr, val);
 
+/// Executes the function of a frame.
+pub(crate) type Execute = unsafe extern "C" fn(*mut php::zend_execute_data);
+
 #[repr(C)]
 pub(crate) struct SmartStr {
     pub(crate) text: *mut ZStr,
@@ -37,6 +42,8 @@ unsafe extern "C" {
     pub(crate) static mut zend_one_char_string: [*mut ZStr; 256];
     pub(crate) static mut zend_empty_string: *mut ZStr;
 
+    pub(crate) static mut zend_execute_ex: Execute;
+
     pub(crate) static spl_ce_ArrayObject: *mut zend_class_entry;
     pub(crate) static spl_ce_ArrayIterator: *mut zend_class_entry;
     pub(crate) static spl_ce_RecursiveArrayIterator: *mut zend_class_entry;
@@ -46,6 +53,13 @@ unsafe extern "C" {
     /// A log line where PHP's own errors go.
     pub(crate) fn php_log_err_with_severity(message: *const c_char, severity: c_int);
     pub(crate) fn zend_atomic_bool_load(flag: *const php::zend_atomic_bool) -> bool;
+
+    /// In `engine.c`.
+    pub(super) fn larder_swap_serializing(other: *mut Serializing);
+    pub(super) fn zend_observer_fiber_switch_register(
+        handler: unsafe extern "C" fn(from: *mut c_void, to: *mut c_void),
+    );
+    pub(super) fn zend_observer_fiber_init_register(handler: unsafe extern "C" fn(fiber: *mut c_void));
 
     pub(crate) fn zend_zval_type_name(value: *const Zv) -> *const c_char;
     pub(crate) fn zend_clear_exception();
