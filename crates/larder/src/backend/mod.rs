@@ -147,6 +147,15 @@ pub enum Op<'a> {
     },
 }
 
+impl<'a> Op<'a> {
+    /// The cache that it changes.
+    pub fn cache(&self) -> &'a CacheId {
+        match *self {
+            Self::Set { cache, .. } | Self::Delete { cache, .. } | Self::Purge { cache } => cache,
+        }
+    }
+}
+
 /// One change that happened to a logged cache.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Change {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::control::{Stage, View};
 use super::rules::{self, Mode, Report};
-use super::{Failover, millis, names};
+use super::{Failover, names};
 use crate::backend::Op;
 use crate::clock::wall_clock;
 use crate::error::{Error, ErrorKind, Result};
@@ -76,8 +76,8 @@ impl Failover {
             return self.control.flip(&*self.fallback, view, stage, &[]).is_ok();
         }
         let dwell = rules::dwell(view.stage.entered.map(|at| (at > 0).then(|| Duration::from_millis(at))));
-        let stayed = wall_clock().saturating_sub(view.stage.entered[0]);
-        if stayed < millis(dwell) {
+        let [entered, now] = [view.stage.entered[0], wall_clock()].map(Duration::from_millis);
+        if rules::served(entered, now, view.age) < dwell {
             return false;
         }
         let went = self.at_primary(|| self.leave());

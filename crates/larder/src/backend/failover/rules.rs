@@ -161,6 +161,11 @@ pub fn dwell(entered: [Option<Duration>; 2]) -> Duration {
     }
 }
 
+/// How long the fallback has served, on a clock that may have been set back since: then as long as this process has `known`.
+pub fn served(entered: Duration, now: Duration, known: Duration) -> Duration {
+    now.checked_sub(entered).unwrap_or(known)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -233,5 +238,8 @@ mod tests {
         assert!(dwell([at(100), None]).is_zero());
         assert!(dwell([at(100), at(40)]).is_zero());
         assert_eq!(dwell([at(99), at(40)]), Duration::from_secs(5));
+        let [hour, minute] = [3600, 60].map(Duration::from_secs);
+        assert_eq!(served(minute, hour, minute), Duration::from_mins(59));
+        assert_eq!(served(hour, minute, Duration::from_secs(7)), Duration::from_secs(7), "set back");
     }
 }

@@ -7,7 +7,8 @@
 --                              <token of the lock's holder or ''> <fence>
 --                            d <hash's index in KEYS> <field>
 --                            p <hash's index in KEYS>
--- Answers {'OK', now, id of the record or '', outcomes} or {'INC' | 'LATE' | 'WAIT' | 'TYPE' | 'LOCK', now}.
+-- Answers {'OK', now, id of the record or '', outcomes}, {'INC' | 'LATE' | 'WAIT' | 'LOCK', now}, {'TYPE', now, key}, or
+--      {'LOG', now} if the log takes no record.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 if redis.call('HGET', KEYS[1], 'inc') ~= ARGV[1] then return {'INC', now} end
@@ -22,17 +23,15 @@ local logged = base .. ARGV[1] .. ':'
 local caches = {}
 for k = 4, #KEYS, 2 do
   local hash, index = redis.call('TYPE', KEYS[k]).ok, redis.call('TYPE', KEYS[k + 1]).ok
-  if (hash ~= 'none' and hash ~= 'hash') or (index ~= 'none' and index ~= 'zset') then return {'TYPE', now} end
+  if hash ~= 'none' and hash ~= 'hash' then return {'TYPE', now, KEYS[k]} end
+  if index ~= 'none' and index ~= 'zset' then return {'TYPE', now, KEYS[k + 1]} end
   local cache = {hash = KEYS[k], index = KEYS[k + 1], indexed = index == 'zset'}
   if string.sub(KEYS[k], 1, #logged) == logged then cache.name = string.sub(KEYS[k], #logged + 1) end
   caches[k] = cache
 end
 
 -- The names changed since a position, or false when the log does not reach back to it.
-local histories = {}
-local function history(id, nonce)
-  local known = histories[id .. nonce]
-  if known ~= nil then return known end
+local function names_since(id, nonce)
   local records = redis.call('XRANGE', KEYS[2], id, '+', 'COUNT', max + 2)
   local names, count = {}, 0
   if #records == 0 or records[1][1] ~= id or records[1][2][2] ~= nonce then names = false end
@@ -48,14 +47,26 @@ local function history(id, nonce)
       names[name] = true
     end
   end
-  histories[id .. nonce] = names
   return names
+end
+
+local histories = {}
+local function history(id, nonce)
+  local known = histories[id .. nonce]
+  if known == nil then
+    -- It stumbles over records that were not written here.
+    local read, names = pcall(names_since, id, nonce)
+    known = read and names
+    histories[id .. nonce] = known
+  end
+  return known
 end
 
 -- Whether the lock on a key is still the one of a proof, and was not found in an old copy of the server's data (R24).
 local born
 local function holds(cache, field, token, fence)
-  born = born or tonumber(redis.call('HGET', KEYS[1], 'born') or 0)
+  born = born or tonumber(redis.call('HGET', KEYS[1], 'born') or '')
+  if not born then return false end
   local kind = cache.name and 'l' or 'u'
   local name = kind .. (cache.name or string.sub(cache.hash, #base + 3)) .. '\0' .. field
   local row = redis.call('HGET', base .. 'k', name)
@@ -95,6 +106,15 @@ end
 -- must go through, so they start with one that takes none.
 if not sets then redis.call('PERSIST', KEYS[1]) end
 
+for _, op in ipairs(ops) do
+  if op.kind == 's' and not op.dropped then op.cache.stored = true end
+end
+for _, cache in pairs(caches) do
+  if cache.stored then
+    redis.call('SADD', KEYS[3], cache.name and 'l:' .. cache.name or string.sub(cache.hash, #base + 1))
+  end
+end
+
 local id = ''
 if #record > 0 then
   -- Whoever reads more than `max` changes starts anew anyway, so the names of such a record would be wasted.
@@ -102,7 +122,11 @@ if #record > 0 then
   if count <= max then packed = table.concat(record) end
   if #packed > tonumber(ARGV[9]) then count, packed = max + 1, '' end
   local length = math.min(tonumber(ARGV[7]), math.max(1, math.floor(tonumber(ARGV[8]) / (#packed + 100))))
-  id = redis.call('XADD', KEYS[2], 'MAXLEN', '~', length, '*', 'n', ARGV[4], 'c', count, 'v', packed)
+  id = redis.pcall('XADD', KEYS[2], 'MAXLEN', '~', length, '*', 'n', ARGV[4], 'c', count, 'v', packed)
+  if type(id) == 'table' then
+    if string.find(id.err, 'exhausted') or string.find(id.err, 'equal or smaller') then return {'LOG', now} end
+    return id
+  end
 end
 
 if not native then
@@ -132,7 +156,6 @@ for n, op in ipairs(ops) do
       redis.call('ZADD', cache.index, op.expires, op.field)
       cache.indexed = true
     end
-    cache.stored = true
     outcomes[n] = 's'
   elseif op.kind == 'd' then
     outcomes[n] = tostring(redis.call('HDEL', cache.hash, op.field))
@@ -143,14 +166,9 @@ for n, op in ipairs(ops) do
   end
 end
 for _, cache in pairs(caches) do
-  if cache.stored then
-    if cache.name then
-      redis.call('SADD', KEYS[3], 'l:' .. cache.name)
-      redis.call('EXPIRE', cache.hash, ARGV[10])
-      if cache.indexed then redis.call('EXPIRE', cache.index, ARGV[10]) end
-    else
-      redis.call('SADD', KEYS[3], string.sub(cache.hash, #base + 1))
-    end
+  if cache.stored and cache.name then
+    redis.call('EXPIRE', cache.hash, ARGV[10])
+    if cache.indexed then redis.call('EXPIRE', cache.index, ARGV[10]) end
   end
 end
 return {'OK', now, id, table.concat(outcomes)}

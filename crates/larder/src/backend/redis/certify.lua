@@ -1,10 +1,10 @@
--- Makes sure that what is here was written under this server's own identity, and empties the logged caches if not.
--- Changes nothing when it was, so it may be sent by several processes at once, and late.
+-- Makes sure that what is here was written under this server's own identity and is whole, and empties the logged caches if
+-- not. Changes nothing when it is, so it may be sent by several processes at once, and late.
 --
--- KEYS 1 meta  2 log  3 registry of caches (members `l:<cache>` and `u:<cache>`)
+-- KEYS 1 meta  2 log  3 registry of caches (members `l:<cache>` and `u:<cache>`, and `` as long as none was lost)
 -- ARGV 1 incarnation to begin if need be  2 nonce of its first record  3 deadline (ms)  4 '1': begin it anyway, and
---      empty the unlogged caches too
--- Answers {'OK', now, incarnation}, {'LATE', now} or {'ROLE', now}.
+--      empty the unlogged caches too  5 incarnation whose log cannot be read, or ''
+-- Answers {'OK', now, incarnation}, {'LATE', now}, {'ROLE', now} or {'TYPE', now, key}.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 if now > tonumber(ARGV[3]) then return {'LATE', now} end
@@ -14,28 +14,50 @@ local server, replication = redis.call('INFO', 'server'), redis.call('INFO', 're
 if not string.find(replication, 'role:master', 1, true) then return {'ROLE', now} end
 local cert = string.match(server, 'run_id:(%w+)') .. '/' .. string.match(replication, 'master_replid:(%w+)')
 
+-- A key of another type was put there by another program, and is left to people. A script is not rolled back, so this comes first.
+local base = string.sub(KEYS[1], 1, -2)
+local types = {hash = {KEYS[1], base .. 'k'}, stream = {KEYS[2]}, set = {KEYS[3]}}
+for wanted, keys in pairs(types) do
+  for _, key in ipairs(keys) do
+    local found = redis.call('TYPE', key).ok
+    if found ~= wanted and found ~= 'none' then return {'TYPE', now, key} end
+  end
+end
+
 local everything = ARGV[4] == '1'
 local known = redis.call('HMGET', KEYS[1], 'inc', 'cert', 'born')
-local own = known[1] and known[2] == cert and redis.call('EXISTS', KEYS[2]) == 1
-if own and not everything then return {'OK', now, known[1]} end
+local inc = known[1] and #known[1] == 32 and string.find(known[1], '^[0-9a-f]+$') and known[1]
+local listed = redis.call('SISMEMBER', KEYS[3], '') == 1
+local own = inc and inc ~= ARGV[5] and known[2] == cert and listed and redis.call('XLEN', KEYS[2]) > 0
+if own and not everything then return {'OK', now, inc} end
 
--- The hashes' names follow from the registry. They carry the hash tag of KEYS, so they are on this node.
 redis.call('UNLINK', KEYS[2])
-local base = string.sub(KEYS[1], 1, -2)
+if known[2] and not listed then
+  -- What empties all caches must find them all.
+  local at = '0'
+  repeat
+    local found = redis.call('SCAN', at, 'MATCH', base .. 'u:*', 'COUNT', 1000)
+    for _, key in ipairs(found[2]) do redis.call('SADD', KEYS[3], string.sub(key, #base + 1)) end
+    at = found[1]
+  until at == '0'
+end
+-- The hashes' names follow from the registry. They carry the hash tag of KEYS, so they are on this node.
 for _, member in ipairs(redis.call('SMEMBERS', KEYS[3])) do
-  local name = string.sub(member, 3)
-  if string.sub(member, 1, 1) == 'u' then
-    if everything then
-      redis.call('UNLINK', base .. 'u:' .. name, base .. 'ux:' .. name)
-      redis.call('SREM', KEYS[3], member)
-    end
-  else
-    if known[1] then redis.call('UNLINK', base .. known[1] .. ':' .. name, base .. known[1] .. 'x:' .. name) end
+  local kind, name = string.sub(member, 1, 2), string.sub(member, 3)
+  if kind == 'l:' then
+    if inc then redis.call('UNLINK', base .. inc .. ':' .. name, base .. inc .. 'x:' .. name) end
+    redis.call('SREM', KEYS[3], member)
+  elseif kind ~= 'u:' then
+    redis.call('SREM', KEYS[3], member)
+  elseif everything then
+    redis.call('UNLINK', base .. 'u:' .. name, base .. 'ux:' .. name)
     redis.call('SREM', KEYS[3], member)
   end
 end
+redis.call('SADD', KEYS[3], '')
 -- Locks stay: their holders are no older than before. If the server may have lost some, none is granted for a lease (R23).
+local kept = known[2] == cert and redis.call('HSETNX', base .. 'k', '', '') == 0
 redis.call('HSET', base .. 'k', '', '')
-redis.call('HSET', KEYS[1], 'inc', ARGV[1], 'cert', cert, 'born', own and known[3] or now)
+redis.call('HSET', KEYS[1], 'inc', ARGV[1], 'cert', cert, 'born', kept and known[3] or now)
 redis.call('XADD', KEYS[2], '*', 'n', ARGV[2], 'c', 0, 'v', '')
 return {'OK', now, ARGV[1]}

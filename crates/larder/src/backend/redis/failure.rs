@@ -40,6 +40,15 @@ impl Failure {
         Self::Cut { error, silent }
     }
 
+    /// A key is of a type that Larder does not give it.
+    pub(super) fn another_type(key: &[u8]) -> Self {
+        let key = key.escape_ascii();
+        Self::Refused(Error::foreign(
+            NAME,
+            format!("WRONGTYPE another program wrote the key \"{key}\"; delete it, or use another namespace"),
+        ))
+    }
+
     pub(super) fn unavailable(reason: &str) -> Self {
         Self::Refused(Error::unavailable(NAME, reason))
     }

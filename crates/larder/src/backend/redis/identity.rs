@@ -8,6 +8,7 @@ use super::clock::millis;
 use super::failure::Failure;
 use super::keys::{incarnation_name, parse_incarnation};
 use super::link::Batch;
+use super::log;
 use super::pool::{Slot, sweep};
 use super::reply::{Replies, array, bytes, integer, optional_bytes, text, time};
 use super::{NAME, Redis, random};
@@ -16,6 +17,17 @@ use crate::error::Error;
 
 /// How long the identity of a connected server is taken for granted.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Why to begin a new incarnation.
+#[derive(Clone, Copy)]
+pub(super) enum Certify {
+    /// Only if what is there is not whole, or not the server's own.
+    IfNeedBe,
+    /// To empty all caches, unlogged ones too.
+    Everything,
+    /// The log of this incarnation has records that Larder did not write.
+    Unreadable(u128),
+}
 
 /// What a connection knows of its server.
 #[derive(Debug)]
@@ -120,15 +132,10 @@ impl Check {
     }
 }
 
-/// Takes the answer to `HMGET meta inc cert` apart.
+/// Takes the answer to `HMGET meta inc cert` apart. What is no incarnation is none.
 fn certificate(answer: Value) -> Result<(Option<u128>, Option<Vec<u8>>), Failure> {
     let mut fields = Replies::new(array(answer, "HMGET")?);
-    let incarnation = match optional_bytes(fields.next(), "HMGET")? {
-        None => None,
-        Some(name) => Some(parse_incarnation(&name).ok_or_else(|| {
-            Failure::Refused(Error::foreign(NAME, "the namespace's meta key was not written by Larder"))
-        })?),
-    };
+    let incarnation = optional_bytes(fields.next(), "HMGET")?.and_then(|name| parse_incarnation(&name));
     Ok((incarnation, optional_bytes(fields.next(), "HMGET")?))
 }
 
@@ -147,7 +154,9 @@ impl Redis {
         Server::ask(&mut batch);
         batch
             .add(cmd("HMGET").arg(&self.keys.meta).arg("inc").arg("cert"))
-            .add(cmd("EXISTS").arg(&self.keys.log))
+            .add(&log::length(&self.keys.log))
+            // Gone if the registry was.
+            .add(cmd("SISMEMBER").arg(&self.keys.registry).arg(""))
             .add(&cmd("TIME"));
         let mut replies = Replies::new(slot.exchange(&batch, &self.trips)?);
         for _ in 0..setup {
@@ -158,12 +167,13 @@ impl Redis {
             return Err(replica(slot));
         }
         let (incarnation, cert) = certificate(replies.next())?;
-        let logged = integer(&replies.next(), "EXISTS")? == 1;
+        let logged = integer(&replies.next(), "XLEN")? > 0;
+        let listed = integer(&replies.next(), "SISMEMBER")? == 1;
         self.clock.learn(time(replies.next())?);
-        let certified = cert.as_ref() == Some(&server.cert) && logged;
+        let certified = cert.as_ref() == Some(&server.cert) && logged && listed;
         let incarnation = match incarnation {
             Some(incarnation) if certified => incarnation,
-            _ => self.certify(slot, false)?,
+            _ => self.certify(slot, Certify::IfNeedBe)?,
         };
         if let Some(link) = slot.link.as_mut() {
             let Server { cert, expires_fields, .. } = server;
@@ -172,9 +182,13 @@ impl Redis {
         Ok(())
     }
 
-    /// Empties the logged caches under a new incarnation if they are not this server's own; with `everything` in any
-    /// case, and the unlogged ones too. Answers the incarnation that holds now.
-    pub(super) fn certify(&self, slot: &mut Slot, everything: bool) -> Result<u128, Failure> {
+    /// Empties the logged caches under a new incarnation if `why` calls for it, or if they are not whole and this server's
+    /// own. Answers the incarnation that holds now.
+    pub(super) fn certify(&self, slot: &mut Slot, why: Certify) -> Result<u128, Failure> {
+        let unreadable = match why {
+            Certify::Unreadable(incarnation) => incarnation_name(incarnation),
+            Certify::IfNeedBe | Certify::Everything => String::new(),
+        };
         for _ in 0..2 {
             let deadline = self.clock.now().saturating_add(millis(self.settings.read_timeout));
             let mut command = cmd("EVAL");
@@ -187,7 +201,8 @@ impl Redis {
                 .arg(incarnation_name(random()))
                 .arg(&random().to_be_bytes())
                 .arg(deadline)
-                .arg(u8::from(everything));
+                .arg(u8::from(matches!(why, Certify::Everything)))
+                .arg(&unreadable);
             let answer =
                 slot.exchange(Batch::default().add(&command), &self.trips)?.pop().unwrap_or(Value::Nil);
             let mut parts = Replies::new(array(answer, "certify")?);
@@ -199,6 +214,7 @@ impl Redis {
                     return parse_incarnation(&name).ok_or_else(|| Failure::garbled("certify"));
                 }
                 b"LATE" => {}
+                b"TYPE" => return Err(Failure::another_type(&bytes(parts.next(), "certify")?)),
                 _ => return Err(replica(slot)),
             }
         }

@@ -67,8 +67,9 @@ pub(super) fn incarnation_name(incarnation: u128) -> String {
 
 /// The reverse of [`incarnation_name`].
 pub(super) fn parse_incarnation(name: &[u8]) -> Option<u128> {
-    let name = std::str::from_utf8(name).ok().filter(|name| name.len() == 32 && !name.starts_with('+'))?;
-    u128::from_str_radix(name, 16).ok()
+    let incarnation = u128::from_str_radix(std::str::from_utf8(name).ok()?, 16).ok()?;
+    // Scripts compare names.
+    (incarnation_name(incarnation).as_bytes() == name).then_some(incarnation)
 }
 
 /// Keeps letters, digits, `_`, `-` and `.`; all other bytes become `%xx`. Different texts stay different.
@@ -137,6 +138,7 @@ mod tests {
             assert_eq!(parse_incarnation(incarnation_name(incarnation).as_bytes()), Some(incarnation));
         }
         assert_eq!(parse_incarnation(b"+0000000000000000000000000000001"), None);
+        assert_eq!(parse_incarnation(b"0000000000000000000000000000000A"), None);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 -- Everything that is done to locks.
 --
--- KEYS 1 meta  2 locks: a hash of rows `<token> <fence> <until ms> <since ms> <owner>`  3 queue of the lock: a hash of
---      `<number> <last seen ms> <owner>` by token, and the last number under `#`
+-- KEYS 1 meta  2 locks: a hash of rows `<token> <fence> <until ms> <since ms> <lease ms> <owner>`  3 queue of the lock: a
+--      hash of `<number> <last seen ms> <owner>` by token, and the last number under `#`
 -- ARGV 1 what  2 deadline (ms)  then
 --      acquire  name  token  owner  lease (ms)  '1': stand in line
 --      release  name  token  lease (ms)
@@ -9,7 +9,7 @@
 --      holder   name
 --      distrust fence
 --      renew    lease (ms), then for each lock: name  token  owner  fence  '1': still believed to be held
--- Answers {'LATE' | 'CERT', now} or {'OK', now, …}: acquire → fence or '', ms to wait at most; release, break → 1 or 0;
+-- Answers {'LATE' | 'CERT', now}, {'TYPE', now, key} or {'OK', now, …}: acquire → fence or '', ms to wait at most; release, break → 1 or 0;
 --      distrust → nothing; holder → token or ''; renew → a letter '1' or '0' for each.
 local SEEN, CLAIM, RUBBISH = 3000, 2000, 60000
 local time = redis.call('TIME')
@@ -22,32 +22,62 @@ local known = redis.call('HMGET', KEYS[1], 'cert', 'born', 'fence')
 local server, replication = redis.call('INFO', 'server'), redis.call('INFO', 'replication')
 local cert = string.match(server, 'run_id:(%w+)') .. '/' .. string.match(replication, 'master_replid:(%w+)')
 if known[1] ~= cert or not string.find(replication, 'role:master', 1, true) then return {'CERT', now} end
-local born, last = tonumber(known[2]) or now, tonumber(known[3]) or 0
 local base = string.sub(KEYS[1], 1, -2)
+
+-- A script is not rolled back: what another program left in our places is found before anything is changed.
+for k = 2, 3 do
+  local found = redis.call('TYPE', KEYS[k]).ok
+  if found ~= 'hash' and found ~= 'none' then return {'TYPE', now, KEYS[k]} end
+end
+
+-- A number that can have been written here: whole, and exact in a float.
+local function number(text)
+  local value = text and #text <= 16 and string.find(text, '^%d+$') and tonumber(text)
+  return value and value <= 9007199254740991 and value or nil
+end
 
 -- Locks are few and small, and must work when memory is full: this write is allowed then, and so those after it.
 redis.call('PERSIST', KEYS[1])
--- The hash is never without this field: if it is gone, so were locks (R23).
-if redis.call('HSETNX', KEYS[2], '', '') == 1 then
+local born, last = number(known[2]), number(known[3]) or 0
+local function lost_some()
   born = now
   redis.call('HSET', KEYS[1], 'born', now)
 end
-
-local function read(name)
-  local row = redis.call('HGET', KEYS[2], name)
-  if not row then return nil end
-  local token, fence, till, since, owner = string.match(row, '^(%x+) (%d+) (%d+) (%d+) (.*)$')
-  return token and {token = token, fence = tonumber(fence), till = tonumber(till), since = tonumber(since), owner = owner}
-end
+-- The hash is never without this field: if it is gone, so were locks (R23). A time in the future is from before the clock
+-- was set back.
+if redis.call('HSETNX', KEYS[2], '', '') == 1 or not born or born > now then lost_some() end
 
 local function write(name, row)
   redis.call('HSET', KEYS[2], name,
-    string.format('%s %.0f %.0f %.0f ', row.token, row.fence, row.till, row.since) .. row.owner)
+    string.format('%s %.0f %.0f %.0f %.0f ', row.token, row.fence, row.till, row.since, row.lease) .. row.owner)
+end
+
+local function read(name)
+  local text = redis.call('HGET', KEYS[2], name)
+  if not text then return nil end
+  local token, fence, till, since, lease, owner = string.match(text, '^(%x+) (%d+) (%d+) (%d+) (%d+) (.*)$')
+  local row = {token = token, fence = number(fence), till = number(till), since = number(since), lease = number(lease)}
+  if not (token and row.fence and row.till and row.since and row.lease) then
+    -- Whose it was, nobody can say.
+    redis.call('HDEL', KEYS[2], name)
+    lost_some()
+    return nil
+  end
+  row.owner = owner
+  if row.since > now or row.till > now + row.lease then
+    -- The clock was set back since: what is left of the lease is not known, but it is no more than all of it.
+    row.since, row.till = math.min(row.since, now), math.min(row.till, now + row.lease)
+    write(name, row)
+  end
+  return row
 end
 
 -- Crashed holders leave rows; a few are looked at with each grant.
 local function sweep()
-  local found = redis.call('HSCAN', KEYS[2], redis.call('HGET', KEYS[1], 'swept') or '0', 'COUNT', 8)
+  local at = redis.call('HGET', KEYS[1], 'swept')
+  if not at or #at > 20 or not string.find(at, '^%d+$') then at = '0' end
+  local found = redis.pcall('HSCAN', KEYS[2], at, 'COUNT', 8)
+  if found.err then found = {'0', {}} end
   for i = 1, #found[2], 2 do
     local row = found[2][i] ~= '' and read(found[2][i])
     if row and row.till + RUBBISH < now then redis.call('HDEL', KEYS[2], found[2][i]) end
@@ -58,7 +88,7 @@ end
 local function grant(name, token, owner, lease)
   last = math.max(last + 1, time[1] * 1000000 + time[2])
   redis.call('HSET', KEYS[1], 'fence', string.format('%.0f', last))
-  write(name, {token = token, fence = last, till = now + lease, since = now, owner = owner})
+  write(name, {token = token, fence = last, till = now + lease, since = now, lease = lease, owner = owner})
   redis.call('HDEL', KEYS[3], token)
   sweep()
   return last
@@ -70,11 +100,12 @@ local function head()
   local first
   for i = 1, #queue, 2 do
     if queue[i] ~= '#' then
-      local number, seen, owner = string.match(queue[i + 1], '^(%d+) (%d+) (.*)$')
-      if not number or tonumber(seen) + SEEN < now then
+      local place, seen, owner = string.match(queue[i + 1], '^(%d+) (%d+) (.*)$')
+      place, seen = number(place), number(seen)
+      if not place or not seen or seen > now or seen + SEEN < now or not string.find(queue[i], '^%x+$') then
         redis.call('HDEL', KEYS[3], queue[i])
-      elseif not first or tonumber(number) < first.number then
-        first = {token = queue[i], number = tonumber(number), owner = owner}
+      elseif not first or place < first.number then
+        first = {token = queue[i], number = place, owner = owner}
       end
     end
   end
@@ -90,7 +121,8 @@ local function hand_over(name, lease)
   end
   lease = math.min(lease, CLAIM)
   local fence = grant(name, first.token, first.owner, lease)
-  redis.call('LPUSH', base .. 'w:' .. first.token, string.format('%.0f %.0f', fence, lease))
+  -- Whoever sleeps on a key that is no list finds out by itself.
+  redis.pcall('LPUSH', base .. 'w:' .. first.token, string.format('%.0f %.0f', fence, lease))
   redis.call('PEXPIRE', base .. 'w:' .. first.token, CLAIM)
 end
 
@@ -100,7 +132,7 @@ if what == 'acquire' then
   local row = read(name)
   -- A row from before the last loss may be an old one: another may have got the lock since.
   if row and row.token == token and row.since >= born then
-    row.till = now + lease
+    row.till, row.lease = now + lease, lease
     write(name, row)
     redis.call('HDEL', KEYS[3], token)
     return {'OK', now, string.format('%.0f', row.fence), 0}
@@ -112,8 +144,12 @@ if what == 'acquire' then
   end
   if queue then
     local place = redis.call('HGET', KEYS[3], token)
-    local number = place and string.match(place, '^(%d+) ') or redis.call('HINCRBY', KEYS[3], '#', 1)
-    redis.call('HSET', KEYS[3], token, string.format('%.0f %.0f ', tonumber(number), now) .. owner)
+    place = place and number(string.match(place, '^(%d+) '))
+    if not place then
+      place = (number(redis.call('HGET', KEYS[3], '#')) or 0) + 1
+      redis.call('HSET', KEYS[3], '#', string.format('%.0f', place))
+    end
+    redis.call('HSET', KEYS[3], token, string.format('%.0f %.0f ', place, now) .. owner)
     redis.call('PEXPIRE', KEYS[3], RUBBISH)
     -- What is pushed from now on was granted after this.
     redis.call('DEL', base .. 'w:' .. token)
@@ -138,7 +174,8 @@ elseif what == 'release' or what == 'break' then
 elseif what == 'distrust' then
   redis.call('DEL', KEYS[2])
   redis.call('HSET', KEYS[2], '', '')
-  redis.call('HSET', KEYS[1], 'born', now, 'fence', string.format('%.0f', math.max(last, tonumber(name))))
+  lost_some()
+  redis.call('HSET', KEYS[1], 'fence', string.format('%.0f', math.max(last, tonumber(name))))
   return {'OK', now}
 elseif what == 'holder' then
   local row = read(name)
@@ -153,14 +190,14 @@ for i = 4, #ARGV, 5 do
   local held = row and row.token == token and (believed or row.since >= born)
   if not held and believed and now < born + lease and (not row or row.fence < fence) then
     -- The server lost the lock, or has an old row of it, and nobody got it since (R23).
-    row, held = {token = token, fence = fence, since = now, owner = owner}, true
+    row, held = {token = token, fence = fence, since = now, lease = lease, owner = owner}, true
     if fence > last then
       last = fence
       redis.call('HSET', KEYS[1], 'fence', string.format('%.0f', fence))
     end
   end
   if held then
-    row.till, row.since = now + lease, math.max(row.since, born)
+    row.till, row.since, row.lease = now + lease, math.max(row.since, born), lease
     write(name, row)
   end
   answers[#answers + 1] = held and '1' or '0'

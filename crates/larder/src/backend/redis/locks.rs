@@ -82,7 +82,7 @@ impl LockBackend for Redis {
     }
 
     fn list(&self) -> Result<Vec<LockInfo>> {
-        Ok(self.on_connection(|slot| self.list_locks(slot))?)
+        self.on_connection(|slot| self.list_locks(slot)).map_err(|failure| self.blamed(failure, []))
     }
 
     fn break_lock(&self, name: &[u8]) -> Result<bool> {
@@ -91,7 +91,7 @@ impl LockBackend for Redis {
     }
 
     fn distrust(&self, fence: u64) -> Result<()> {
-        Ok(self.ask(b"", &[b"distrust", &number(fence)]).map(drop)?)
+        self.ask(b"", &[b"distrust", &number(fence)]).map(drop)
     }
 
     fn another(&self) -> Box<dyn LockBackend> {
@@ -102,7 +102,11 @@ impl LockBackend for Redis {
 impl Redis {
     /// Runs the script on the lock `name`; its answers but for the first two. Sent again when the connection breaks: each
     /// of its commands may run twice.
-    fn ask(&self, name: &[u8], words: &[&[u8]]) -> Result<Replies, Failure> {
+    fn ask(&self, name: &[u8], words: &[&[u8]]) -> Result<Replies> {
+        self.ask_script(name, words).map_err(|failure| self.blamed(failure, []))
+    }
+
+    fn ask_script(&self, name: &[u8], words: &[&[u8]]) -> Result<Replies, Failure> {
         let queue = self.keys.queue(name);
         let mut script = self.lock_script.cached();
         let mut slot = self.pool.slot()?;
@@ -137,6 +141,7 @@ impl Redis {
                 b"OK" => return Ok(parts),
                 b"CERT" => self.hello(&mut slot)?,
                 b"LATE" => {}
+                b"TYPE" => return Err(Failure::another_type(&bytes(parts.next(), "locks")?)),
                 _ => return Err(Failure::garbled("locks")),
             }
         }
@@ -198,15 +203,15 @@ impl Redis {
 }
 
 fn parse_row(name: Vec<u8>, row: &[u8], now: u64, waiters: u64) -> Option<LockInfo> {
-    let mut parts = row.splitn(5, |byte| *byte == b' ').skip(1);
+    let mut parts = row.splitn(6, |byte| *byte == b' ').skip(1);
     let mut number = || std::str::from_utf8(parts.next()?).ok()?.parse::<u64>().ok();
-    let (fence, until, since) = (number()?, number()?, number()?);
+    let (fence, until, since, lease) = (number()?, number()?, number()?, number()?);
     Some(LockInfo {
         name,
         owner: parts.next()?.to_vec(),
         fence,
         age: Duration::from_millis(now.saturating_sub(since)),
-        left: Duration::from_millis(until.saturating_sub(now)),
+        left: Duration::from_millis(until.saturating_sub(now).min(lease)),
         waiters,
     })
 }

@@ -23,6 +23,16 @@ pub(super) struct Record {
     names: Vec<u8>,
 }
 
+/// A record that Larder did not write: what it hides, nobody knows.
+#[derive(Debug)]
+pub(super) struct Unreadable;
+
+impl From<Failure> for Unreadable {
+    fn from(_: Failure) -> Self {
+        Self
+    }
+}
+
 /// What followed a position.
 pub(super) struct Tail {
     pub(super) changes: Vec<Change>,
@@ -42,8 +52,8 @@ pub(super) fn ask(batch: &mut Batch, log: &str, since: Option<Position>) {
 }
 
 /// Takes the answer apart: the records, oldest first.
-pub(super) fn read(answer: Value) -> Result<Vec<Record>, Failure> {
-    array(answer, "XREVRANGE")?.into_iter().rev().map(record).collect()
+pub(super) fn read(answer: Value) -> Result<Result<Vec<Record>, Unreadable>, Failure> {
+    Ok(array(answer, "XREVRANGE")?.into_iter().rev().map(|value| Ok(record(value)?)).collect())
 }
 
 /// The changes from `since` up to but without the record with the nonce `own`; `None` is a gap.
@@ -51,7 +61,7 @@ pub(super) fn tail(
     records: Vec<Record>,
     since: Position,
     own: Option<u128>,
-) -> Result<Option<Tail>, Failure> {
+) -> Result<Option<Tail>, Unreadable> {
     let mut records = records.into_iter();
     let anchored = records.next().is_some_and(|first| first.id == since.id && first.nonce == since.nonce);
     if !anchored {
@@ -67,7 +77,7 @@ pub(super) fn tail(
         if count > MAX_CHANGES as u64 {
             return Ok(None);
         }
-        unpack(&record.names, &mut changes)?;
+        unpack(&record.names, &mut changes).ok_or(Unreadable)?;
     }
     // The own record must be there; that it is not is a break in the history too.
     Ok(own.is_none().then_some(Tail { changes, position }))
@@ -105,20 +115,18 @@ fn record(value: Value) -> Result<Record, Failure> {
     Ok(Record { id, nonce, changes, names: bytes(fields.next(), "XREVRANGE")? })
 }
 
-fn unpack(mut names: &[u8], changes: &mut Vec<Change>) -> Result<(), Failure> {
+fn unpack(mut names: &[u8], changes: &mut Vec<Change>) -> Option<()> {
     while !names.is_empty() {
-        let (name, rest) = split_name(names).ok_or_else(|| Failure::garbled("XREVRANGE"))?;
+        let (name, rest) = split_name(names)?;
         names = rest;
         let mut parts = name.splitn(2, |&byte| byte == 0);
-        let cache = std::str::from_utf8(parts.next().unwrap_or_default())
-            .map_err(|_| Failure::garbled("XREVRANGE"))?
-            .into();
+        let cache = std::str::from_utf8(parts.next().unwrap_or_default()).ok()?.into();
         changes.push(match parts.next() {
             Some(key) => Change::Key { cache, key: key.into() },
             None => Change::Cache { cache },
         });
     }
-    Ok(())
+    Some(())
 }
 
 fn split_name(names: &[u8]) -> Option<(&[u8], &[u8])> {
@@ -189,7 +197,7 @@ mod tests {
     #[test]
     fn broken_names_are_refused() {
         for names in [&[0, 0, 0][..], &[0, 0, 0, 9, b'c'], &[0, 0, 0, 1, 0xff]] {
-            assert!(unpack(names, &mut Vec::new()).is_err());
+            assert!(unpack(names, &mut Vec::new()).is_none());
         }
     }
 }

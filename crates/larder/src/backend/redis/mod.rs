@@ -4,6 +4,7 @@
 //! Nothing happens before the first use; then connections are kept for the life of the process, and never shared with
 //! a forked child.
 
+mod blame;
 mod clock;
 mod describe;
 mod failure;
@@ -75,23 +76,25 @@ impl Redis {
 
 impl Backend for Redis {
     fn fetch(&self, since: Option<Position>, reads: &[Read<'_>]) -> Result<Fetched> {
-        Ok(self.fetch_with(since, reads)?)
+        let caches = reads.iter().map(|read| read.cache);
+        self.fetch_with(since, reads).map_err(|failure| self.blamed(failure, caches))
     }
 
     fn apply(&self, since: Option<Position>, ops: &[Op<'_>]) -> Result<Applied> {
-        Ok(self.apply_with(since, ops)?)
+        let caches = ops.iter().map(Op::cache);
+        self.apply_with(since, ops).map_err(|failure| self.blamed(failure, caches))
     }
 
     fn list(&self, cache: &CacheId, prefix: &[u8], visit: &mut dyn FnMut(&[u8])) -> Result<()> {
-        Ok(self.list_with(cache, prefix, visit)?)
+        self.list_with(cache, prefix, visit).map_err(|failure| self.blamed(failure, [cache]))
     }
 
     fn usage(&self) -> Result<Vec<CacheUsage>> {
-        Ok(self.usage_with()?)
+        self.usage_with().map_err(|failure| self.blamed(failure, []))
     }
 
     fn reset(&self) -> Result<()> {
-        Ok(self.reset_with()?)
+        self.reset_with().map_err(|failure| self.blamed(failure, []))
     }
 
     fn now(&self) -> Millis {

@@ -6,7 +6,7 @@ use redis::cmd;
 
 use super::Redis;
 use super::failure::Failure;
-use super::identity::{Check, replica};
+use super::identity::{Certify, Check, replica};
 use super::link::Batch;
 use super::log;
 use super::pool::Slot;
@@ -82,18 +82,21 @@ impl Redis {
         if !check.passed(self, &mut replies, slot)? {
             return Ok(None);
         }
-        let records = log::read(replies.next())?;
-        let delta = match since {
-            Some(since) => log::tail(records, since, None)?.map(|tail| Delta {
+        let delta = log::read(replies.next())?.and_then(|records| match since {
+            Some(since) => Ok(log::tail(records, since, None)?.map(|tail| Delta {
                 reset: false,
                 changes: tail.changes,
                 position: tail.position,
-            }),
-            None => log::newest(&records, incarnation).map(|position| Delta {
+            })),
+            None => Ok(log::newest(&records, incarnation).map(|position| Delta {
                 reset: true,
                 changes: Vec::new(),
                 position,
-            }),
+            })),
+        });
+        let Ok(delta) = delta else {
+            self.certify(slot, Certify::Unreadable(incarnation))?;
+            return Ok(None);
         };
         let Some(delta) = delta else { return Ok(None) };
         if let Some(since) = only_sync.filter(|since| delta == Delta::nothing_since(*since)) {

@@ -6,6 +6,7 @@ use redis::{Value, cmd};
 
 use super::Redis;
 use super::failure::Failure;
+use super::identity::Certify;
 use super::keys::prefix_pattern;
 use super::link::Batch;
 use super::reply::{Replies, array, bytes, integer};
@@ -61,12 +62,13 @@ impl Redis {
         let mut caches = Vec::new();
         for member in array(members, "SMEMBERS")? {
             let member = bytes(member, "SMEMBERS")?;
-            let cache = std::str::from_utf8(&member)
-                .ok()
-                .and_then(|member| member.split_once(':'))
-                .map(|(kind, name)| CacheId::stored(name, kind == "l"))
-                .ok_or_else(|| Failure::garbled("SMEMBERS"))?;
-            caches.push(cache);
+            // Others are not Larder's.
+            caches.extend(std::str::from_utf8(&member).ok().and_then(
+                |member| match member.split_once(':')? {
+                    (kind @ ("l" | "u"), name) => Some(CacheId::stored(name, kind == "l")),
+                    _ => None,
+                },
+            ));
         }
         if caches.is_empty() {
             return Ok(Vec::new());
@@ -91,7 +93,7 @@ impl Redis {
         let mut slot = self.pool.slot()?;
         self.hello_anew(&mut slot)?;
         let sent = boottime();
-        let result = self.certify(&mut slot, true);
+        let result = self.certify(&mut slot, Certify::Everything);
         if let Err(Failure::Cut { .. }) = result {
             let over = sent + self.settings.read_timeout + Duration::from_millis(2);
             std::thread::sleep(over.saturating_sub(boottime()));

@@ -7,13 +7,13 @@ use redis::Cmd;
 
 use super::clock::millis;
 use super::failure::Failure;
-use super::identity::Check;
+use super::identity::{Certify, Check};
 use super::keys::incarnation_name;
 use super::link::Batch;
 use super::log;
 use super::pool::Slot;
 use super::reply::{Replies, array, bytes, integer};
-use super::{NAME, Redis, random};
+use super::{Redis, random};
 use crate::backend::{Applied, CacheId, Delta, MAX_CHANGES, Op, Outcome, Position};
 use crate::clock::{Millis, boottime};
 use crate::error::Error;
@@ -131,9 +131,10 @@ impl Redis {
             b"LATE" => return Ok(Verdict::Late),
             b"WAIT" => return Ok(Verdict::Wait(now)),
             b"LOCK" => return Err(Failure::Refused(Error::lock_lost())),
-            b"TYPE" => {
-                let error = Error::foreign(NAME, "WRONGTYPE a cache's key was not written by Larder");
-                return Err(Failure::Refused(error));
+            b"TYPE" => return Err(Failure::another_type(&bytes(parts.next(), "apply")?)),
+            b"LOG" => {
+                self.certify(slot, Certify::Unreadable(incarnation))?;
+                return Ok(Verdict::Identity);
             }
             _ => return Err(Failure::garbled("apply")),
         }
@@ -141,13 +142,18 @@ impl Redis {
         let own =
             if id.is_empty() { None } else { Some(Position { incarnation, id: log::parse_id(&id)?, nonce }) };
         let outcomes = outcomes(&bytes(parts.next(), "apply")?, ops)?;
-        let records = log::read(replies.next())?;
-        let newest = own.or_else(|| log::newest(&records, incarnation));
-        let tail = match since {
-            Some(since) => log::tail(records, since, own.map(|own| own.nonce))?,
-            None => None,
+        let tail = log::read(replies.next())?.and_then(|records| {
+            let newest = own.or_else(|| log::newest(&records, incarnation));
+            let own = own.map(|own| own.nonce);
+            Ok((since.map(|since| log::tail(records, since, own)).transpose()?.flatten(), newest))
+        });
+        let tail = if let Ok(tail) = tail {
+            tail
+        } else {
+            self.certify(slot, Certify::Unreadable(incarnation))?;
+            (None, None)
         };
-        let delta = match (tail, newest) {
+        let delta = match tail {
             (Some(tail), _) => Delta { reset: false, changes: tail.changes, position: tail.position },
             (None, Some(position)) if since.is_none() || own.is_some() => {
                 Delta { reset: true, changes: Vec::new(), position }
@@ -236,7 +242,7 @@ fn caches<'a>(ops: &[Op<'a>]) -> (Vec<&'a CacheId>, Vec<usize>) {
     let places = ops
         .iter()
         .map(|op| {
-            let (Op::Set { cache, .. } | Op::Delete { cache, .. } | Op::Purge { cache }) = *op;
+            let cache = op.cache();
             *known.entry(cache).or_insert_with(|| {
                 caches.push(cache);
                 2 + 2 * caches.len()

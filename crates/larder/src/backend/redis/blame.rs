@@ -1,0 +1,55 @@
+//! Which key another program has put something into.
+
+use redis::{Value, cmd};
+
+use super::Redis;
+use super::failure::Failure;
+use super::link::Batch;
+use crate::backend::CacheId;
+use crate::error::{Error, ErrorKind};
+
+impl Redis {
+    /// The error for a failure. An answer that a key is of another type does not say which key: the server is asked. One
+    /// round trip then.
+    pub(super) fn blamed<'a>(
+        &self,
+        failure: Failure,
+        caches: impl IntoIterator<Item = &'a CacheId>,
+    ) -> Error {
+        let error = Error::from(failure);
+        if error.kind() == ErrorKind::Foreign
+            && error.to_string().contains("WRONGTYPE Operation")
+            && let Ok(Some(key)) = self.of_another_type(caches)
+        {
+            return Failure::another_type(&key).into();
+        }
+        error
+    }
+
+    fn of_another_type<'a>(
+        &self,
+        caches: impl IntoIterator<Item = &'a CacheId>,
+    ) -> Result<Option<Vec<u8>>, Failure> {
+        let mut slot = self.pool.slot()?;
+        let mut batch = Batch::default();
+        let setup = slot.open(&self.settings, &mut batch)?;
+        let keys = &self.keys;
+        let mut expected: Vec<(&str, String)> =
+            [("hash", &keys.meta), ("stream", &keys.log), ("set", &keys.registry), ("hash", &keys.locks)]
+                .map(|(kind, key)| (kind, key.clone()))
+                .into();
+        let incarnation = slot.identity_mut().map_or(0, |identity| identity.incarnation);
+        for cache in caches {
+            expected.push(("hash", keys.hash(incarnation, cache)));
+            expected.push(("zset", keys.expiry_index(incarnation, cache)));
+        }
+        for (_, key) in &expected {
+            batch.add(cmd("TYPE").arg(key));
+        }
+        let types = slot.exchange(&batch, &self.trips)?;
+        let wrong = expected.into_iter().zip(types.into_iter().skip(setup)).find(|((kind, _), found)| {
+            !matches!(found, Value::SimpleString(found) if found == kind || found == "none")
+        });
+        Ok(wrong.map(|((_, key), _)| key.into_bytes()))
+    }
+}
