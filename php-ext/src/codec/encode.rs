@@ -52,7 +52,8 @@ struct Encoder<'o> {
 #[derive(Clone, Copy)]
 struct Place {
     depth: u32,
-    /// An array around this one has several holders, so what is in it may occur again.
+    /// A table around this one has several holders, so what is in it may occur again. Objects share tables, too: with their
+    /// clones, and with the arrays that they were cast from or to.
     shared: bool,
     root: bool,
 }
@@ -103,10 +104,7 @@ impl Encoder<'_> {
     }
 
     fn array(&mut self, table: *mut HashTable, place: Place) -> Done {
-        let inside = place.inside()?;
-        // SAFETY: the table is part of the live value.
-        let holders = unsafe { (*table).gc.refcount };
-        let inside = Place { shared: inside.shared || (!place.root && holders > 1), ..inside };
+        let inside = place.inside(table)?;
         let len = table::len(table);
         if is_list(table) {
             write::array(self.out, len);
@@ -151,9 +149,9 @@ impl Encoder<'_> {
 
     fn object(&mut self, object: *mut zend_object, place: Place) -> Done {
         let owner = self.classes.owner(object).ok_or(Refused::Foreign)?;
-        let inside = place.inside()?;
         // SAFETY: the object is part of the live value.
         let (holders, table) = unsafe { ((*object).gc.refcount, (*object).properties) };
+        let inside = place.inside(table)?;
         if (holders > 1 || place.shared) && self.seen.again(object.cast()) {
             return Err(Refused::Foreign);
         }
@@ -231,11 +229,14 @@ impl Encoder<'_> {
 }
 
 impl Place {
-    fn inside(self) -> Result<Self, Refused> {
+    /// The place of what is in a table, or in the slots of an object without one.
+    fn inside(self, table: *const HashTable) -> Result<Self, Refused> {
         if self.depth >= MAX_DEPTH {
             return Err(Refused::Foreign);
         }
-        Ok(Self { depth: self.depth + 1, root: false, ..self })
+        // SAFETY: the table is part of the live value. That at the top is entered once, or the value has no end.
+        let shared = self.shared || (!self.root && !table.is_null() && unsafe { (*table).gc.refcount } > 1);
+        Ok(Self { depth: self.depth + 1, root: false, shared })
     }
 }
 
