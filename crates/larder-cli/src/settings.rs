@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use larder::{Config, Server};
@@ -12,6 +14,8 @@ use crate::failure::Failure;
 
 /// Options that other users must not see in the list of processes.
 const SECRETS: [&str; 2] = ["password", "seal_key"];
+/// Bits of a file's mode.
+const GROUP_AND_OTHERS_READ: u32 = 0o044;
 const PREFIX: &str = "LARDER_";
 /// Variables of the project's own tests are not options.
 const TEST_PREFIX: &str = "LARDER_TEST_";
@@ -37,7 +41,7 @@ pub(crate) fn gather(
 
 fn from_file(path: &Path) -> Result<Options, Failure> {
     let bad = |what: &str| Failure::Usage(format!("{}: {what}", path.display()));
-    let bytes = std::fs::read(path).map_err(|error| bad(&error.to_string()))?;
+    let (bytes, others_read) = read(path).map_err(|error| bad(&error.to_string()))?;
     // The parser's message tells a place, never the text there, which may be a secret.
     let Value::Object(object) = serde_json::from_slice(&bytes)
         .map_err(|error| bad(&format!("is not JSON (line {}, column {})", error.line(), error.column())))?
@@ -56,7 +60,22 @@ fn from_file(path: &Path) -> Result<Options, Failure> {
         };
         options.insert(name, text);
     }
+    if let Some((name, _)) = options.iter().find(|(name, value)| others_read && is_secret(name, value)) {
+        return Err(bad(&format!(
+            "holds a secret (option '{name}') that other users can read: chmod 600 {}",
+            path.display()
+        )));
+    }
     Ok(options)
+}
+
+/// The bytes of a file, and whether its group or everybody may read it, which is asked of the very file that is read.
+fn read(path: &Path) -> std::io::Result<(Vec<u8>, bool)> {
+    let mut file = std::fs::File::open(path)?;
+    let metadata = file.metadata()?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok((bytes, metadata.is_file() && metadata.mode() & GROUP_AND_OTHERS_READ != 0))
 }
 
 fn from_environment(variables: impl Iterator<Item = (OsString, OsString)>) -> Result<Options, Failure> {
@@ -92,7 +111,7 @@ fn from_arguments(connection: &Connection) -> Result<Options, Failure> {
     }
     let mut options = Options::new();
     for (name, value) in given {
-        if SECRETS.contains(&name) || (name == "server" && has_password(value)) {
+        if is_secret(name, value) {
             return Err(Failure::Usage(format!(
                 "other users can see the command line: give the password or key in the environment ({PREFIX}{}) \
                  or in a file (--config)",
@@ -106,7 +125,14 @@ fn from_arguments(connection: &Connection) -> Result<Options, Failure> {
     Ok(options)
 }
 
+fn is_secret(name: &str, value: &str) -> bool {
+    !value.is_empty() && (SECRETS.contains(&name) || (name == "server" && has_password(value)))
+}
+
 fn has_password(url: &str) -> bool {
-    let config = Config::from_url(url);
-    matches!(config.as_ref().map(Config::server), Ok(Server::Redis { password: Some(_), .. }))
+    match Config::from_url(url).as_ref().map(Config::server) {
+        Ok(server) => matches!(server, Server::Redis { password: Some(_), .. }),
+        // Such as one whose password has a character that must not stand there.
+        Err(_) => url.contains('@'),
+    }
 }

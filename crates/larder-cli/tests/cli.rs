@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::fs::Permissions;
 use std::io::Read;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Output, Stdio};
 
 use larder::payload::Value;
@@ -290,4 +292,42 @@ fn doctor_approves_of_a_good_server_and_names_one_that_is_away() {
     let report = larder().args(["doctor", "--server", &url]).output().unwrap();
     assert_eq!(report.status.code(), Some(1));
     assert!(String::from_utf8(report.stdout).unwrap().contains("firewall"));
+}
+
+#[test]
+fn secrets_in_a_file_that_others_can_read_are_refused() {
+    let directory = TempDir::new().unwrap();
+    let file = directory.path().join("larder.json");
+    let server = "\"server\": \"redis://127.0.0.1:1\"";
+    let run = |text: &str, mode: u32| {
+        std::fs::write(&file, text).unwrap();
+        std::fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();
+        let output = larder().args(["stats", "--config"]).arg(&file).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    for (secret, option) in [
+        (format!("{{{server}, \"password\": \"hunter2222\"}}"), "password"),
+        (format!("{{{server}, \"seal_key\": \"hunter2222hunter2222\"}}"), "seal_key"),
+        ("{\"server\": \"redis://u:hunter2222@127.0.0.1:1\"}".to_owned(), "server"),
+    ] {
+        for mode in [0o640, 0o604, 0o644, 0o666] {
+            let (code, message) = run(&secret, mode);
+            assert_eq!(code, Some(2), "{option}, {mode:o}: {message}");
+            assert!(message.contains(option) && message.contains("chmod 600"), "{message}");
+            assert!(!message.contains("hunter2222"), "{message}");
+        }
+        for mode in [0o600, 0o400] {
+            let (code, message) = run(&secret, mode);
+            assert!(code == Some(1) && !message.contains("chmod"), "{option}, {mode:o}: {message}");
+        }
+    }
+    let (code, message) = run(&format!("{{{server}, \"password\": \"\"}}"), 0o644);
+    assert!(code == Some(1) && !message.contains("chmod"), "nothing secret in it: {message}");
+    // What is no file has no readers but the command: `larder --config <(pass show larder)`.
+    let piped = Command::new("bash")
+        .args(["-c", "\"$0\" stats --config <(printf '%s' \"$1\")"])
+        .args([env!("CARGO_BIN_EXE_larder"), &format!("{{{server}, \"password\": \"hunter2222\"}}")])
+        .output()
+        .unwrap();
+    assert_eq!(piped.status.code(), Some(1), "{}", String::from_utf8_lossy(&piped.stderr));
 }
