@@ -96,6 +96,12 @@ impl Store {
         Ok(Cache { engine: Arc::clone(&self.engine), handle })
     }
 
+    /// A cache that no application can name, and that [`usage`](Self::usage) does not list, for tools that try what the backend
+    /// allows. Its entries live `ttl` seconds. No round trip.
+    pub fn scratch_cache(&self, name: &str, near: bool, ttl: i64) -> Cache {
+        Cache { engine: Arc::clone(&self.engine), handle: self.engine.own_cache(name, near, Some(ttl)) }
+    }
+
     /// A sync point now: later reads see everything acknowledged before this call. One round trip.
     ///
     /// # Errors

@@ -428,15 +428,32 @@ fn a_cold_process_fetches_the_hot_set_at_once() {
     let cold = Node::new(a.memory.peer(), &[]);
     a.set("k7", "v");
     assert_eq!(cold.trips(|| page(&cold)), 2, "the list, all values at once");
-    let key = CacheId::new("larder/hot", false).unwrap();
-    a.memory.plant(&key, b"keys", b"no list");
-    let cold = Node::new(a.memory.peer(), &[]);
-    assert_eq!(cold.trips(|| page(&cold)), 302, "a bad list only costs time");
+
+    // No cache of an application is the list's, whatever it is called.
+    let reserved = a.memory.usage().unwrap().into_iter().map(|usage| usage.cache).find(CacheId::is_reserved);
+    let hot = reserved.unwrap();
+    assert_eq!(CacheId::new(hot.name(), false).unwrap_err().kind(), ErrorKind::Value);
     // In MessagePack: {"": [["k", 1]]}, and no cache has an empty name.
     let forged = Item { key: b"keys", payload: b"\x81\xa0\x91\x92\xc4\x01k\x01", ttl: None, lock: None };
-    a.engine.set_many(&a.engine.cache("larder/hot", false, None).unwrap(), &[forged]).unwrap();
+    for name in ["hot", "larder/hot"] {
+        let cache = a.engine.cache(name, false, None).unwrap();
+        a.engine.set_many(&cache, &[forged]).unwrap();
+        a.engine.set_many(&a.engine.cache(name, true, None).unwrap(), &[forged]).unwrap();
+        let cold = Node::new(a.memory.peer(), &[]);
+        assert_eq!(cold.trips(|| page(&cold)), 2, "{name}");
+        a.engine.purge(&cache).unwrap();
+    }
     let cold = Node::new(a.memory.peer(), &[]);
-    assert_eq!(cold.trips(|| page(&cold)), 302, "so does a forged one");
+    assert_eq!(cold.trips(|| page(&cold)), 2, "nor purged with one");
+
+    let cache = a.engine.cache("c", false, None).unwrap();
+    a.engine.set_many(&cache, &[forged]).unwrap();
+    let forged = a.memory.raw(cache.id(), b"keys").unwrap();
+    for (list, what) in [(&b"no list"[..], "a bad list only costs time"), (&forged, "so does a forged one")] {
+        a.memory.plant(&hot, b"keys", list);
+        let cold = Node::new(a.memory.peer(), &[]);
+        assert_eq!(cold.trips(|| page(&cold)), 302, "{what}");
+    }
 }
 
 /// A durable cache is read from memory, coherent between processes, and its entries outlive a reset of identity.

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use larder::{CacheOptions, Result, Store};
+use larder::{Result, Store};
 
 use super::checks::{Check, refused};
 
@@ -37,7 +37,7 @@ pub(super) fn round_trip(store: &Store) -> Check {
 
 /// Writes, reads, lists, deletes and purges in two caches made for that.
 pub(super) fn rights(store: &Store) -> Check {
-    let name = format!("larder/doctor-{}", std::process::id());
+    let name = format!("doctor-{}", std::process::id());
     match exercise(store, &name, true).and_then(|()| exercise(store, &name, false)) {
         Ok(()) => Check::ok("rights", "writing, reading, listing, deleting and purging work"),
         Err(error) => refused("rights", &error),
@@ -45,7 +45,7 @@ pub(super) fn rights(store: &Store) -> Check {
 }
 
 fn exercise(store: &Store, name: &str, near: bool) -> Result<()> {
-    let cache = store.cache_with(name, CacheOptions { ttl: Some(60), near, durable: false })?;
+    let cache = store.scratch_cache(name, near, 60);
     let done = (|| {
         cache.set("a", &1)?;
         cache.set("b", &2)?;

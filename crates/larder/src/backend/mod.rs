@@ -72,6 +72,11 @@ impl CacheId {
         Ok(Self { name: name.into(), logged })
     }
 
+    /// One of Larder's own.
+    pub(crate) fn own(name: &str, logged: bool) -> Self {
+        Self::stored(&format!("{RESERVED}{name}"), logged)
+    }
+
     /// A cache whose name was stored before, or is one of Larder's own, which begin with [`RESERVED`].
     pub(crate) fn stored(name: &str, logged: bool) -> Self {
         Self { name: name.into(), logged }

@@ -17,7 +17,7 @@ use crate::error::Result;
 use crate::near::Near;
 
 /// The unlogged cache and the key under which the list stands.
-const CACHE: &str = "larder/hot";
+const CACHE: &str = "hot";
 const KEY: &[u8] = b"keys";
 
 /// The list holds no more keys than this,
@@ -68,7 +68,7 @@ impl<D: Decode> Engine<D> {
         if !std::mem::take(&mut self.hot().wanted) {
             return Ok(());
         }
-        let list = self.payload(&self.cache(CACHE, false, None)?, KEY)?;
+        let list = self.payload(&self.own_cache(CACHE, false, None), KEY)?;
         for batch in batches(&list.unwrap_or_default()) {
             let mut hot: Vec<_> = batch
                 .into_iter()
@@ -126,10 +126,9 @@ impl<D: Decode> Engine<D> {
             hot.hits_before = hits;
             list(state.near())
         };
-        if let Ok(cache) = self.cache(CACHE, false, None) {
-            // Only a hint: a failure costs the next process some round trips.
-            let _ = self.set_many(&cache, &[Item { key: KEY, payload: &list, ttl: None, lock: None }]);
-        }
+        let cache = self.own_cache(CACHE, false, None);
+        // Only a hint: a failure costs the next process some round trips.
+        let _ = self.set_many(&cache, &[Item { key: KEY, payload: &list, ttl: None, lock: None }]);
     }
 
     /// The payload of an entry as it stands in the backend.

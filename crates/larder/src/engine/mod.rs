@@ -149,9 +149,17 @@ impl<D: Decode> Engine<D> {
         if name.starts_with(DURABLE) {
             return Err(Error::value(format!("a cache name must not begin with '{DURABLE}'")));
         }
-        let id = CacheId::new(name, near)?;
-        let number = self.state().number(name);
-        Ok(Handle { id, log: None, number, ttl })
+        Ok(self.handle(CacheId::new(name, near)?, ttl))
+    }
+
+    /// A cache of Larder's own, as [`cache`](Self::cache), by a name that no application can give to one of its caches.
+    pub(crate) fn own_cache(&self, name: &str, near: bool, ttl: Option<i64>) -> Handle {
+        self.handle(CacheId::own(name, near), ttl)
+    }
+
+    fn handle(&self, id: CacheId, ttl: Option<i64>) -> Handle {
+        let number = self.state().number(id.name());
+        Handle { id, log: None, number, ttl }
     }
 
     /// A cache whose entries survive a change of the server's identity and are never evicted, and whose values are

@@ -11,7 +11,7 @@ const DIGITS: usize = 16;
 
 /// The cache that says who serves. Logged, one key.
 pub(super) fn mode() -> CacheId {
-    reserved("mode", true)
+    CacheId::own("mode", true)
 }
 
 /// The key in [`mode`].
@@ -19,32 +19,28 @@ pub(super) const MODE_KEY: &[u8] = b"mode";
 
 /// Purged when everything was.
 pub(super) fn everything() -> CacheId {
-    reserved("all", true)
+    CacheId::own("all", true)
 }
 
 /// In the primary: how far it has taken in which control log. Not logged: it must be lost, or restored old, with the
 /// other caches that are not logged.
 pub(super) fn absorbed() -> CacheId {
-    reserved("absorbed", false)
+    CacheId::own("absorbed", false)
 }
 
 /// In the fallback: the same, for those who cannot ask the primary.
 pub(super) fn done() -> CacheId {
-    reserved("done", false)
+    CacheId::own("done", false)
 }
 
 /// In the fallback: when other nodes were seen that use the primary with fallbacks of their own.
 pub(super) fn peers() -> CacheId {
-    reserved("peers", false)
+    CacheId::own("peers", false)
 }
 
 /// In the fallback: which nodes are alive, and whether they reach the primary.
 pub(super) fn beats() -> CacheId {
-    reserved("beats", false)
-}
-
-fn reserved(name: &str, logged: bool) -> CacheId {
-    CacheId::stored(&format!("{RESERVED}{name}"), logged)
+    CacheId::own("beats", false)
 }
 
 /// The cache in the fallback that stands for `cache`.
