@@ -6,14 +6,14 @@ use std::time::Duration;
 use ext_php_rs::boxed::ZBox;
 use ext_php_rs::prelude::*;
 use ext_php_rs::types::{ZendHashTable, ZendStr, Zval};
-use larder::{Handle, Item};
+use larder::{Handle, Item, Position};
 
 use crate::exceptions::{bad_value, outage};
 use crate::interrupts::{self, Served};
-use crate::keys::{insert, key_bytes, listed};
+use crate::keys::{Key, insert, key_bytes, listed};
 use crate::near::{Lent, NearValue};
 use crate::registry::Shared;
-use crate::values::{Stop, collected, encode, finish, give};
+use crate::values::{Stop, collected, encode, finish, give, release};
 
 /// Nobody waits longer for a lock.
 const LONGEST_WAIT: Duration = Duration::from_hours(24);
@@ -37,9 +37,60 @@ impl Cache {
         self.engine.hit(&self.handle, key, NearValue::lend)
     }
 
-    fn read(&self, keys: &[Cow<'_, [u8]>]) -> PhpResult<Vec<Option<NearValue>>> {
-        let keys: Vec<&[u8]> = keys.iter().map(AsRef::as_ref).collect();
-        Ok(outage(self.engine.get_many(&self.handle, &keys))?.unwrap_or_else(|| vec![None; keys.len()]))
+    /// The values of keys, and where this process stood when it read them.
+    fn read(&self, keys: &[Key]) -> PhpResult<(Vec<Option<NearValue>>, Option<Position>)> {
+        let keys: Vec<&[u8]> = keys.iter().map(Key::bytes).collect();
+        let found =
+            outage(self.engine.get_many(&self.handle, &keys))?.unwrap_or_else(|| vec![None; keys.len()]);
+        Ok((found, self.engine.position()))
+    }
+
+    /// Gives PHP the value of a key, read at `at`; false if it cannot be made, and then the key is missing. Runs user code where
+    /// the value's class has some.
+    fn give(
+        &self,
+        key: &[u8],
+        found: &NearValue,
+        at: Option<Position>,
+        out: &mut Zval,
+    ) -> Result<bool, Stop> {
+        let given = give(found, out)?;
+        if !given {
+            self.engine.unreadable(&self.handle, key, at);
+        }
+        Ok(given)
+    }
+
+    /// Whether a value that was read can be given. What is not in memory as PHP has it must be made to know.
+    fn is_there(&self, key: &[u8], found: &NearValue, at: Option<Position>) -> Result<bool, Stop> {
+        if found.lend().is_some() {
+            return Ok(true);
+        }
+        let mut value = Zval::new();
+        let given = self.give(key, found, at, &mut value);
+        release(value)?;
+        given
+    }
+
+    fn has_one(&self, key: &Zval) -> Result<bool, Stop> {
+        let key = key_bytes(key)?;
+        match outage(self.engine.get(&self.handle, &key))?.flatten() {
+            Some(found) => self.is_there(&key, &found, self.engine.position()),
+            None => Ok(false),
+        }
+    }
+
+    /// Whether any of the keys has a value (`there`) or lacks one (not `there`).
+    fn is_any(&self, keys: &ZendHashTable, there: bool) -> Result<bool, Stop> {
+        let keys = listed(keys)?;
+        let (found, at) = self.read(&keys)?;
+        for (key, found) in keys.iter().zip(&found) {
+            let is_there = found.as_ref().map_or(Ok(false), |found| self.is_there(key.bytes(), found, at))?;
+            if is_there == there {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn write(&self, items: &[Item<'_>]) -> PhpResult<bool> {
@@ -47,22 +98,24 @@ impl Cache {
     }
 
     fn read_one(&self, key: &Zval, default: Option<&Zval>) -> Result<Zval, Stop> {
-        let found = outage(self.engine.get(&self.handle, &key_bytes(key)?))?.flatten();
+        let key = key_bytes(key)?;
         let mut value = Zval::new();
-        match found {
-            Some(found) if give(&found, &mut value)? => Ok(value),
-            _ => Ok(default.map_or_else(Zval::null, Zval::shallow_clone)),
+        if let Some(found) = outage(self.engine.get(&self.handle, &key))?.flatten()
+            && self.give(&key, &found, self.engine.position(), &mut value)?
+        {
+            return Ok(value);
         }
+        Ok(default.map_or_else(Zval::null, Zval::shallow_clone))
     }
 
     fn read_many(&self, keys: &ZendHashTable) -> Result<ZBox<ZendHashTable>, Stop> {
         let keys = listed(keys)?;
-        let found = self.read(&keys)?;
+        let (found, at) = self.read(&keys)?;
         collected(|array| {
             for (key, found) in keys.iter().zip(&found) {
                 let mut value = Zval::new();
                 if let Some(found) = found
-                    && give(found, &mut value)?
+                    && self.give(key.bytes(), found, at, &mut value)?
                 {
                     insert(array, key, value)?;
                 }
@@ -171,24 +224,24 @@ impl Cache {
     /// Removes values; how many there were.
     pub fn delete_many(&self, keys: &ZendHashTable) -> PhpResult<i64> {
         let keys = listed(keys)?;
-        let keys: Vec<&[u8]> = keys.iter().map(AsRef::as_ref).collect();
+        let keys: Vec<&[u8]> = keys.iter().map(Key::bytes).collect();
         let deleted = outage(self.engine.delete_many(&self.handle, &keys))?.unwrap_or_default();
         Ok(i64::try_from(deleted.iter().filter(|existed| **existed).count()).unwrap_or(i64::MAX))
     }
 
-    /// Whether a key has a value.
+    /// Whether a key has a value that `get()` would give.
     pub fn has(&self, key: &Zval) -> PhpResult<bool> {
-        Ok(outage(self.engine.get(&self.handle, &key_bytes(key)?))?.flatten().is_some())
+        finish(self.has_one(key))
     }
 
     /// Whether any of the keys has a value.
     pub fn has_any(&self, keys: &ZendHashTable) -> PhpResult<bool> {
-        Ok(self.read(&listed(keys)?)?.iter().any(Option::is_some))
+        finish(self.is_any(keys, true))
     }
 
     /// Whether all of the keys have a value.
     pub fn has_all(&self, keys: &ZendHashTable) -> PhpResult<bool> {
-        Ok(self.read(&listed(keys)?)?.iter().all(Option::is_some))
+        finish(self.is_any(keys, false).map(|lacks| !lacks))
     }
 
     /// Removes all values; false if the backend is away or refused.

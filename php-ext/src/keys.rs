@@ -18,7 +18,11 @@ pub(crate) fn key_bytes(key: &Zval) -> PhpResult<Cow<'_, [u8]>> {
     if let Some(number) = key.long() {
         return Ok(Cow::Owned(number.to_string().into_bytes()));
     }
-    Err(bad_value(format!("a key must be a string, not {}", type_name(key))))
+    Err(no_key(key))
+}
+
+fn no_key(key: &Zval) -> PhpException {
+    bad_value(format!("a key must be a string, not {}", type_name(key)))
 }
 
 /// What PHP calls the type of a value.
@@ -27,18 +31,45 @@ fn type_name(value: &Zval) -> Cow<'static, str> {
     unsafe { CStr::from_ptr(zend_zval_type_name(value)) }.to_string_lossy()
 }
 
+/// A key of an array of keys, held by the call: what user code overwrites in the array is freed under who only borrows it.
+pub(crate) enum Key {
+    /// A string, counted once more.
+    Text(Zval),
+    /// The digits of an integer.
+    Digits(String),
+}
+
+impl Key {
+    fn of(key: &Zval) -> PhpResult<Self> {
+        let key = key.dereference();
+        if key.is_string() {
+            return Ok(Self::Text(key.shallow_clone()));
+        }
+        key.long().map(|number| Self::Digits(number.to_string())).ok_or_else(|| no_key(key))
+    }
+
+    /// Its bytes.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Text(text) => text.zend_str().map_or(&[], |text| text.as_bytes()),
+            Self::Digits(digits) => digits.as_bytes(),
+        }
+    }
+
+    fn in_array(&self) -> ArrayKey<'_> {
+        match self {
+            Self::Text(text) => text.zend_str().map_or(ArrayKey::Str(""), ArrayKey::from),
+            Self::Digits(digits) => ArrayKey::from(digits.as_str()),
+        }
+    }
+}
+
 /// The keys that an array lists as its values.
-pub(crate) fn listed(keys: &ZendHashTable) -> PhpResult<Vec<Cow<'_, [u8]>>> {
-    keys.values().map(key_bytes).collect()
+pub(crate) fn listed(keys: &ZendHashTable) -> PhpResult<Vec<Key>> {
+    keys.values().map(Key::of).collect()
 }
 
 /// Puts `value` where PHP itself would put `$array[$key]`.
-pub(crate) fn insert(array: &mut ZendHashTable, key: &[u8], value: Zval) -> PhpResult<()> {
-    let inserted = if let Ok(ArrayKey::Long(index)) = std::str::from_utf8(key).map(ArrayKey::from) {
-        array.insert_at_index(index, value)
-    } else {
-        let key = ext_php_rs::types::ZendStr::new(key, false);
-        array.insert(ArrayKey::ZendString(&key), value)
-    };
-    inserted.map_err(|error| bad_value(error.to_string()))
+pub(crate) fn insert(array: &mut ZendHashTable, key: &Key, value: Zval) -> PhpResult<()> {
+    array.insert(key.in_array(), value).map_err(|error| bad_value(error.to_string()))
 }

@@ -1,7 +1,10 @@
 //! Values between PHP and the core, and how a call ends when one of them cannot be carried.
 
+use std::mem::ManuallyDrop;
+
 use ext_php_rs::boxed::ZBox;
 use ext_php_rs::convert::IntoZval;
+use ext_php_rs::ffi as php;
 use ext_php_rs::prelude::*;
 use ext_php_rs::types::{ZendHashTable, Zval};
 use ext_php_rs::zend::ExecutorGlobals;
@@ -59,6 +62,13 @@ pub(crate) fn give(value: &NearValue, out: &mut Zval) -> Result<bool, Stop> {
         Err(Error::Thrown) => Err(Stop::Throw(pending())),
         Err(_) => Ok(false),
     }
+}
+
+/// Drops a value that PHP is not given after all. Runs the destructors of its objects.
+pub(crate) fn release(value: Zval) -> Result<(), Stop> {
+    let mut value = ManuallyDrop::new(value);
+    // SAFETY: the value is whole and this call's own; it is not dropped again.
+    guarded(|| unsafe { php::zval_ptr_dtor(&raw mut *value) }).map_err(|_| Stop::Bailout)
 }
 
 /// A new array that `fill` fills. What `fill` borrows is dropped even if the array outgrows `memory_limit`.

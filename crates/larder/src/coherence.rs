@@ -170,6 +170,11 @@ impl<V: Clone> Coherence<V> {
         }
     }
 
+    /// Drops what is known of a key.
+    pub(crate) fn forget(&mut self, cache: CacheNumber, key: &[u8]) {
+        self.near.remove(cache, key);
+    }
+
     /// Keeps what was just written with `ticket`, in place of what an earlier write of the same batch put there.
     pub(crate) fn keep_own(&mut self, ticket: Ticket, cache: CacheNumber, key: &[u8], keep: Option<Keep<V>>) {
         match keep {

@@ -177,10 +177,16 @@ impl Cache {
     /// The value of a key; `None` if there is none. No round trip while memory holds it and no sync is due.
     ///
     /// # Errors
-    /// [`ErrorKind::Value`](crate::ErrorKind::Value) if the value is not a `T`; others if the backend is unavailable
-    /// or refuses.
+    /// [`ErrorKind::Value`](crate::ErrorKind::Value) if the value is not a `T`, and then the key counts as missing; others if
+    /// the backend is unavailable or refuses.
     pub fn get<T: DeserializeOwned>(&self, key: impl AsRef<[u8]>) -> Result<Option<T>> {
-        self.payload(key)?.map(|payload| payload::from_payload(&payload)).transpose()
+        let value = self.payload(&key)?.map(|payload| payload::from_payload(&payload)).transpose();
+        value.inspect_err(|_| self.unreadable(key))
+    }
+
+    /// What was read of `key` is of no use to the caller, who may store something else now.
+    fn unreadable(&self, key: impl AsRef<[u8]>) {
+        self.engine.unreadable(&self.handle, key.as_ref(), self.engine.position());
     }
 
     /// The encoded value of a key (`docs/format.md`), for tools that do not know its type.
@@ -194,14 +200,15 @@ impl Cache {
     /// The values of many keys, in order. One round trip for all that memory does not hold.
     ///
     /// # Errors
-    /// As [`get`](Self::get).
+    /// As [`get`](Self::get); if one of the values is not a `T`, all of the keys count as missing.
     pub fn get_many<T: DeserializeOwned>(&self, keys: &[impl AsRef<[u8]>]) -> Result<Vec<Option<T>>> {
-        let keys: Vec<&[u8]> = keys.iter().map(AsRef::as_ref).collect();
-        let payloads = self.engine.get_many(&self.handle, &keys)?;
-        payloads
+        let refs: Vec<&[u8]> = keys.iter().map(AsRef::as_ref).collect();
+        let payloads = self.engine.get_many(&self.handle, &refs)?;
+        let values = payloads
             .iter()
             .map(|found| found.as_ref().map(|payload| payload::from_payload(payload)).transpose())
-            .collect()
+            .collect::<Result<_>>();
+        values.inspect_err(|_| refs.iter().for_each(|key| self.unreadable(key)))
     }
 
     /// Stores a value. One round trip. If the key was found missing before and has changed since, the newer state

@@ -52,3 +52,25 @@ pub(crate) unsafe fn argument<'a>(call: *mut ExecuteData, at: u32) -> Option<&'a
         given.then(|| (*call).zend_call_arg(at as usize))?.map(php::zval::dereference_mut)
     }
 }
+
+/// Runs a method of a live object, which stays until the method has returned. PHP itself sees to that for `$cache->set()`, but not
+/// for `call_user_func([&$cache, 'set'])`, where user code in the middle of the call may overwrite the only variable that
+/// holds the object.
+///
+/// # Safety
+///
+/// PHP called a method of an object, and `method` was its handler.
+pub(crate) unsafe fn with_object_held(
+    method: Handler,
+    call: *mut php::zend_execute_data,
+    out: *mut php::zval,
+) {
+    // SAFETY: the frame has the object. After a bailout in the method the count stays one too high, and PHP frees the object
+    // with all others when the request ends.
+    unsafe {
+        let object = (*call).This.value.obj;
+        (*object).gc.refcount += 1;
+        method(call, out);
+        php::ext_php_rs_zend_object_release(object);
+    }
+}

@@ -456,6 +456,43 @@ fn a_cold_process_fetches_the_hot_set_at_once() {
     }
 }
 
+/// R6: what was read and cannot be used is missing, as of when it was read.
+#[test]
+fn what_follows_a_value_that_cannot_be_used_is_a_fill() {
+    let (a, b) = Node::two();
+    let read = |what: &str| {
+        a.set("k", what);
+        b.engine.begin_request();
+        assert_eq!(b.get("k"), some(what));
+        b.engine.position()
+    };
+    let unreadable = |at| b.engine.unreadable(&b.cache, b"k", at);
+
+    // Nothing changes: the fill stands.
+    unreadable(read("1"));
+    assert_eq!(b.trips(|| b.set("k", "computed")), 1);
+    assert_eq!((b.get("k"), b.engine.stats().dropped_fills), (some("computed"), 0));
+
+    // It was deleted since, though this process has heard of that by now.
+    let at = read("2");
+    assert!(a.delete("k"));
+    b.engine.sync().unwrap();
+    unreadable(at);
+    b.set("k", "of before");
+    assert_eq!((b.get("k"), b.engine.stats().dropped_fills), (None, 1));
+    a.engine.begin_request();
+    assert_eq!(a.get("k"), None);
+
+    // Who asks again asks the backend, and sees what another stored; what is stored then is no fill.
+    unreadable(read("3"));
+    a.set("k", "repaired");
+    assert_eq!(b.trips(|| assert_eq!(b.get("k"), some("repaired"))), 1);
+    a.set("k", "newer");
+    b.set("k", "newest");
+    assert_eq!((b.get("k"), b.engine.stats().dropped_fills), (some("newest"), 1));
+    assert_eq!((b.engine.stats().broken, b.engine.stats().misses), (3, 4));
+}
+
 /// A durable cache is read from memory, coherent between processes, and its entries outlive a reset of identity.
 #[test]
 fn a_durable_cache_is_kept_in_memory_and_coherent() {

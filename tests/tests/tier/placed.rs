@@ -389,6 +389,13 @@ fn a_new_process_serves_a_page_for_one_round_trip() {
     // What the node does not have, it asks for.
     assert_eq!(cold.get(&pages, b"none").unwrap(), None);
     assert_eq!(server.round_trips(), trips + 1);
+    // So it does for what the node has and it cannot use, until somebody stores another.
+    let k7 = || cold.get(&pages, b"k7").unwrap().unwrap();
+    cold.unreadable(&pages, b"k7", cold.position());
+    assert_eq!((k7(), server.round_trips()), (b"new".to_vec(), trips + 2));
+    cold.unreadable(&pages, b"k7", cold.position());
+    warm.set_many(&pages, &[larder::Item { payload: b"repaired", ..item }]).unwrap();
+    assert_eq!((k7(), server.round_trips()), (b"repaired".to_vec(), trips + 3));
 }
 
 struct Bytes;

@@ -5,18 +5,20 @@ use crate::backend::Read;
 use crate::coherence::Ticket;
 
 impl<D: Decode> Engine<D> {
-    /// Brings into memory what the node has of keys that memory lacks. No round trip.
+    /// Brings into memory what the node has of keys that memory lacks, but of those that have missed in this request, which the
+    /// backend is asked for. No round trip.
     pub(super) fn take_from_node(&self, cache: &Handle, keys: &[&[u8]]) {
         let reads: Vec<Read<'_>> = {
             let state = self.state();
-            let lacking =
-                keys.iter().filter(|key| state.look(cache.number, key, || self.backend.now()).is_none());
+            let lacking = keys.iter().filter(|key| {
+                state.guard(cache.number, key).is_none()
+                    && state.look(cache.number, key, || self.backend.now()).is_none()
+            });
             lacking.map(|key| Read { cache: &cache.id, key }).collect()
         };
         let Some((ticket, entries)) = self.peek(&reads) else { return };
         for (read, entry) in reads.iter().zip(&entries) {
             if let Some(entry) = entry {
-                self.state().end_miss(cache.number, read.key);
                 self.take_in(cache, *read, entry, Some(ticket));
             }
         }

@@ -112,6 +112,26 @@ impl<D: Decode> Engine<D> {
         }
     }
 
+    /// Where this process stands in the history of changes: as of there it knows what it read last. No round trip.
+    pub fn position(&self) -> Option<Position> {
+        self.state().position()
+    }
+
+    /// Makes a key missing whose value was read, as of `at`, and cannot be used: what is stored next is a fill, dropped if the key
+    /// has changed since then, and the next read asks the backend. No round trip.
+    pub fn unreadable(&self, cache: &Handle, key: &[u8], at: Option<Position>) {
+        self.counters.broken.fetch_add(1, Ordering::Relaxed);
+        self.counters.misses.fetch_add(1, Ordering::Relaxed);
+        if !cache.near() {
+            return;
+        }
+        let mut state = self.state();
+        state.forget(cache.number, key);
+        if let Some(at) = at {
+            cache.missed(&mut state, at, key);
+        }
+    }
+
     /// What memory knows of `keys`; nothing without `use_near`.
     fn look_all(&self, cache: &Handle, keys: &[&[u8]], use_near: bool) -> Look<D::Value> {
         if !cache.near() || !use_near {
