@@ -60,6 +60,12 @@ extern "C" fn request_shutdown(_: i32, _: i32) -> i32 {
     0
 }
 
+/// After all extensions have ended the request, some of which run user code then.
+extern "C" fn request_over() -> i32 {
+    registry::give_back_locks();
+    0
+}
+
 /// What PHP loads.
 #[php_module]
 pub fn get_module(module: ModuleBuilder<'_>) -> ModuleBuilder<'_> {
@@ -68,6 +74,7 @@ pub fn get_module(module: ModuleBuilder<'_>) -> ModuleBuilder<'_> {
         .startup_function(module_startup)
         .request_startup_function(request_startup)
         .request_shutdown_function(request_shutdown)
+        .post_deactivate_function(request_over)
         .info_function(info::print)
         .class::<store::Store>()
         .class::<cache::Cache>();

@@ -56,11 +56,18 @@ pub(crate) fn begin_request() {
 
 /// A request ends, however it does: locks that it still holds are given back and reported.
 pub(crate) fn end_request() {
+    give_back_locks();
+    each(|_, engine| engine.end_request());
+}
+
+/// Gives back and reports the locks that the request holds. To be called a second time when nothing of the request can run any
+/// more: session handlers are called after the end of this extension's request, and what they lock would be renewed for as long
+/// as the process lives.
+pub(crate) fn give_back_locks() {
     each(|_, engine| {
         for lock in engine.named_locks().release_all() {
             report(&lock);
         }
-        engine.end_request();
     });
 }
 
