@@ -32,7 +32,7 @@ final class Store
      * @param array<string, string|int|float|null> $config See "Configuration" in the README.
      * @throws ConfigException
      */
-    public static function open(array $config): Store
+    public static function open(#[\SensitiveParameter] array $config): Store
     {
     }
 
@@ -97,7 +97,11 @@ final class Store
  */
 final class Cache
 {
-    /** The value of a key, or `$default`. */
+    /**
+     * The value of a key, or `$default`.
+     *
+     * A value that cannot be made any more (its class is gone, its `__wakeup()` throws) is none.
+     */
     public function get(string|int $key, mixed $default = null): mixed
     {
     }
@@ -146,6 +150,7 @@ final class Cache
     {
     }
 
+    /** Whether `get()` would give a value. An object of a class that has hooks, or is not loaded, is made to know. */
     public function has(string|int $key): bool
     {
     }

@@ -49,6 +49,7 @@ extern "C" fn module_startup(kind: i32, module: i32) -> i32 {
 /// RINIT: no value of an earlier request is left.
 extern "C" fn request_startup(_: i32, _: i32) -> i32 {
     hit::install();
+    store::install();
     near::graveyard::clear();
     zend::apart::clear();
     registry::begin_request();

@@ -1,6 +1,7 @@
 //! `Larder\Store`.
 
 use ext_php_rs::boxed::ZBox;
+use ext_php_rs::class::RegisteredClass;
 use ext_php_rs::prelude::*;
 use ext_php_rs::types::{ZendHashTable, Zval};
 use larder::{Config, Tier};
@@ -10,6 +11,7 @@ use crate::exceptions::{bad_value, misuse, outage};
 use crate::near::graveyard;
 use crate::options;
 use crate::registry::{self, Shared};
+use crate::zend::method::hide_argument;
 
 /// A store: a backend with decoded values before it in the memory of this process.
 #[php_class]
@@ -18,6 +20,12 @@ use crate::registry::{self, Shared};
 pub struct Store {
     engine: Shared,
     config: Config,
+}
+
+/// To be called when the classes are there and no script runs.
+pub(crate) fn install() {
+    // SAFETY: the class is registered, and a request is about to begin.
+    unsafe { hide_argument(Store::get_metadata().ce(), c"open") };
 }
 
 #[php_impl]

@@ -61,6 +61,16 @@ unsafe extern "C" {
     );
     pub(super) fn zend_observer_fiber_init_register(handler: unsafe extern "C" fn(fiber: *mut c_void));
 
+    #[cfg(php82)]
+    pub(crate) fn zend_add_attribute(
+        attributes: *mut *mut HashTable,
+        name: *mut ZStr,
+        argc: u32,
+        flags: u32,
+        offset: u32,
+        line: u32,
+    ) -> *mut c_void;
+
     pub(crate) fn zend_zval_type_name(value: *const Zv) -> *const c_char;
     pub(crate) fn zend_clear_exception();
     pub(crate) fn zend_is_unwind_exit(exception: *const zend_object) -> bool;

@@ -7,6 +7,8 @@ use ext_php_rs::ffi as php;
 use ext_php_rs::zend::ExecuteData;
 
 use super::Zv;
+#[cfg(php82)]
+use super::ffi::zend_add_attribute;
 use super::ffi::zend_class_entry;
 
 /// What runs when a method of an extension is called.
@@ -39,6 +41,41 @@ pub(crate) unsafe fn replace(
         }
     }
 }
+
+/// Keeps the first argument of a method out of backtraces, as `#[\SensitiveParameter]` does for PHP code, if that is not done yet.
+///
+/// # Safety
+///
+/// As for [`replace`].
+#[cfg(php82)]
+pub(crate) unsafe fn hide_argument(class: *const zend_class_entry, name: &CStr) {
+    const PERSISTENT: u32 = 1;
+    const ATTRIBUTE: &str = "SensitiveParameter";
+    // SAFETY: as in `replace`. The engine copies the attribute's name, and frees the attributes with the class.
+    unsafe {
+        let method =
+            php::zend_hash_str_find(&raw const (*class).function_table, name.as_ptr(), name.to_bytes().len());
+        if method.is_null() {
+            return;
+        }
+        let attributes = &raw mut (*(*method).value.func).internal_function.attributes;
+        if (*attributes).is_null() {
+            let attribute =
+                php::ext_php_rs_zend_string_init(ATTRIBUTE.as_ptr().cast(), ATTRIBUTE.len(), false);
+            // Arguments are counted from 1 here.
+            zend_add_attribute(attributes, attribute, 0, PERSISTENT, 1, 0);
+            php::ext_php_rs_zend_string_release(attribute);
+        }
+    }
+}
+
+/// PHP knows no such thing before 8.2.
+///
+/// # Safety
+///
+/// As for [`replace`].
+#[cfg(not(php82))]
+pub(crate) unsafe fn hide_argument(_: *const zend_class_entry, _: &CStr) {}
 
 /// An argument of a call, references followed.
 ///
