@@ -66,8 +66,9 @@ final class Store
 
     /**
      * Asks now: `reachable` (somebody serves), `tier` ('primary', 'fallback' or 'none'), `since` (Unix seconds, 0 if that was
-     * never otherwise), `waiting` (invalidations that the server was not told yet, 1001 = more than 1000), `reason` (why it
-     * does not serve, or ''), then facts about the backend, or `error`.
+     * never otherwise), `waiting` (invalidations that the server was not told yet, 1001 = more than 1000), `refusing` (the
+     * server serves, but has refused them: this node does not serve what they are about), `reason` (why it does not serve, or
+     * what it refuses, or ''), then facts about the backend, or `error`.
      *
      * @return array<string, string|bool|int|float>
      */
@@ -76,7 +77,7 @@ final class Store
     }
 
     /**
-     * Takes the lines that there are to log about who serves: one for each change on this node, given to one process.
+     * Takes the lines that there are to log about outages and refusals: one for each change on this node, given to one process.
      *
      * @return list<string>
      */

@@ -108,8 +108,8 @@ impl Store {
     }
 
     /// Asks now: `reachable` (somebody serves), `tier` (`primary`, `fallback` or `none`), `since` (Unix seconds, 0 if that was
-    /// never otherwise), `waiting` (invalidations that the server was not told yet), `reason` (why it does not serve, or
-    /// empty), then facts about the backend, or `error`. Some round trips.
+    /// never otherwise), `waiting` (invalidations that the server was not told yet), `refusing` (the server serves but has
+    /// refused them), `reason` (why it does not serve, or what it refuses, or empty), then facts about the backend, or `error`. Some round trips.
     pub fn health(&self) -> PhpResult<ZBox<ZendHashTable>> {
         let mut array = ZendHashTable::new();
         let health = self.engine.health();
@@ -118,6 +118,7 @@ impl Store {
         #[expect(clippy::cast_precision_loss, reason = "milliseconds fit for 285,000 years")]
         array.insert("since", health.since as f64 / 1000.0)?;
         array.insert("waiting", i64::try_from(health.waiting).unwrap_or(i64::MAX))?;
+        array.insert("refusing", health.refusing)?;
         array.insert("reason", health.reason.clone())?;
         if health.tier == Tier::None {
             array.insert("error", health.reason)?;

@@ -331,3 +331,88 @@ fn secrets_in_a_file_that_others_can_read_are_refused() {
         .unwrap();
     assert_eq!(piped.status.code(), Some(1), "{}", String::from_utf8_lossy(&piped.stderr));
 }
+
+/// What doctor says of the connection.
+fn connection(command: &mut Command) -> String {
+    let report = command.arg("doctor").output().unwrap();
+    let text = String::from_utf8(report.stdout).unwrap();
+    assert_eq!(report.status.code(), Some(1), "{text}");
+    let lines: Vec<&str> =
+        text.lines().skip_while(|line| !line.starts_with("PROBLEM  connection")).take(2).collect();
+    assert_eq!(lines.len(), 2, "{text}");
+    lines.join("\n")
+}
+
+/// Other processes of the node have found the same a moment ago, so that the server is left alone. Doctor asks it.
+#[test]
+fn doctor_says_what_is_wrong_with_a_connection_and_what_to_do() {
+    let server = RedisServer::start_with(&["requirepass", "hunter2222"]);
+    let away = format!("redis://127.0.0.1:{}", larder_testkit::free_port());
+    let tls = format!("rediss://127.0.0.1:{}", server.port());
+    let directory = TempDir::new().unwrap();
+    let no_file = directory.path().join("none.pem").display().to_string();
+    let stalled = larder_testkit::Proxy::new(server.port());
+    stalled.stall_requests(true);
+    for (url, options, found, mend, not) in [
+        (&*away, &[][..], "Connection refused", "port", "password"),
+        ("redis://no-such-host.invalid", &[], "lookup", "name servers", "firewall"),
+        (&server.tcp_url(), &[("PASSWORD", "simsalabim")], "WRONGPASS", "password", "firewall"),
+        (&tls, &[("CA_FILE", &no_file)], "none.pem", "ca_file", "firewall"),
+        (&stalled.url(), &[("READ_TIMEOUT", "0.3")], "no answer in time", "read_timeout", "password"),
+    ] {
+        let ask = || {
+            let mut command = larder();
+            command.args(["--server", url]);
+            for (name, value) in options {
+                command.env(format!("LARDER_{name}"), value);
+            }
+            command
+        };
+        for _ in 0..2 {
+            let said = connection(&mut ask());
+            assert!(said.contains(found) && said.contains(mend) && !said.contains(not), "{url}: {said}");
+            assert!(!said.contains("moment ago") && !said.contains("simsalabim"), "{said}");
+        }
+    }
+}
+
+#[test]
+fn doctor_asks_a_server_that_is_back_though_it_is_left_alone() {
+    let mut server = RedisServer::start();
+    let url = server.tcp_url();
+    let store = Store::open(&Config::from_url(&url).unwrap()).unwrap();
+    store.sync().unwrap();
+    server.kill();
+    assert!(store.sync().is_err());
+    server.restart();
+    let report = larder().args(["doctor", "--server", &url]).output().unwrap();
+    let text = String::from_utf8(report.stdout).unwrap();
+    assert!(text.contains("ok       connection"), "{text}");
+    store.sync().unwrap();
+}
+
+#[test]
+fn doctor_names_a_directory_that_cannot_be_used() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("file");
+    std::fs::write(&path, "no directory").unwrap();
+    for scheme in ["local", "dir"] {
+        let url = format!("{scheme}:{}", path.display());
+        let said = connection(larder().args(["--server", &url]));
+        assert!(said.contains("owner and mode") && !said.contains("password"), "{said}");
+    }
+}
+
+#[test]
+fn doctor_knows_of_a_server_that_refuses_changes() {
+    let server = RedisServer::start();
+    let url = server.tcp_url();
+    let store = Store::open(&Config::from_url(&url).unwrap()).unwrap();
+    let cache = store.cache("c").unwrap();
+    cache.set("k", &1).unwrap();
+    let _: String = server.tell(&["CONFIG", "SET", "min-replicas-to-write", "1"]);
+    assert!(cache.delete("k").is_err());
+    let report = larder().args(["doctor", "--server", &url]).output().unwrap();
+    let text = String::from_utf8(report.stdout).unwrap();
+    assert!(text.contains("PROBLEM  changes") && text.contains("NOREPLICAS"), "{text}");
+}

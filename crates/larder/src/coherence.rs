@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::backend::{Delta, Op, Position};
 use crate::clock::{Millis, TickClock, boottime};
 use crate::near::{CacheNumber, Known, Near};
+use crate::refusals::Ban;
 
 /// How many bytes of misses are remembered. Past that all are forgotten, and the sets that follow them are plain ones.
 const MAX_MISSED_BYTES: usize = 16 << 20;
@@ -32,6 +33,8 @@ pub(crate) struct Coherence<V> {
     /// Whether `misses` has all keys that were found missing in this request: requests are told apart, and nothing
     /// was forgotten.
     knows_misses: bool,
+    /// What may be served from nowhere.
+    ban: Ban,
     /// Reads answered from memory.
     pub(crate) hits: u64,
 }
@@ -71,6 +74,7 @@ impl<V: Clone> Coherence<V> {
             misses: HashMap::new(),
             missed_bytes: 0,
             knows_misses: false,
+            ban: Ban::default(),
             hits: 0,
         }
     }
@@ -155,7 +159,7 @@ impl<V: Clone> Coherence<V> {
     /// Keeps a value that was read or written with `ticket`, unless something newer was learned since. One that nobody
     /// asked for stays out while its key counts as missing: seen there, it would not end the miss.
     pub(crate) fn keep(&mut self, ticket: Ticket, cache: CacheNumber, key: &[u8], keep: Keep<V>) {
-        if self.is_current(ticket) && self.guard(cache, key).is_none() {
+        if self.is_current(ticket) && self.guard(cache, key).is_none() && !self.is_banned(cache, key) {
             self.near.insert(cache, key, Known::Value(keep.value), keep.weight, keep.expires);
         }
     }
@@ -252,6 +256,24 @@ impl<V: Clone> Coherence<V> {
             }
         }
         self.ticket()
+    }
+
+    /// Learns what may be served from nowhere, and forgets it, unless something newer was learned.
+    pub(crate) fn heed(&mut self, ban: Ban) {
+        if ban.is_newer_than(&self.ban) {
+            if ban.everything {
+                self.near.clear();
+            }
+            for change in ban.changes() {
+                self.near.apply(&change);
+            }
+            self.ban = ban;
+        }
+    }
+
+    /// Whether a key may be served from nowhere.
+    pub(crate) fn is_banned(&self, cache: CacheNumber, key: &[u8]) -> bool {
+        self.ban.is_any() && self.near.name(cache).is_some_and(|name| self.ban.covers(name, key))
     }
 
     pub(crate) fn near(&self) -> &Near<V> {

@@ -18,6 +18,7 @@ mod lock;
 mod near;
 mod node;
 pub mod payload;
+mod refusals;
 mod stats;
 mod store;
 mod threads;

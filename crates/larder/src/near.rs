@@ -133,6 +133,11 @@ impl<V> Near<V> {
         number
     }
 
+    /// The name of a cache.
+    pub(crate) fn name(&self, number: CacheNumber) -> Option<&str> {
+        self.names.get(usize::try_from(number.0).ok()?).map(|name| &**name)
+    }
+
     pub(crate) fn get(
         &self,
         cache: CacheNumber,

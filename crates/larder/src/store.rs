@@ -120,6 +120,15 @@ impl Store {
         self.engine.health()
     }
 
+    /// Asks the server now, also while it is left alone after a failure, for the error that it has. That it answers is then
+    /// known to all processes of the node. A round trip or two.
+    ///
+    /// # Errors
+    /// If the server is unavailable or refuses.
+    pub fn reach(&self) -> Result<()> {
+        self.engine.reach()
+    }
+
     /// Takes what there is to log about who serves, one line for each change on this node. No round trip.
     pub fn news(&self) -> Vec<String> {
         self.engine.news()

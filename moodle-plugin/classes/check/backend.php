@@ -35,6 +35,7 @@ class backend extends check {
      */
     public function get_result(): result {
         $unreachable = [];
+        $refusing = [];
         $replaced = [];
         $details = '';
         foreach (configuration::instances() as $name => $instance) {
@@ -45,7 +46,9 @@ class backend extends check {
             }
             $health = $store->health();
             if (empty($health['reachable'])) {
-                $unreachable[] = s($name);
+                $unreachable[] = s($name . (empty($health['reason']) ? '' : " ({$health['reason']})"));
+            } else if (!empty($health['refusing'])) {
+                $refusing[] = s($name . (empty($health['reason']) ? '' : " ({$health['reason']})"));
             } else if (($health['tier'] ?? '') === 'fallback') {
                 $replaced[] = s($name);
             }
@@ -56,6 +59,9 @@ class backend extends check {
         }
         if ($unreachable) {
             return $this->trouble(result::ERROR, 'checkbackend_unreachable', $unreachable, $details);
+        }
+        if ($refusing) {
+            return $this->trouble(result::ERROR, 'checkbackend_refusing', $refusing, $details);
         }
         if ($replaced) {
             return $this->trouble(result::WARNING, 'checkbackend_fallback', $replaced, $details);

@@ -43,12 +43,15 @@ final class check_test extends plugin_testcase {
         config::$stores = ['a & b' => ['plugin' => 'larder', 'configuration' => $this->configuration()]];
         $facts = ['since' => 1790000000.5, 'waiting' => 7, 'reason' => 'x < y'];
         $expected = [
+            'refusing' => [true, result::ERROR, 'by: the server since 2026-09-21'],
             'primary' => [true, result::OK, 'by: the server since 2026-09-21'],
             'fallback' => [true, result::WARNING, 'by: the fallback since 2026-09-21'],
             'none' => [false, result::ERROR, 'by: nothing since 2026-09-21'],
         ];
         foreach ($expected as $tier => [$reachable, $status, $text]) {
-            \Larder\Store::$health = ['reachable' => $reachable, 'tier' => $tier] + $facts;
+            $refusing = $tier === 'refusing';
+            $health = ['reachable' => $reachable, 'tier' => $refusing ? 'primary' : $tier, 'refusing' => $refusing];
+            \Larder\Store::$health = $health + $facts;
             try {
                 $result = cachestore_larder_status_checks()[1]->get_result();
             } finally {
@@ -60,6 +63,7 @@ final class check_test extends plugin_testcase {
             }
             if ($status !== result::OK) {
                 $this->assertStringContainsString('a &amp; b', $result->summary);
+                $this->assertSame($tier !== 'fallback', str_contains($result->summary, 'x &lt; y'));
                 $this->assertStringContainsString('larder doctor', $result->details);
             }
         }

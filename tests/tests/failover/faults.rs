@@ -161,6 +161,28 @@ fn a_host_that_is_not_known() {
     assert_eq!(a.get("k").as_deref(), Some("v"));
 }
 
+/// What is one process's own trouble is no outage for the others, and nothing is acknowledged that they do not know.
+#[test]
+fn one_process_cannot_use_the_server() {
+    let site = Site::new();
+    let a = site.process();
+    for key in ["k", "hasty", "unknown"] {
+        assert!(a.set(key, "v"));
+    }
+    site.proxy.delay(Duration::from_millis(20));
+    let troubles = [("hasty", ("read_timeout", "0.002")), ("unknown", ("password", "wrong"))];
+    for (name, option) in troubles {
+        let process = site.process_with(&[option]);
+        for _ in 0..3 {
+            assert_eq!(process.get("k"), None, "{name}");
+            assert!(!process.delete(name), "{name}");
+            assert_eq!((a.get("k").as_deref(), a.tier()), (Some("v"), Tier::Primary), "{name}");
+        }
+        assert_eq!(a.get(name), None, "{name}: what it could not delete was noted");
+    }
+    assert_eq!(a.news(), Vec::<String>::new());
+}
+
 /// Short stalls are waited out.
 #[test]
 fn a_stall_of_a_tenth_of_a_second_is_no_outage() {

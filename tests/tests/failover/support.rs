@@ -72,12 +72,14 @@ pub(crate) fn patient_failover(server: &str, fallback: &str, name: &str, timeout
         Config::from_options(options).unwrap()
     };
     let (server, fallback) = (options(server), options(fallback));
+    let server_waits = server.clone();
     let settings = Settings {
         shared: matches!(fallback.server(), Server::Dir { .. }),
         // Processes of a node may have proxies of their own.
         place: format!("{:?}", fallback.server()),
         open: Arc::new(move || Ok([open_backend(&server)?, open_backend(&fallback)?])),
         node: name.to_owned(),
+        waits: [server_waits.connect_timeout(), server_waits.read_timeout()],
     };
     larder::Failover::new(settings).unwrap()
 }

@@ -1,6 +1,6 @@
 //! What a check found.
 
-use larder::{Error, ErrorKind, RedisAddress, Server};
+use larder::{Error, RedisAddress, Server};
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,18 +89,10 @@ pub(super) fn server_name(server: &Server) -> String {
 
 /// The server did not answer as it should.
 pub(super) fn unreachable(error: &Error) -> Check {
-    let mend = match error.kind() {
-        ErrorKind::Unavailable => {
-            "check address, port, firewall and that the server runs; raise connect_timeout and read_timeout if it is \
-             far away"
-        }
-        ErrorKind::Foreign => "give Larder a directory or a database of its own",
-        _ => "check user name, password and the user's rights",
-    };
-    Check::problem("connection", error.to_string(), mend)
+    refused("connection", error)
 }
 
 /// The server refused something that Larder needs.
 pub(super) fn refused(about: &'static str, error: &Error) -> Check {
-    Check::problem(about, error.to_string(), "check the user's rights, and what the server says about it")
+    Check::problem(about, error.to_string(), error.advice())
 }

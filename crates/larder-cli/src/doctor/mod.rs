@@ -67,10 +67,12 @@ fn examine(config: &Config) -> Result<Vec<Check>, Failure> {
     let elsewhere = tier.as_ref().is_some_and(|tier| tier.level != Level::Ok);
     checks.extend(tier);
     if elsewhere {
-        // What follows is about the server.
+        // What else there is to say is about the server.
+        checks.extend(store.reach().err().map(|error| checks::unreachable(&error)));
         return Ok(checks);
     }
-    let facts = match store.sync().and_then(|()| store.backend().describe()) {
+    // Asked past what other processes have found.
+    let facts = match store.reach().and_then(|()| store.backend().describe()) {
         Ok(facts) => checks::Facts::new(facts),
         Err(error) => {
             checks.push(checks::unreachable(&error));
@@ -86,6 +88,7 @@ fn examine(config: &Config) -> Result<Vec<Check>, Failure> {
         Server::Dir { .. } => checks.extend(directory::shared(&facts)),
         _ => checks.extend(directory::local(&facts)),
     }
+    checks.extend(probe::refusing(&store));
     checks.push(probe::rights(&store));
     if let Server::Dir { path, .. } = config.server() {
         checks.push(directory::clock(&path.join(config.namespace())));

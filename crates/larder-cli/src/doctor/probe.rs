@@ -35,6 +35,18 @@ pub(super) fn round_trip(store: &Store) -> Check {
     }
 }
 
+/// Whether the server has refused changes that this node has still to make up for.
+pub(super) fn refusing(store: &Store) -> Option<Check> {
+    let health = store.health();
+    health.refusing.then(|| {
+        Check::problem(
+            "changes",
+            format!("the server refused to delete: {}", health.reason),
+            "let it take changes again: until then this node does not serve what it could not delete",
+        )
+    })
+}
+
 /// Writes, reads, lists, deletes and purges in two caches made for that.
 pub(super) fn rights(store: &Store) -> Check {
     let name = format!("doctor-{}", std::process::id());

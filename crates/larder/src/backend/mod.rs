@@ -329,6 +329,7 @@ fn open_with_fallback(config: &Config) -> Result<Arc<dyn Backend>> {
         shared,
         place: config.place(),
         node: node_name(),
+        waits: [config.connect_timeout(), config.read_timeout()],
     };
     Ok(Arc::new(failover::Failover::new(settings)?))
 }

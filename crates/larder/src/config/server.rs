@@ -143,9 +143,10 @@ impl Server {
     fn redis(url: &str, username: Option<&str>, password: Option<&str>) -> Result<Self> {
         // The parser's own messages may quote the URL, and the URL may hold a password.
         let bad = |what: &str| Error::config(format!("option 'server': {what}"));
-        let parsed = Url::parse(url).map_err(|_| bad("the URL cannot be read"))?;
+        let (credentials, url) = split_credentials(url)?;
+        let parsed = Url::parse(&url).map_err(|_| bad("the URL cannot be read"))?;
         if parsed.fragment().is_some() {
-            return Err(bad("the URL has a part behind '#'; write that character as %23 in a password"));
+            return Err(bad("the URL has a part behind '#'"));
         }
         let decode = |text: &str| {
             percent_decode_str(text).decode_utf8().map(String::from).map_err(|_| bad("the URL is not UTF-8"))
@@ -182,8 +183,12 @@ impl Server {
             "" => 0,
             number => number.parse::<u32>().map_err(|_| bad("the database must be a number"))?.into(),
         };
-        let in_url = Some(parsed.username()).filter(|name| !name.is_empty()).map(decode).transpose()?;
-        let password_in_url = parsed.password().map(decode).transpose()?;
+        let (name, secret) = match credentials.split_once(':') {
+            Some((name, secret)) => (name, Some(secret)),
+            None => (credentials, None),
+        };
+        let in_url = Some(name).filter(|name| !name.is_empty()).map(decode).transpose()?;
+        let password_in_url = secret.map(decode).transpose()?;
         Ok(Self::Redis {
             address,
             database,
@@ -193,9 +198,67 @@ impl Server {
     }
 }
 
+/// The credentials in the URL of a Redis server, as they stand there, and the URL without them. They end at the last `@`, so
+/// that a password may hold any character.
+fn split_credentials(url: &str) -> Result<(&str, String)> {
+    let (scheme, rest) = url.split_once("://").unwrap_or((url, ""));
+    let without = |rest: &str| format!("{scheme}://{rest}");
+    let unclear = || {
+        Error::config(
+            "option 'server': it is not clear where the password in the URL ends; write / ? # @ in it as %2F %3F %23 %40, or \
+             give it by the option password",
+        )
+    };
+    let is_socket = scheme == "redis+unix";
+    if is_socket && rest.starts_with('/') {
+        // The path of a socket may hold the character.
+        return Ok(("", without(rest)));
+    }
+    let Some((credentials, place)) = rest.rsplit_once('@') else { return Ok(("", without(rest))) };
+    let special = |text: &str| text.contains(['/', '?', '#', '@']);
+    let before_password = credentials.split(':').next().unwrap_or_default();
+    let path_may_begin_earlier = is_socket && (credentials.contains("@/") || !place.starts_with('/'));
+    // A name with such a character is more likely a host with what follows it.
+    if special(before_password) || path_may_begin_earlier {
+        return Err(unclear());
+    }
+    Ok((credentials, without(place)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_password_may_hold_any_character() {
+        let secret = |url: &str| match parse(url).unwrap() {
+            Server::Redis { address, username, password, .. } => {
+                (address, username.unwrap_or_default(), password.unwrap().reveal().to_owned())
+            }
+            _ => panic!("not Redis"),
+        };
+        let tcp = RedisAddress::Tcp { host: "h".into(), port: 7, tls: false };
+        for password in ["a/b", "a?b", "a#b", "a@b", "/?#@:", "p%x", "a@b:c/d", "grün"] {
+            let url = format!("redis://u:{password}@h:7/3");
+            assert_eq!(secret(&url), (tcp.clone(), "u".to_owned(), password.to_owned()), "{url}");
+            if !password.contains("@/") {
+                let (address, ..) = secret(&format!("redis+unix://:{password}@/run/s"));
+                assert_eq!(address, RedisAddress::Unix("/run/s".into()));
+            }
+        }
+        assert_eq!(secret("redis://:a%2Fb%40@h:7").2, "a/b@");
+        let in_path = parse("redis+unix:///run/a@b/s").unwrap();
+        assert!(
+            matches!(in_path, Server::Redis { address: RedisAddress::Unix(path), .. } if path == Path::new("/run/a@b/s"))
+        );
+        for url in ["redis://h/0@x", "redis://h?a@h", "redis+unix://:a@/b@/run/s", "redis+unix://:a@b"] {
+            let refusal = parse(url).map(|server| format!("{server:?}"));
+            assert!(
+                refusal.as_ref().is_err_and(|error| error.kind() == crate::ErrorKind::Config),
+                "{url} {refusal:?}"
+            );
+        }
+    }
 
     fn parse(url: &str) -> Result<Server> {
         Server::parse(url, None, None)
@@ -246,7 +309,7 @@ mod tests {
             "dir:/x?size=4M",
             "redis://h:99999",
             "redis+unix:///x?db=-1",
-            "redis://u:p#x@h",
+            "redis://h#x",
         ] {
             assert_eq!(parse(url).unwrap_err().kind(), crate::ErrorKind::Config, "{url}");
         }

@@ -4,15 +4,16 @@ mod hot;
 mod locks;
 mod node;
 mod reads;
+mod refused;
 
 use std::borrow::Cow;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::backend::failover::{Health, Tier};
 use crate::backend::{Applied, Backend, CacheId, Delta, Fetched, Op, Outcome, Position, Read};
-use crate::breaker::Breaker;
+use crate::breaker::{Breaker, Waits};
 use crate::clock::Millis;
 use crate::coherence::{Coherence, Keep, Ticket};
 use crate::config::{Config, Server};
@@ -100,6 +101,8 @@ pub struct Engine<D: Decode> {
     backend: Arc<dyn Backend>,
     /// `None` where the backend copes with outages itself.
     breaker: Option<Breaker>,
+    /// What was last heard of what the backend refused to forget.
+    refused: AtomicU64,
     /// Whether the backend was there when it was last asked.
     answered: AtomicBool,
     entries: EntryCodec,
@@ -128,7 +131,11 @@ impl<D: Decode> Engine<D> {
         };
         Self {
             locks: EngineLocks::new(Arc::clone(&backend), config.lock_lease()),
-            breaker: backend.failover().is_none().then(|| Breaker::new(node())),
+            breaker: backend
+                .failover()
+                .is_none()
+                .then(|| Breaker::new(node(), Waits::new(config.connect_timeout(), config.read_timeout()))),
+            refused: AtomicU64::new(0),
             answered: AtomicBool::new(true),
             backend,
             entries: EntryCodec::new(config),
@@ -236,9 +243,15 @@ impl<D: Decode> Engine<D> {
         };
         let (applied, ticket) = match self.apply(cache, &ops) {
             Err(error) if error.kind() == ErrorKind::Refused => {
-                // What was refused must not leave the value before it in place.
-                let keys: Vec<&[u8]> = items.iter().map(|item| item.key).collect();
-                let _ = self.delete_many(cache, &keys);
+                // What was refused must not leave the value before it in place. A fill would have replaced nothing.
+                let replaced = ops.iter().filter_map(|op| match *op {
+                    Op::Set { guard: Some(_), .. } | Op::Purge { .. } => None,
+                    Op::Set { key, .. } | Op::Delete { key, .. } => Some(key),
+                });
+                let keys: Vec<&[u8]> = replaced.collect();
+                if !keys.is_empty() {
+                    let _ = self.delete_many(cache, &keys);
+                }
                 return Err(error);
             }
             answer => answer?,
@@ -294,7 +307,7 @@ impl<D: Decode> Engine<D> {
                 keys.insert(key.to_vec());
             })
         })?;
-        Ok(keys.into_iter().collect())
+        Ok(keys.into_iter().filter(|key| !self.is_refused(cache, key)).collect())
     }
 
     /// Empties every cache of the namespace, unlogged ones included.
@@ -349,7 +362,8 @@ impl<D: Decode> Engine<D> {
                 Op::Purge { .. } => Op::Purge { cache: log },
             }));
         }
-        let mut applied = self.call(|| self.backend.apply(ticket.position(), &all))?;
+        let applied = self.call(|| self.backend.apply(ticket.position(), &all));
+        let mut applied = applied.inspect_err(|error| self.note_refused(&all, error))?;
         applied.outcomes.truncate(ops.len());
         let current = self.absorb(ticket, &applied.delta).is_some();
         let ticket = self.state().after_write(applied.delta.position, cache.number, remembered);
@@ -375,7 +389,11 @@ impl<D: Decode> Engine<D> {
 
     fn guarded<T>(&self, call: impl FnOnce() -> Result<T>) -> Result<T> {
         let answer = match &self.breaker {
-            Some(breaker) => breaker.call(call),
+            Some(breaker) => breaker.begin().and_then(|pass| {
+                let answer = self.heed_refusals(breaker, &pass).and_then(|()| call());
+                breaker.end(&pass, &answer);
+                answer
+            }),
             None => call(),
         };
         let away = |error: &Error| error.kind() == ErrorKind::Unavailable;
@@ -397,14 +415,41 @@ impl<D: Decode> Engine<D> {
         }
         let since = self.breaker.as_ref().and_then(Breaker::away_since).unwrap_or(0);
         match self.sync() {
-            Ok(()) => Health { tier: Tier::Primary, since: 0, waiting: 0, reason: String::new() },
-            Err(error) => Health { tier: Tier::None, since, waiting: 0, reason: error.to_string() },
+            Ok(()) => self.refusing().unwrap_or_else(|| Health {
+                tier: Tier::Primary,
+                since: 0,
+                waiting: 0,
+                reason: String::new(),
+                refusing: false,
+            }),
+            Err(error) => {
+                Health { tier: Tier::None, since, waiting: 0, reason: error.to_string(), refusing: false }
+            }
         }
     }
 
-    /// Takes what there is to log about who serves, see [`Failover::news`](crate::Failover::news). No round trip.
+    /// Asks the server now, also while it is left alone after a failure, for the error that it has. That it answers is then
+    /// known to all processes of the node. A round trip or two.
+    ///
+    /// # Errors
+    /// If the server is unavailable or refuses.
+    pub fn reach(&self) -> Result<()> {
+        if let Some(failover) = self.backend.failover() {
+            return failover.reach();
+        }
+        let pass = self.breaker.as_ref().map(Breaker::past);
+        let answer = self.backend.fetch(None, &[]).map(drop);
+        if let (Some(breaker), Some(pass)) = (&self.breaker, pass) {
+            breaker.end(&pass, &answer);
+        }
+        answer
+    }
+
+    /// Takes what there is to log about who serves: one line for each change on this node, given to one of its processes.
+    /// No round trip.
     pub fn news(&self) -> Vec<String> {
-        self.backend.failover().map(crate::Failover::news).unwrap_or_default()
+        let of_failover = self.backend.failover().map(crate::Failover::news);
+        of_failover.or_else(|| self.breaker.as_ref().map(Breaker::news)).unwrap_or_default()
     }
 
     fn state(&self) -> MutexGuard<'_, Coherence<D::Value>> {

@@ -172,6 +172,9 @@ impl<D: Decode> Engine<D> {
         entry: &[u8],
         ticket: Option<Ticket>,
     ) -> Option<D::Value> {
+        if self.is_refused(cache, read.key) {
+            return None;
+        }
         let Some(opened) = self.entries.decode(read.cache, read.key, entry) else {
             self.counters.broken.fetch_add(1, Ordering::Relaxed);
             return None;

@@ -33,12 +33,16 @@ impl Failover {
         if matches!(error.kind(), ErrorKind::LockLost | ErrorKind::Value | ErrorKind::Config) {
             return false;
         }
+        // Others may fare better.
+        if !error.blame().is_server() {
+            return false;
+        }
         // Without the control log nobody can be told, and nothing else serves.
-        self.enter(stage).is_ok() && self.control.last().is_some_and(|view| view.stage != stage)
+        self.enter(stage, error).is_ok() && self.control.last().is_some_and(|view| view.stage != stage)
     }
 
     /// Enters the fallback if the primary was lost while `of` held, which has not changed, and this node may decide that.
-    fn enter(&self, of: Stage) -> Result<()> {
+    fn enter(&self, of: Stage, error: &Error) -> Result<()> {
         let view = self.view_anew()?;
         // The primary that came back meanwhile answers for itself, not for what was sent before.
         if view.stage != of || !self.may_enter()? {
@@ -55,9 +59,9 @@ impl Failover {
         };
         self.locks_move_to(Mode::Fallback)?;
         let (_, now) = self.control.flip(&*self.fallback, &view, stage, &[])?;
-        self.announce(&now);
         // The primary is left alone for a second whatever it said.
-        self.breaker.open();
+        self.breaker.open(error);
+        self.announce(&now);
         Ok(())
     }
 
@@ -84,7 +88,7 @@ impl Failover {
         if let Err(error) = &went
             && error.kind() != ErrorKind::Unavailable
         {
-            self.breaker.open();
+            self.breaker.open(error);
         }
         went.unwrap_or(false)
     }
@@ -113,7 +117,7 @@ impl Failover {
         self.breaker.close();
         let stage = Stage { tier: Mode::Primary, ready: false, since: wall_clock(), ..view.stage };
         let flipped = self.control.flip(&*self.fallback, &view, stage, &[]);
-        let (_, now) = flipped.inspect_err(|_| self.breaker.open())?;
+        let (_, now) = flipped.inspect_err(|error| self.breaker.open(error))?;
         self.announce(&now);
         self.absorb()?;
         Ok(true)

@@ -40,37 +40,40 @@ pub struct Health {
     pub since: Millis,
     /// How many invalidations the server has not been told yet. 1001 stands for more than 1000.
     pub waiting: u64,
-    /// Why the server does not serve; empty if it does.
+    /// Why the server does not serve, or what it refuses; empty if it does all.
     pub reason: String,
+    /// Whether the server serves but has refused invalidations. This node serves nothing that it could not invalidate.
+    pub refusing: bool,
 }
 
 /// What there is to tell.
 #[derive(Default)]
 pub(super) struct News {
     lines: Mutex<Vec<String>>,
-    reason: Mutex<String>,
-}
-
-impl News {
-    /// Why the primary was last found wanting.
-    pub(super) fn reason(&self, error: &Error) {
-        *lock(&self.reason) = error.to_string();
-    }
-
-    fn why(&self) -> String {
-        let reason = lock(&self.reason).clone();
-        if reason.is_empty() { "another process found the server away".to_owned() } else { reason }
-    }
 }
 
 impl Failover {
+    /// Why the primary was last found wanting, by whichever process of the node.
+    fn why(&self) -> String {
+        let reason = self.breaker.reason();
+        if reason.is_empty() { "another process found the server away".to_owned() } else { reason }
+    }
+
     /// How the store is served now. Asks whoever serves.
     pub fn health(&self) -> Health {
         let asked = self.fetch(None, &[]);
         let reason = |error: &Error| error.to_string();
         let view = match self.control.read(&*self.fallback) {
             Ok(view) => view,
-            Err(error) => return Health { tier: Tier::None, since: 0, waiting: 0, reason: reason(&error) },
+            Err(error) => {
+                return Health {
+                    tier: Tier::None,
+                    since: 0,
+                    waiting: 0,
+                    reason: reason(&error),
+                    refusing: false,
+                };
+            }
         };
         let waiting = match self.waiting(&view.at) {
             Ok(Some(waiting)) => waiting as u64,
@@ -80,15 +83,20 @@ impl Failover {
         let (tier, since, reason) = match asked {
             Err(error) => (Tier::None, self.breaker.away_since().unwrap_or(view.stage.since), reason(&error)),
             Ok(_) if view.stage.tier == Mode::Primary => (Tier::Primary, view.stage.since, String::new()),
-            Ok(_) => (Tier::Fallback, view.stage.since, self.news.why()),
+            Ok(_) => (Tier::Fallback, view.stage.since, self.why()),
         };
-        Health { tier, since, waiting, reason }
+        Health { tier, since, waiting, reason, refusing: false }
     }
 
     /// Takes what there is to log: one line for each change of the tier that serves this node, whichever of its processes
     /// asks first.
     pub fn news(&self) -> Vec<String> {
         std::mem::take(&mut *lock(&self.news.lines))
+    }
+
+    /// Asks the primary now, also while it is left alone. A round trip or two.
+    pub(crate) fn reach(&self) -> Result<()> {
+        self.primary.fetch(None, &[]).map(drop)
     }
 
     /// Round trips to the primary by this handle.
@@ -111,7 +119,7 @@ impl Failover {
             .update(|words| (words.announced != code).then(|| std::mem::replace(&mut words.announced, code)));
         let Some(before) = before else { return };
         let line = if fallback {
-            format!("the fallback serves now: {}", self.news.why())
+            format!("the fallback serves now: {}", self.why())
         } else if before == 0 {
             // A node that has just begun.
             return;

@@ -34,7 +34,7 @@ use self::refused::Refused;
 use self::rules::{Mode, Verdict};
 use self::tiers::Removals;
 use super::{Applied, Backend, CacheId, CacheUsage, Fetched, Op, Position, Read};
-use crate::breaker::Breaker;
+use crate::breaker::{Breaker, Waits};
 use crate::clock::{Millis, boottime};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lock::LockBackend;
@@ -61,6 +61,8 @@ pub struct Settings {
     pub place: String,
     /// The name of this node.
     pub node: String,
+    /// How long a connection to the primary is waited for, and how long an answer.
+    pub waits: [Duration; 2],
 }
 
 /// A primary with a fallback.
@@ -104,8 +106,10 @@ impl Failover {
     fn with_handles(settings: Settings, [primary, fallback]: [Arc<dyn Backend>; 2]) -> Self {
         let lease = if settings.shared { LEASE } else { Duration::ZERO };
         let name = *blake3::hash(settings.node.as_bytes()).as_bytes();
+        let [connect, answer] = settings.waits;
+        let waits = Waits::new(connect, answer);
         let breaker =
-            |tier| Breaker::new(Node::shared(&format!("{} {} {tier}", settings.place, settings.node)));
+            |tier| Breaker::new(Node::shared(&format!("{} {} {tier}", settings.place, settings.node)), waits);
         let node = name.first_chunk().map_or(0, |name| u64::from_le_bytes(*name));
         Self {
             primary,
@@ -135,7 +139,7 @@ impl Failover {
 
     /// Asks the primary, unless it is left alone.
     fn at_primary<T>(&self, call: impl FnOnce() -> Result<T>) -> Result<T> {
-        self.breaker.call(|| call().inspect_err(|error| self.news.reason(error)))
+        self.breaker.call(call)
     }
 
     /// Reads from whichever tier serves. `primary` answers with the incarnation that its answer is of, if it knows.

@@ -1,4 +1,6 @@
-//! Which key another program has put something into.
+//! Whose fault a failure is: which key another program has put something into, and whether others would fare better.
+
+use std::sync::atomic::Ordering;
 
 use redis::{Value, cmd};
 
@@ -6,7 +8,7 @@ use super::Redis;
 use super::failure::Failure;
 use super::link::Batch;
 use crate::backend::CacheId;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Blame, Error, ErrorKind, Trouble};
 
 impl Redis {
     /// The error for a failure. An answer that a key is of another type does not say which key: the server is asked. One
@@ -16,7 +18,7 @@ impl Redis {
         failure: Failure,
         caches: impl IntoIterator<Item = &'a CacheId>,
     ) -> Error {
-        let error = Error::from(failure);
+        let error = self.told(failure);
         if error.kind() == ErrorKind::Foreign
             && error.to_string().contains("WRONGTYPE Operation")
             && let Ok(Some(key)) = self.of_another_type(caches)
@@ -24,6 +26,22 @@ impl Redis {
             return Failure::another_type(&key).into();
         }
         error
+    }
+
+    /// Who was let in before, or could write, and no longer can, has not the wrong credentials: the server has changed.
+    fn told(&self, failure: Failure) -> Error {
+        let error = Error::from(failure);
+        let before = match error.trouble() {
+            Trouble::Credentials => &self.admitted,
+            Trouble::Rights => &self.wrote,
+            _ => return error,
+        };
+        // Some versions repeat a command that they do not know.
+        let error = match &self.settings.password {
+            Some(password) => error.without(password.reveal()),
+            None => error,
+        };
+        if before.load(Ordering::Relaxed) { error.blaming(Blame::Server) } else { error }
     }
 
     fn of_another_type<'a>(

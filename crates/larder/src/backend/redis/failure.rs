@@ -1,9 +1,41 @@
 //! What can go wrong with a request, and what it says about the request and the connection.
 
+use std::fmt::Display;
+use std::io;
+use std::time::Duration;
+
 use redis::{RedisError, ServerError};
+use rustix::io::Errno;
 
 use super::NAME;
-use crate::error::Error;
+use crate::error::{Blame, Error, Trouble};
+
+/// Of a larger request or answer, in bytes, a connection may be too slow; that says nothing about the server.
+const LARGE: usize = 64 << 10;
+
+/// How a request was under way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Way {
+    /// Nothing was answered on this connection before.
+    pub(super) fresh: bool,
+    /// Bytes of the request.
+    pub(super) bytes: usize,
+    /// How long its answer was waited for.
+    pub(super) wait: Duration,
+}
+
+impl Way {
+    /// What it is evidence about that the answer did not come.
+    fn blame(self, silent: bool) -> Blame {
+        match silent {
+            _ if self.bytes > LARGE => Blame::Call,
+            true => Blame::SlowToAnswer(self.wait),
+            false if self.fresh => Blame::Server,
+            // The server, or something between, had closed it before.
+            false => Blame::Call,
+        }
+    }
+}
 
 /// Why a request has no usable answer.
 #[derive(Debug)]
@@ -28,14 +60,23 @@ impl Failure {
         Self::Cut { error: Error::foreign(NAME, format!("unexpected answer to {what}")), silent: false }
     }
 
-    pub(super) fn cut(error: &RedisError) -> Self {
+    pub(super) fn cut(error: &RedisError, way: Way) -> Self {
         let silent = error.is_timeout();
+        let trouble = match way.blame(silent) {
+            Blame::Call if way.bytes > LARGE => Trouble::Amount,
+            _ if silent => Trouble::Silence,
+            _ => Trouble::Address,
+        };
         let error = match error.kind() {
             redis::ErrorKind::Parse | redis::ErrorKind::UnexpectedReturnType => {
                 Error::foreign(NAME, "the answer is not Redis's protocol")
             }
-            _ if silent => Error::unavailable(NAME, "no answer in time"),
-            _ => Error::unavailable(NAME, error),
+            _ if silent => {
+                Error::unavailable(NAME, "no answer in time").about(trouble).blaming(way.blame(true))
+            }
+            // A server whose certificate is not trusted is told so, and ends the connection.
+            _ if speaks_of_certificates(error) => untrusted(error),
+            _ => Error::unavailable(NAME, error).about(trouble).blaming(way.blame(false)),
         };
         Self::Cut { error, silent }
     }
@@ -49,9 +90,63 @@ impl Failure {
         ))
     }
 
-    pub(super) fn unavailable(reason: &str) -> Self {
-        Self::Refused(Error::unavailable(NAME, reason))
+    /// The server did not do it, again and again, within the time that the caller gives it.
+    pub(super) fn in_vain(reason: &str, wait: Duration) -> Self {
+        let error = Error::unavailable(NAME, reason).about(Trouble::State);
+        Self::Refused(error.blaming(Blame::SlowToAnswer(wait)))
     }
+
+    /// A request that no server would take.
+    pub(super) fn too_large(reason: impl Display) -> Self {
+        Self::Refused(Error::refused(NAME, reason).about(Trouble::Amount).blaming(Blame::Call))
+    }
+}
+
+/// No connection could be made within `wait`.
+pub(super) fn cannot_connect(error: &io::Error, wait: Duration) -> Error {
+    /// What this process or machine is short of, or may not do.
+    const OWN: [Errno; 7] = [
+        Errno::MFILE,
+        Errno::NFILE,
+        Errno::NOMEM,
+        Errno::NOBUFS,
+        Errno::ADDRNOTAVAIL,
+        Errno::ACCESS,
+        Errno::PERM,
+    ];
+    if speaks_of_certificates(error) {
+        return untrusted(error);
+    }
+    let failed = Error::unavailable(NAME, format!("cannot connect: {error}"));
+    if OWN.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error())) {
+        return failed.about(Trouble::Process).blaming(Blame::Process);
+    }
+    match error.kind() {
+        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => {
+            failed.about(Trouble::Silence).blaming(Blame::SlowToConnect(wait))
+        }
+        _ if error.to_string().contains("lookup") || error.to_string().contains("no address") => {
+            failed.about(Trouble::Name)
+        }
+        _ => failed.about(Trouble::Address),
+    }
+}
+
+/// The certificate of the server, or what it is compared with, will not do. Other processes may compare it with something
+/// else.
+pub(super) fn untrusted(error: impl Display) -> Error {
+    let failed = Error::unavailable(NAME, format!("cannot connect: {error}"));
+    failed.about(Trouble::Certificate).blaming(Blame::Process)
+}
+
+/// The authorities to trust cannot be read.
+pub(super) fn no_authorities(reason: impl Display) -> Error {
+    Error::refused(NAME, reason).about(Trouble::Certificate).blaming(Blame::Process)
+}
+
+fn speaks_of_certificates(error: &impl Display) -> bool {
+    let text = error.to_string();
+    ["certificate", "UnknownCA", "CertificateRequired"].iter().any(|word| text.contains(word))
 }
 
 impl From<Failure> for Error {
@@ -81,6 +176,15 @@ pub(super) fn refusal(answer: &ServerError) -> Refusal {
     if code == "NOSCRIPT" {
         return Refusal { failure: Failure::NoScript, elsewhere: false };
     }
+    let trouble = match code {
+        "WRONGPASS" | "NOAUTH" => Trouble::Credentials,
+        "ERR" if details.contains("AUTH") || details.contains("invalid password") => Trouble::Credentials,
+        "NOPERM" => Trouble::Rights,
+        "WRONGTYPE" | "ERR" if !details.contains("max number of clients") => Trouble::Unknown,
+        _ => Trouble::State,
+    };
+    // Others may have other credentials, and other rights.
+    let own = matches!(trouble, Trouble::Credentials | Trouble::Rights);
     let elsewhere = matches!(code, "READONLY" | "MOVED" | "ASK" | "LOADING" | "MASTERDOWN" | "CLUSTERDOWN");
     let error = match code {
         "WRONGTYPE" => Error::foreign(NAME, words),
@@ -90,7 +194,8 @@ pub(super) fn refusal(answer: &ServerError) -> Refusal {
         _ if details.contains("max number of clients") => Error::unavailable(NAME, words),
         _ => Error::refused(NAME, words),
     };
-    Refusal { failure: Failure::Refused(error), elsewhere }
+    let blame = if own { Blame::Process } else { Blame::Server };
+    Refusal { failure: Failure::Refused(error.about(trouble).blaming(blame)), elsewhere }
 }
 
 fn wrapped_code(details: &str) -> Option<&str> {

@@ -1,5 +1,6 @@
 //! Which server this is, and whether what it holds was written under that identity (R5).
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use redis::{Value, cmd};
@@ -178,6 +179,7 @@ impl Redis {
         if let Some(link) = slot.link.as_mut() {
             let Server { cert, expires_fields, .. } = server;
             link.identity = Some(Identity { incarnation, cert, expires_fields, checked: Some(sent) });
+            self.admitted.store(true, Ordering::Relaxed);
         }
         Ok(())
     }
@@ -218,7 +220,7 @@ impl Redis {
                 _ => return Err(replica(slot)),
             }
         }
-        Err(Failure::unavailable("the server's clock runs away"))
+        Err(Failure::in_vain("the server's clock runs away", self.settings.read_timeout))
     }
 }
 

@@ -6,14 +6,14 @@ use std::time::Duration;
 use redis::{Cmd, Value};
 
 use super::NAME;
-use super::failure::{Failure, refusal};
+use super::failure::{Failure, Way, refusal};
 use super::identity::Identity;
 use super::pool::{self, Slot};
 use super::settings::Settings;
 use super::wire::Wire;
 use crate::backend::Position;
 use crate::clock::boottime;
-use crate::error::Error;
+use crate::error::{Blame, Error};
 
 /// A connection and what is known of the server behind it.
 pub(super) struct Link {
@@ -22,6 +22,10 @@ pub(super) struct Link {
     pub(super) identity: Option<Identity>,
     /// When it was last used.
     used: Duration,
+    /// Whether it was answered once.
+    answered: bool,
+    /// How long an answer is waited for.
+    wait: Duration,
     quiet: Option<Quiet>,
 }
 
@@ -41,6 +45,8 @@ impl Link {
 
 /// See [`Slot::long_unused`].
 const LONG: Duration = Duration::from_secs(10);
+/// No server closes a connection that was unused for no longer.
+const BRIEF: Duration = Duration::from_millis(50);
 
 impl std::fmt::Debug for Link {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -95,7 +101,8 @@ impl Slot {
         }
         pool::make_room();
         let wire = Wire::connect(settings).map_err(Failure::Unsent)?;
-        self.link = Some(Link { wire, identity: None, used: boottime(), quiet: None });
+        let wait = settings.read_timeout;
+        self.link = Some(Link { wire, identity: None, used: boottime(), answered: false, wait, quiet: None });
         let before = batch.commands;
         if let Some(password) = &settings.password {
             let mut auth = redis::cmd("AUTH");
@@ -149,14 +156,17 @@ impl Slot {
         sync: Option<Position>,
     ) -> Result<Option<Vec<Value>>, Failure> {
         let Some(link) = self.link.as_mut() else {
-            return Err(Failure::Unsent(Error::unavailable(NAME, "not connected")));
+            let error = Error::unavailable(NAME, "not connected").blaming(Blame::Call);
+            return Err(Failure::Unsent(error));
         };
         trips.fetch_add(1, Ordering::Relaxed);
         link.used = boottime();
         let quiet = link.quiet.as_ref().filter(|quiet| sync == Some(quiet.since));
         let expected = quiet.map(|quiet| &*quiet.answers);
+        let way = Way { fresh: !link.answered, bytes: batch.bytes.len(), wait: link.wait };
         let answers = link.wire.exchange(&batch.bytes, batch.commands, expected);
-        self.drop_if_cut(answers.map_err(|error| Failure::cut(&error)))
+        link.answered |= answers.is_ok();
+        self.drop_if_cut(answers.map_err(|error| Failure::cut(&error, way)))
     }
 
     fn no_refusal(&mut self, answers: Vec<Value>) -> Result<Vec<Value>, Failure> {
@@ -176,6 +186,11 @@ impl Slot {
     /// Whether a kept connection was not used for so long that the server or something between may have closed it.
     pub(super) fn long_unused(&self) -> bool {
         self.link.as_ref().is_some_and(|link| boottime().saturating_sub(link.used) > LONG)
+    }
+
+    /// Throws away a connection that was closed since it was last used: what would be sent on it is lost.
+    pub(super) fn drop_if_closed(&mut self) {
+        self.link.take_if(|link| boottime().saturating_sub(link.used) > BRIEF && link.wire.is_closed());
     }
 
     /// Throws the connection away if an answer on it was cut short or made no sense.

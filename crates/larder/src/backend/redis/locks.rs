@@ -145,7 +145,7 @@ impl Redis {
                 _ => return Err(Failure::garbled("locks")),
             }
         }
-        Err(Failure::unavailable("the server's clock or identity keeps changing"))
+        Err(Failure::in_vain("the server's clock or identity keeps changing", self.settings.read_timeout))
     }
 
     fn doze_on(&self, slot: &mut Slot, token: Token, at_most: Duration) -> Result<Option<Handed>, Failure> {

@@ -23,7 +23,7 @@ mod survey;
 mod wire;
 mod write;
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use self::clock::ServerClock;
@@ -56,6 +56,10 @@ pub struct Redis {
     lock_script: Script,
     /// Connections of those who wait for locks.
     bells: Pool,
+    /// Whether the server has let this process in before.
+    admitted: AtomicBool,
+    /// Whether it has taken a write of this process before.
+    wrote: AtomicBool,
 }
 
 impl Redis {
@@ -69,6 +73,8 @@ impl Redis {
             apply_script: Script::new(include_str!("apply.lua")),
             lock_script: Script::new(include_str!("locks.lua")),
             bells: Pool::new(settings.connect_timeout),
+            admitted: AtomicBool::new(false),
+            wrote: AtomicBool::new(false),
             settings,
         }
     }
@@ -82,7 +88,11 @@ impl Backend for Redis {
 
     fn apply(&self, since: Option<Position>, ops: &[Op<'_>]) -> Result<Applied> {
         let caches = ops.iter().map(Op::cache);
-        self.apply_with(since, ops).map_err(|failure| self.blamed(failure, caches))
+        let applied = self.apply_with(since, ops).map_err(|failure| self.blamed(failure, caches))?;
+        if !ops.is_empty() {
+            self.wrote.store(true, Ordering::Relaxed);
+        }
+        Ok(applied)
     }
 
     fn list(&self, cache: &CacheId, prefix: &[u8], visit: &mut dyn FnMut(&[u8])) -> Result<()> {
@@ -110,7 +120,7 @@ impl Backend for Redis {
     }
 
     fn describe(&self) -> Result<Vec<(String, String)>> {
-        Ok(self.describe_with()?)
+        self.describe_with().map_err(|failure| self.blamed(failure, []))
     }
 }
 

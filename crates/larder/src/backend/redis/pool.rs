@@ -22,7 +22,7 @@ use super::clock::millis;
 use super::failure::Failure;
 use super::link::Link;
 use crate::clock::boottime;
-use crate::error::Error;
+use crate::error::{Blame, Error, Trouble};
 use crate::threads::without_signals;
 
 /// The most connections of a pool.
@@ -170,7 +170,8 @@ impl Pool {
             home.pool.get_or_init(|| made)
         };
         pool.get().map(Lent::Pooled).map_err(|_| {
-            Failure::Unsent(Error::unavailable(NAME, format!("all {MAX_SIZE} connections are in use")))
+            let error = Error::unavailable(NAME, format!("all {MAX_SIZE} connections are in use"));
+            Failure::Unsent(error.about(Trouble::Process).blaming(Blame::Call))
         })
     }
 
@@ -195,7 +196,8 @@ impl Pool {
 
     fn pool(&self) -> Result<r2d2::Pool<Slots>, Failure> {
         let threads = without_signals(|| ScheduledThreadPool::new(1))
-            .map_err(|error| Failure::Unsent(Error::unavailable(NAME, format!("no thread: {error}"))))?;
+            .map_err(|error| Error::unavailable(NAME, format!("no thread: {error}")))
+            .map_err(|error| Failure::Unsent(error.about(Trouble::Process).blaming(Blame::Process)))?;
         Ok(r2d2::Pool::builder()
             .max_size(MAX_SIZE - 1)
             .min_idle(Some(0))

@@ -44,8 +44,9 @@ impl Redis {
         }
         // A gap, or another history: nothing of that answer counts (R2).
         self.hello(slot)?;
-        self.fetch_once(slot, None, reads)?
-            .ok_or_else(|| Failure::unavailable("the server was emptied again and again"))
+        self.fetch_once(slot, None, reads)?.ok_or_else(|| {
+            Failure::in_vain("the server was emptied again and again", self.settings.read_timeout)
+        })
     }
 
     /// `None`: the answer is void.

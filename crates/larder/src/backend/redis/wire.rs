@@ -12,12 +12,12 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use super::NAME;
+use super::failure::{cannot_connect, no_authorities};
 use super::resp::{self, Arrived};
 use super::settings::Settings;
 use crate::clock::boottime;
 use crate::config::RedisAddress;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// How long an answer is polled for before the process sleeps for it.
 const POLL: Duration = Duration::from_micros(150);
@@ -44,12 +44,15 @@ impl Wire {
             RedisAddress::Tcp { host, port, tls: false } => connect_tcp(host, *port, connect),
             RedisAddress::Tcp { host, port, tls: true } => {
                 let connection = connect_tls(host, *port, connect, settings.ca_file.as_deref())?;
-                connection.set_read_timeout(Some(read)).map_err(unreachable)?;
-                connection.set_write_timeout(Some(read)).map_err(unreachable)?;
+                let timed = connection
+                    .set_read_timeout(Some(read))
+                    .and_then(|()| connection.set_write_timeout(Some(read)));
+                timed.map_err(|error| cannot_connect(&as_io(&error), connect))?;
                 return Ok(Self::Tls(Box::new(connection)));
             }
         };
-        socket.and_then(|socket| Plain::new(socket, read)).map(Self::Plain).map_err(unreachable)
+        let plain = socket.and_then(|socket| Plain::new(socket, read)).map(Self::Plain);
+        plain.map_err(|error| cannot_connect(&error, connect))
     }
 
     /// Sends packed commands and reads as many answers; `None` if they are `expected`, byte for byte.
@@ -65,6 +68,18 @@ impl Wire {
                 connection.send_packed_command(commands)?;
                 (0..count).map(|_| connection.recv_response()).collect::<RedisResult<_>>().map(Some)
             }
+        }
+    }
+
+    /// Whether the other side has closed it, or sent what nobody asked for. What TLS brought cannot be told.
+    pub(super) fn is_closed(&self) -> bool {
+        match self {
+            Self::Plain(plain) => {
+                let flags = RecvFlags::DONTWAIT | RecvFlags::PEEK;
+                recv(&plain.socket, &mut [0_u8; 1], flags)
+                    .map_or_else(|error| error != Errno::AGAIN, |_| true)
+            }
+            Self::Tls(_) => false,
         }
     }
 
@@ -187,26 +202,28 @@ fn connect_tls(
 ) -> Result<redis::Connection> {
     let address = ConnectionAddr::TcpTls { host: host.to_owned(), port, insecure: false, tls_params: None };
     let settings = RedisConnectionInfo::default().set_skip_set_lib_name();
+    let failed = |error: redis::RedisError| cannot_connect(&as_io(&error), timeout);
     let info = address
         .into_connection_info()
-        .map_err(unreachable)?
+        .map_err(failed)?
         .set_tcp_settings(TcpSettings::default().set_nodelay(true))
         .set_redis_settings(settings);
     let root_cert = match ca_file {
         None => None,
         Some(path) => Some(
             std::fs::read(path)
-                .map_err(|error| Error::refused(NAME, format!("ca_file {}: {error}", path.display())))?,
+                .map_err(|error| no_authorities(format!("ca_file {}: {error}", path.display())))?,
         ),
     };
     Client::build_with_tls(info, redis::TlsCertificates { client_tls: None, root_cert })
-        .map_err(|error| Error::refused(NAME, error))?
+        .map_err(no_authorities)?
         .get_connection_with_timeout(timeout)
-        .map_err(unreachable)
+        .map_err(failed)
 }
 
-fn unreachable(error: impl std::fmt::Display) -> Error {
-    Error::unavailable(NAME, format!("cannot connect: {error}"))
+fn as_io(error: &redis::RedisError) -> io::Error {
+    let kind = if error.is_timeout() { ErrorKind::TimedOut } else { ErrorKind::Other };
+    io::Error::new(kind, error.to_string())
 }
 
 /// The operating system takes a time-out of zero for none.

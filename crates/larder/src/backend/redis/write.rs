@@ -32,6 +32,17 @@ const ATTEMPTS: usize = 4;
 /// Beyond the deadline, for clocks that count in milliseconds.
 const MARGIN: Duration = Duration::from_millis(2);
 
+/// The longest string that a server takes, in bytes, unless its `proto-max-bulk-len` was changed. It ends the connection at
+/// a longer one.
+const LARGEST_STRING: usize = 512 << 20;
+
+fn bytes_of(op: &Op<'_>) -> usize {
+    match op {
+        Op::Set { entry, .. } => entry.len(),
+        Op::Delete { .. } | Op::Purge { .. } => 0,
+    }
+}
+
 /// What the script said.
 enum Verdict {
     Done(Applied),
@@ -52,10 +63,18 @@ impl Redis {
             let delta = self.fetch_with(since, &[])?.delta;
             return Ok(Applied { delta, outcomes: Vec::new() });
         }
+        if let Some(bytes) = ops.iter().map(bytes_of).find(|bytes| *bytes > LARGEST_STRING) {
+            return Err(Failure::too_large(format!(
+                "an entry has {} MB, and a server takes {} MB at the most",
+                bytes >> 20,
+                LARGEST_STRING >> 20
+            )));
+        }
         let mut slot = self.pool.slot()?;
         let mut again = ops.iter().all(|op| !matches!(op, Op::Set { .. }));
         let (mut not_before, mut late) = (0, false);
         let mut script = self.apply_script.cached();
+        slot.drop_if_closed();
         if slot.long_unused() {
             // A write cannot be sent twice, so that a connection closed meanwhile would cost it.
             self.hello_anew(&mut slot)?;
@@ -71,9 +90,8 @@ impl Redis {
                 Ok(Verdict::Identity) => self.hello(&mut slot)?,
                 // The server's clock may have been set; but what took too long to send would do so again.
                 Ok(Verdict::Late) if late => {
-                    return Err(Failure::unavailable(
-                        "the read timeout is too short for the request to arrive",
-                    ));
+                    let reason = "the read timeout is too short for the request to arrive";
+                    return Err(Failure::in_vain(reason, self.settings.read_timeout));
                 }
                 Ok(Verdict::Late) => late = true,
                 Ok(Verdict::Wait(now)) => {
@@ -94,7 +112,7 @@ impl Redis {
                 Err(failure) => return Err(failure),
             }
         }
-        Err(Failure::unavailable("the server's clock or identity keeps changing"))
+        Err(Failure::in_vain("the server's clock or identity keeps changing", self.settings.read_timeout))
     }
 
     fn apply_once(

@@ -1,0 +1,92 @@
+//! What the server refused to forget is served by no process of this node, until it is made up for.
+
+use std::sync::atomic::Ordering;
+
+use super::{DURABLE, Decode, Engine, Handle};
+use crate::backend::CacheId;
+use crate::backend::Op;
+use crate::backend::failover::{Health, Tier};
+use crate::breaker::{Breaker, Pass};
+use crate::error::{Error, ErrorKind, Result};
+use crate::refusals::{Refusals, holds_any};
+
+impl<D: Decode> Engine<D> {
+    /// Before a call: learns what may not be served.
+    ///
+    /// # Errors
+    /// If the backend, asked again to forget it, is unavailable.
+    pub(super) fn heed_refusals(&self, breaker: &Breaker, pass: &Pass) -> Result<()> {
+        let known = self.refused.load(Ordering::Relaxed);
+        if pass.refused == known && !holds_any(known) { Ok(()) } else { self.learn_refusals(breaker, pass) }
+    }
+
+    #[cold]
+    fn learn_refusals(&self, breaker: &Breaker, pass: &Pass) -> Result<()> {
+        if pass.refused == self.refused.load(Ordering::Relaxed) && pass.waits() {
+            return Ok(());
+        }
+        let node = breaker.node();
+        let mut list = Refusals::read(node);
+        if holds_any(list.word) && list.claim(node) {
+            match self.make_up(&list) {
+                Ok(()) => {
+                    if let Some(word) = list.settle(node) {
+                        breaker.tell("the server has forgotten what it had refused to".to_owned());
+                        list = Refusals { word, ..Refusals::default() };
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::Unavailable => return Err(error),
+                // It still refuses.
+                Err(_) => {}
+            }
+        }
+        self.refused.store(list.word, Ordering::Relaxed);
+        self.state().heed(list.ban());
+        Ok(())
+    }
+
+    /// Has the backend forget all of the list.
+    fn make_up(&self, list: &Refusals) -> Result<()> {
+        if !list.is_everything() {
+            let ops: Vec<Op<'_>> = list.items.iter().map(|item| item.op()).collect();
+            return self.backend.apply(None, &ops).map(drop);
+        }
+        let mut caches: Vec<CacheId> = self.backend.usage()?.into_iter().map(|usage| usage.cache).collect();
+        caches.retain(|cache| !cache.is_reserved());
+        // Purges of durable caches are logged in another.
+        let logs = caches.iter().filter(|cache| cache.name().starts_with(DURABLE));
+        let logs: Vec<CacheId> = logs.map(|cache| CacheId::stored(cache.name(), true)).collect();
+        let ops: Vec<Op<'_>> = caches.iter().chain(&logs).map(|cache| Op::Purge { cache }).collect();
+        self.backend.apply(None, &ops).map(drop)
+    }
+
+    /// After a write that failed: notes what it should have removed, if the server itself is there.
+    pub(super) fn note_refused(&self, ops: &[Op<'_>], error: &Error) {
+        let Some(breaker) = &self.breaker else { return };
+        let noted = match error.kind() {
+            // Whoever had a set refused removes what is under its key.
+            ErrorKind::Refused => ops.iter().all(|op| !matches!(op, Op::Set { .. })),
+            ErrorKind::Unavailable => !error.blame().is_server(),
+            ErrorKind::Config | ErrorKind::Value | ErrorKind::Foreign | ErrorKind::LockLost => false,
+        };
+        // A guarded set would have replaced nothing.
+        let removes = |op: &&Op<'_>| !matches!(op, Op::Set { cache, guard: Some(_), .. } if cache.logged());
+        let removals: Vec<Op<'_>> = ops.iter().filter(removes).copied().collect();
+        if noted && !removals.is_empty() && Refusals::note(breaker.node(), &removals, &error.to_string()) {
+            breaker.tell(format!("changes are refused, and what they change is not served: {error}"));
+        }
+    }
+
+    /// Whether an entry may not be served.
+    pub(super) fn is_refused(&self, cache: &Handle, key: &[u8]) -> bool {
+        holds_any(self.refused.load(Ordering::Relaxed)) && self.state().is_banned(cache.number, key)
+    }
+
+    /// How a store is served that refuses.
+    pub(super) fn refusing(&self) -> Option<Health> {
+        let list = Refusals::read(self.breaker.as_ref()?.node());
+        let waiting = if list.is_everything() { 1001 } else { list.items.len() as u64 };
+        let health = Health { tier: Tier::Primary, since: 0, waiting, reason: list.reason, refusing: true };
+        holds_any(list.word).then_some(health)
+    }
+}
