@@ -14,6 +14,7 @@ use crate::keys::{Key, insert, key_bytes, listed};
 use crate::near::{Lent, NearValue};
 use crate::registry::Shared;
 use crate::values::{Stop, collected, encode, finish, give, release};
+use crate::zend::limit::{self, Meter, Room};
 
 /// Nobody waits longer for a lock.
 const LONGEST_WAIT: Duration = Duration::from_hours(24);
@@ -119,6 +120,9 @@ impl Cache {
                 {
                     insert(array, key, value)?;
                 }
+                if limit::is_passed() {
+                    return Err(Stop::Full);
+                }
             }
             Ok(())
         })
@@ -128,8 +132,10 @@ impl Cache {
         let prefix =
             prefix.filter(|prefix| !prefix.is_null()).map_or(Ok(Cow::Borrowed(&b""[..])), key_bytes)?;
         let keys = outage(self.engine.keys(&self.handle, &prefix))?.unwrap_or_default();
+        let mut meter = Meter::new();
         collected(|array| {
             for key in &keys {
+                meter.spend(size_of::<ZendStr>() + size_of::<Zval>() + key.len())?;
                 let mut value = Zval::new();
                 value.set_zend_string(ZendStr::new(key, false));
                 array.push(value)?;
@@ -153,7 +159,7 @@ impl Cache {
             // The wait is known to the engine by its token: whatever happens here, the request's end ends it.
             match interrupts::serve() {
                 Ok(Served::GoOn) => {}
-                Ok(Served::TimeIsUp) => {
+                Ok(Served::OverLimit) => {
                     self.engine.named_locks().give_up(token);
                     return Ok(false);
                 }
@@ -174,11 +180,15 @@ impl Cache {
 
     fn write_many(&self, items: &ZendHashTable) -> Result<i64, Stop> {
         let mut payloads = Vec::with_capacity(items.len());
+        let (mut size, mut room) = (0, Room::new());
         let mut entries = items.iter();
         while let Some((key, value)) = entries.next_zval() {
             // Hooks of one value may overwrite an element that is a reference.
             let value = value.dereference().shallow_clone();
-            payloads.push((key_bytes(&key)?.into_owned(), encode(&value)?));
+            let payload = encode(&value)?;
+            size += payload.len();
+            room.allows(size)?;
+            payloads.push((key_bytes(&key)?.into_owned(), payload));
         }
         let items: Vec<Item<'_>> =
             payloads.iter().map(|(key, payload)| Item { key, payload, ttl: None, lock: None }).collect();

@@ -6,13 +6,14 @@ use ext_php_rs::zend::ExecutorGlobals;
 use crate::values::{Stop, pending};
 use crate::zend::ffi::zend_atomic_bool_load;
 use crate::zend::guard::{Stopped, guarded};
+use crate::zend::limit;
 
 /// What a wait is to do.
 pub(crate) enum Served {
     /// Go on.
     GoOn,
-    /// End: PHP's time limit is over, and PHP ends the request once the method has returned.
-    TimeIsUp,
+    /// End: PHP's time or memory limit is passed, and PHP ends the request once the method has returned.
+    OverLimit,
 }
 
 /// Runs what `pcntl_async_signals()` and others have to run. That is user code, which may throw or end the request: hold
@@ -28,8 +29,9 @@ pub(crate) fn serve() -> Result<Served, Stop> {
                 zend_atomic_bool_load(&raw const globals.timed_out),
             )
         };
-        if timed_out {
-            return Ok(Served::TimeIsUp);
+        // The interrupt is also how the engine finds a passed memory limit again.
+        if timed_out || limit::is_passed() {
+            return Ok(Served::OverLimit);
         }
         if !interrupted {
             return Ok(Served::GoOn);

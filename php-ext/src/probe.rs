@@ -17,7 +17,7 @@ thread_local! {
 fn outcome(result: Result<(), Error>) -> PhpResult<bool> {
     match result {
         Ok(()) => Ok(true),
-        Err(Error::Thrown) => Ok(false),
+        Err(Error::Thrown | Error::Full) => Ok(false),
         Err(Error::Bailout) => codec::resume_bailout(),
         Err(error) => Err(error.to_string().into()),
     }

@@ -13,11 +13,14 @@ use crate::codec::{self, Error};
 use crate::exceptions::bad_value;
 use crate::near::NearValue;
 use crate::zend::guard::{Stopped, guarded};
+use crate::zend::limit::{Full, NoRoom};
 
 /// Why a method ends early.
 pub(crate) enum Stop {
     /// With an exception.
     Throw(PhpException),
+    /// Without a result: `memory_limit` is passed, and the engine reports it when the method has returned.
+    Full,
     /// The engine bailed out: every frame drops what it owns, and [`finish`] goes on with the bailout.
     Bailout,
 }
@@ -28,6 +31,21 @@ impl From<PhpException> for Stop {
     }
 }
 
+impl From<Full> for Stop {
+    fn from(_: Full) -> Self {
+        Self::Full
+    }
+}
+
+impl From<NoRoom> for Stop {
+    fn from(no_room: NoRoom) -> Self {
+        match no_room {
+            NoRoom::Full => Self::Full,
+            NoRoom::Bailout => Self::Bailout,
+        }
+    }
+}
+
 impl From<ext_php_rs::error::Error> for Stop {
     fn from(error: ext_php_rs::error::Error) -> Self {
         Self::Throw(error.into())
@@ -35,9 +53,10 @@ impl From<ext_php_rs::error::Error> for Stop {
 }
 
 /// Ends a method. Its body is a function of its own, so that nothing is left to drop here.
-pub(crate) fn finish<T>(result: Result<T, Stop>) -> PhpResult<T> {
+pub(crate) fn finish<T: Default>(result: Result<T, Stop>) -> PhpResult<T> {
     match result {
         Ok(value) => Ok(value),
+        Err(Stop::Full) => Ok(T::default()),
         Err(Stop::Throw(exception)) => Err(exception),
         Err(Stop::Bailout) => codec::resume_bailout(),
     }
@@ -49,6 +68,7 @@ pub(crate) fn encode(value: &Zval) -> Result<Vec<u8>, Stop> {
     match codec::encode(value, &mut payload) {
         Ok(()) => Ok(payload),
         Err(Error::Bailout) => Err(Stop::Bailout),
+        Err(Error::Full) => Err(Stop::Full),
         Err(Error::Thrown) => Err(Stop::Throw(refusal())),
         Err(error) => Err(Stop::Throw(bad_value(error.to_string()))),
     }
@@ -59,6 +79,7 @@ pub(crate) fn give(value: &NearValue, out: &mut Zval) -> Result<bool, Stop> {
     match value.copy_to(out) {
         Ok(()) => Ok(true),
         Err(Error::Bailout) => Err(Stop::Bailout),
+        Err(Error::Full) => Err(Stop::Full),
         Err(Error::Thrown) => Err(Stop::Throw(pending())),
         Err(_) => Ok(false),
     }

@@ -8,7 +8,8 @@ use larder::payload::{
 
 use crate::near::keys;
 use crate::zend::ffi::{GC_IMMUTABLE, zend_string_hash_func};
-use crate::zend::memory::{self, Foreign, Memory, put, put_string};
+use crate::zend::limit::Full;
+use crate::zend::memory::{self, Memory, Unmade, put, put_string};
 use crate::zend::table::{self, TableKey};
 use crate::zend::{HashTable, ZStr, Zv};
 
@@ -22,6 +23,8 @@ pub(crate) enum Stop {
     Broken,
     /// Only `unserialize()` may build this value.
     Foreign,
+    /// The value grows too large.
+    Full,
 }
 
 impl From<Broken> for Stop {
@@ -30,9 +33,18 @@ impl From<Broken> for Stop {
     }
 }
 
-impl From<Foreign> for Stop {
-    fn from(_: Foreign) -> Self {
-        Self::Foreign
+impl From<Full> for Stop {
+    fn from(_: Full) -> Self {
+        Self::Full
+    }
+}
+
+impl From<Unmade> for Stop {
+    fn from(unmade: Unmade) -> Self {
+        match unmade {
+            Unmade::Foreign => Self::Foreign,
+            Unmade::Full => Self::Full,
+        }
     }
 }
 
@@ -106,13 +118,13 @@ impl<'p, M: Memory> Builder<'_, 'p, M> {
             Token::Int(lval) => put(out, php::zend_value { lval }, php::IS_LONG),
             Token::Float(dval) => put(out, php::zend_value { dval }, php::IS_DOUBLE),
             Token::Str(bytes) => {
-                let text = memory::string(self.memory, bytes, out);
+                let text = memory::string(self.memory, bytes, out)?;
                 if is_shared_len(bytes.len()) {
                     self.scratch.strings.push(text);
                 }
             }
             Token::Bin(bytes) => {
-                memory::string(self.memory, bytes, out);
+                memory::string(self.memory, bytes, out)?;
             }
             Token::Ext(EXT_STRING, data) => {
                 let text = self.known(data)?;
@@ -146,7 +158,7 @@ impl<'p, M: Memory> Builder<'_, 'p, M> {
     }
 
     fn list(&mut self, len: usize, depth: u32, out: *mut Zv) -> Result<(), Stop> {
-        let table = table::new_packed(self.memory, len);
+        let table = table::new_packed(self.memory, len)?;
         let mut dynamic = false;
         for _ in 0..len {
             let slot = table::packed_slot(table);
@@ -169,7 +181,7 @@ impl<'p, M: Memory> Builder<'_, 'p, M> {
                     text
                 } else {
                     let mut value = std::mem::MaybeUninit::<Zv>::uninit();
-                    memory::string(self.memory, bytes, value.as_mut_ptr())
+                    memory::string(self.memory, bytes, value.as_mut_ptr())?
                 };
                 if is_shared_len(bytes.len()) {
                     self.scratch.strings.push(text);
@@ -210,7 +222,7 @@ impl<'p, M: Memory> Builder<'_, 'p, M> {
     }
 
     fn map(&mut self, len: usize, depth: u32, out: *mut Zv) -> Result<(), Stop> {
-        let table = table::new_hash(self.memory, len);
+        let table = table::new_hash(self.memory, len)?;
         let filled = self.fill_map(table, len, depth);
         let (dynamic, strings_only) = self.kept(table, filled)?;
         if strings_only && is_shape_len(len) {
@@ -254,7 +266,7 @@ impl<'p, M: Memory> Builder<'_, 'p, M> {
             return Err(Stop::Broken);
         }
         let count = len / 2;
-        let table = table::new_hash(self.memory, count);
+        let table = table::new_hash(self.memory, count)?;
         let filled = (|| {
             let mut dynamic = false;
             for _ in 0..count {
@@ -281,7 +293,7 @@ impl<'p, M: Memory> Builder<'_, 'p, M> {
         if table::used(template) != len {
             return Err(Stop::Broken);
         }
-        let table = table::instance(self.memory, template);
+        let table = table::instance(self.memory, template)?;
         let mut dynamic = false;
         for _ in 0..len {
             let slot = table::instance_slot(table);

@@ -1,4 +1,4 @@
-//! Writes zend values as a payload. Runs no user code and allocates nothing of the engine's.
+//! Writes zend values as a payload. Runs no user code and keeps nothing of the engine's memory.
 
 use ext_php_rs::ffi as php;
 use larder::payload::{EXT_OBJECT, EXT_SHAPE, EXT_STRING, MAX_DEPTH, MIN_SHAPE_KEYS, is_shared_len, write};
@@ -6,6 +6,7 @@ use larder::payload::{EXT_OBJECT, EXT_SHAPE, EXT_STRING, MAX_DEPTH, MIN_SHAPE_KE
 use super::class::{self, PlainClasses};
 use super::tables::{KeyList, Owner, Seen, Shapes, Strings};
 use crate::zend::ffi::zend_object;
+use crate::zend::limit::{NoRoom, Room};
 use crate::zend::memory::bytes_of;
 use crate::zend::table::{self, Entries};
 use crate::zend::{HashTable, ZStr, Zv};
@@ -17,6 +18,14 @@ pub(super) enum Refused {
     Foreign,
     /// A string or container of more than 4 GiB.
     TooLong,
+    /// `memory_limit` has no room for the payload.
+    NoRoom(NoRoom),
+}
+
+impl From<NoRoom> for Refused {
+    fn from(no_room: NoRoom) -> Self {
+        Self::NoRoom(no_room)
+    }
 }
 
 type Done = Result<(), Refused>;
@@ -36,6 +45,7 @@ pub(super) fn write_value(value: *const Zv, out: &mut Vec<u8>) -> Done {
         shapes: Shapes::default(),
         seen: Seen::default(),
         classes: PlainClasses::new(),
+        room: Room::new(),
     };
     encoder.value(value.cast_mut(), Place { depth: 0, shared: false, root: true })
 }
@@ -46,6 +56,8 @@ struct Encoder<'o> {
     shapes: Shapes,
     seen: Seen,
     classes: PlainClasses,
+    /// Values share tables and strings, the payload does not: a small value may make a payload of any size.
+    room: Room,
 }
 
 /// Where in the value the writer is.
@@ -98,6 +110,7 @@ impl Encoder<'_> {
             }
         } else {
             check_len(bytes.len())?;
+            self.room.allows(self.out.len() + bytes.len())?;
         }
         write::str(self.out, bytes);
         Ok(())
@@ -105,6 +118,7 @@ impl Encoder<'_> {
 
     fn array(&mut self, table: *mut HashTable, place: Place) -> Done {
         let inside = place.inside(table)?;
+        self.room.allows(self.out.len())?;
         let len = table::len(table);
         if is_list(table) {
             write::array(self.out, len);
@@ -149,6 +163,7 @@ impl Encoder<'_> {
 
     fn object(&mut self, object: *mut zend_object, place: Place) -> Done {
         let owner = self.classes.owner(object).ok_or(Refused::Foreign)?;
+        self.room.allows(self.out.len())?;
         // SAFETY: the object is part of the live value.
         let (holders, table) = unsafe { ((*object).gc.refcount, (*object).properties) };
         let inside = place.inside(table)?;

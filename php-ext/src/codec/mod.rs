@@ -19,6 +19,7 @@ use ext_php_rs::types::Zval;
 use larder::payload::{EXT_PHP, Reader, Token, to_php_serialized};
 
 use crate::zend::guard::guarded;
+use crate::zend::limit::NoRoom;
 use crate::zend::memory::{RequestHeap, put};
 use decode::{Scratch, Stop};
 use encode::Refused;
@@ -41,9 +42,21 @@ pub enum Error {
     /// A string or array of more than 4 GiB.
     #[error("the value is longer than 4 GiB")]
     TooLong,
+    /// `memory_limit` is passed, which the engine reports when the method has returned: give nothing, keep nothing.
+    #[error("memory_limit is passed")]
+    Full,
     /// The engine bailed out: drop everything, then [`resume_bailout`].
     #[error("the engine bailed out")]
     Bailout,
+}
+
+impl From<NoRoom> for Error {
+    fn from(no_room: NoRoom) -> Self {
+        match no_room {
+            NoRoom::Full => Self::Full,
+            NoRoom::Bailout => Self::Bailout,
+        }
+    }
 }
 
 /// Appends the value's payload to `out`, which is as before on failure.
@@ -52,13 +65,14 @@ pub enum Error {
 ///
 /// # Errors
 ///
-/// [`Error::Thrown`], [`Error::TooDeep`], [`Error::TooLong`], [`Error::Bailout`].
+/// [`Error::Thrown`], [`Error::TooDeep`], [`Error::TooLong`], [`Error::Full`], [`Error::Bailout`].
 pub fn encode(value: &Zval, out: &mut Vec<u8>) -> Result<(), Error> {
     let start = out.len();
     let value = std::ptr::from_ref(value.dereference()).cast_mut();
     let result = match encode::write_value(value, out) {
         Ok(()) => return Ok(()),
         Err(Refused::TooLong) => Err(Error::TooLong),
+        Err(Refused::NoRoom(no_room)) => Err(no_room.into()),
         Err(Refused::Foreign) => {
             out.truncate(start);
             serializer::serialize(value, out)
@@ -78,18 +92,19 @@ pub fn encode(value: &Zval, out: &mut Vec<u8>) -> Result<(), Error> {
 ///
 /// # Errors
 ///
-/// [`Error::Broken`], [`Error::Thrown`] (only for `exit`), [`Error::Bailout`].
+/// [`Error::Broken`], [`Error::Thrown`] (only for `exit`), [`Error::Full`], [`Error::Bailout`].
 pub fn decode(payload: Terminated<'_>, out: &mut Zval) -> Result<(), Error> {
     let out = std::ptr::from_mut(out);
     if let Some(text) = serialized(payload) {
         return serializer::unserialize(text, out);
     }
     let mut scratch = Scratch::default();
-    let built = guarded(|| decode::build(&mut RequestHeap, &mut scratch, payload.bytes(), out))
+    let built = guarded(|| decode::build(&mut RequestHeap::new(), &mut scratch, payload.bytes(), out))
         .inspect_err(|_| put(out, php::zend_value { lval: 0 }, php::IS_NULL))?;
     match built {
         Ok(()) => Ok(()),
         Err(Stop::Broken) => Err(Error::Broken),
+        Err(Stop::Full) => Err(Error::Full),
         Err(Stop::Foreign) => {
             let mut text = to_php_serialized(payload.bytes()).map_err(|_| Error::Broken)?;
             text.push(0);

@@ -12,12 +12,16 @@ use super::terminated::Terminated;
 use crate::zend::apart::apart;
 use crate::zend::ffi::{self, SmartStr};
 use crate::zend::guard::{Stopped, guarded};
+use crate::zend::limit::{self, Room};
 use crate::zend::memory::{bytes_of, put};
-use crate::zend::table::Entries;
-use crate::zend::{Zv, quiet};
+use crate::zend::table::{self, Entries};
+use crate::zend::{HashTable, Zv, quiet};
 
 /// How deep `unserialize()` follows by default; what is deeper could be written and not read.
 const MAX_SERIALIZE_DEPTH: u32 = 4096;
+
+/// Bytes of the shortest element that `serialize()` writes, `i:0;N;`.
+const SHORTEST_ELEMENT: usize = 6;
 
 impl From<Stopped> for Error {
     fn from(stopped: Stopped) -> Self {
@@ -42,7 +46,7 @@ pub(crate) fn is_exiting() -> bool {
 
 /// Appends the value as `serialize()` writes it.
 pub(super) fn serialize(value: *mut Zv, out: &mut Vec<u8>) -> Result<(), Error> {
-    check_depth(value, 0, &mut Seen::default())?;
+    Depth { seen: Seen::default(), size: 0, room: Room::new() }.check(value, 0)?;
     let text = apart(|| {
         let mut text = SmartStr { text: std::ptr::null_mut(), capacity: 0 };
         // SAFETY: the value is live; the serializer keeps its own state in `data`.
@@ -54,14 +58,22 @@ pub(super) fn serialize(value: *mut Zv, out: &mut Vec<u8>) -> Result<(), Error> 
         text.text
     })?;
     let thrown = !exception().is_null();
+    // The text may be only a part then.
+    let full = limit::is_passed();
     if text.is_null() {
-        return Err(if thrown { Error::Thrown } else { Error::TooLong });
+        return Err(match (thrown, full) {
+            (true, _) => Error::Thrown,
+            (_, true) => Error::Full,
+            _ => Error::TooLong,
+        });
     }
     // SAFETY: the serializer hands over its text, whose length it keeps.
     let result = unsafe {
         let bytes = bytes_of(text);
         if thrown {
             Err(Error::Thrown)
+        } else if full {
+            Err(Error::Full)
         } else if u32::try_from(bytes.len()).is_err() {
             Err(Error::TooLong)
         } else {
@@ -75,26 +87,40 @@ pub(super) fn serialize(value: *mut Zv, out: &mut Vec<u8>) -> Result<(), Error> 
 }
 
 /// Refuses what nests so deep that PHP's recursive serializer could not read it again, or would overflow the stack.
-fn check_depth(value: *const Zv, depth: u32, seen: &mut Seen) -> Result<(), Error> {
-    // SAFETY: the value is live and of the type its tag says; nothing runs that could change it.
-    unsafe {
-        match u32::from((*value).u1.v.type_) {
-            php::IS_ARRAY | php::IS_OBJECT if depth >= MAX_SERIALIZE_DEPTH => Err(Error::TooDeep),
-            php::IS_ARRAY => Entries::new((*value).value.arr)
-                .try_for_each(|(item, _, _)| check_depth(item, depth + 1, seen)),
-            php::IS_REFERENCE if seen.again((*value).value.ref_.cast()) => Ok(()),
-            php::IS_REFERENCE => check_depth(&raw const (*(*value).value.ref_).val, depth, seen),
-            php::IS_OBJECT if seen.again((*value).value.obj.cast()) => Ok(()),
-            php::IS_OBJECT => {
-                let object = (*value).value.obj;
-                if !(*object).properties.is_null() {
-                    return Entries::new((*object).properties)
-                        .try_for_each(|(item, _, _)| check_depth(item, depth + 1, seen));
+struct Depth {
+    seen: Seen,
+    /// Bytes that the elements met so far take at least.
+    size: usize,
+    room: Room,
+}
+
+impl Depth {
+    fn check(&mut self, value: *const Zv, depth: u32) -> Result<(), Error> {
+        // SAFETY: the value is live and of the type its tag says; nothing runs that could change it.
+        unsafe {
+            match u32::from((*value).u1.v.type_) {
+                php::IS_ARRAY | php::IS_OBJECT if depth >= MAX_SERIALIZE_DEPTH => Err(Error::TooDeep),
+                php::IS_ARRAY => self.check_table((*value).value.arr, depth),
+                php::IS_REFERENCE if self.seen.again((*value).value.ref_.cast()) => Ok(()),
+                php::IS_REFERENCE => self.check(&raw const (*(*value).value.ref_).val, depth),
+                php::IS_OBJECT if self.seen.again((*value).value.obj.cast()) => Ok(()),
+                php::IS_OBJECT => {
+                    let object = (*value).value.obj;
+                    if !(*object).properties.is_null() {
+                        return self.check_table((*object).properties, depth);
+                    }
+                    super::class::declared(object).try_for_each(|(item, _)| self.check(item, depth + 1))
                 }
-                super::class::declared(object).try_for_each(|(item, _)| check_depth(item, depth + 1, seen))
+                _ => Ok(()),
             }
-            _ => Ok(()),
         }
+    }
+
+    /// A table that is shared is met as often as it is written.
+    fn check_table(&mut self, table: *const HashTable, depth: u32) -> Result<(), Error> {
+        self.size += table::len(table) * SHORTEST_ELEMENT;
+        self.room.allows(self.size)?;
+        Entries::new(table).try_for_each(|(item, _, _)| self.check(item, depth + 1))
     }
 }
 
@@ -120,7 +146,9 @@ pub(super) fn unserialize(text: Terminated<'_>, out: *mut Zv) -> Result<(), Erro
     // A bailout may have come while it was quiet.
     quiet::end();
     let whole = read.inspect_err(|_| put(out, php::zend_value { lval: 0 }, php::IS_NULL))?;
-    if whole && exception().is_null() {
+    // The value may be only a part then.
+    let full = limit::is_passed();
+    if whole && !full && exception().is_null() {
         unwrap_reference(out);
         return Ok(());
     }
@@ -136,7 +164,7 @@ pub(super) fn unserialize(text: Terminated<'_>, out: *mut Zv) -> Result<(), Erro
             guarded(|| ffi::zend_clear_exception())?;
         }
     }
-    Err(Error::Broken)
+    Err(if full { Error::Full } else { Error::Broken })
 }
 
 /// A value at the top is no reference.

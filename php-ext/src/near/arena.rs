@@ -8,7 +8,8 @@ use ext_php_rs::ffi as php;
 use super::template::{Instance, Node};
 use crate::codec::class;
 use crate::zend::ffi::{GC_IMMUTABLE, GC_NOT_COLLECTABLE, GC_PERSISTENT};
-use crate::zend::memory::{Foreign, Memory, put};
+use crate::zend::limit::Full;
+use crate::zend::memory::{Foreign, Memory, Unmade, put};
 use crate::zend::{HashTable, Zv};
 
 /// Immutable, in foreign memory, no business of the cycle collector's.
@@ -40,6 +41,8 @@ pub(crate) struct Arena {
     at: *mut u8,
     left: usize,
     bytes: usize,
+    /// The most bytes that it may hold.
+    most: usize,
     next_chunk: usize,
     /// Room for heads of tables: how many, where, and how many the next block is for.
     heads_left: usize,
@@ -49,22 +52,26 @@ pub(crate) struct Arena {
     class: (*const u8, usize),
     /// A node is of a class other than `stdClass`.
     pub(super) classes: bool,
+    /// A node is an object.
+    pub(super) objects: bool,
 }
 
 impl Arena {
-    /// For a value of a payload of this many bytes.
-    pub(crate) fn new(payload: usize) -> Self {
+    /// For a value of a payload of this many bytes, which may take `most` bytes.
+    pub(crate) fn new(payload: usize, most: usize) -> Self {
         Self {
             chunks: Vec::new(),
             at: std::ptr::null_mut(),
             left: 0,
             bytes: 0,
+            most,
             next_chunk: (payload * 2 + 32).min(LARGEST_CHUNK),
             heads_left: 0,
             head: std::ptr::null_mut(),
             next_heads: 1,
             class: (std::ptr::NonNull::dangling().as_ptr(), 0),
             classes: false,
+            objects: false,
         }
     }
 
@@ -73,15 +80,15 @@ impl Arena {
         self.bytes + self.chunks.capacity() * size_of::<(*mut u8, Layout)>()
     }
 
-    fn class_name(&mut self, name: &[u8]) -> (*const u8, usize) {
+    fn class_name(&mut self, name: &[u8]) -> Result<(*const u8, usize), Full> {
         // SAFETY: the name copied last lives in this arena.
         if name != unsafe { std::slice::from_raw_parts(self.class.0, self.class.1) } {
-            let copy = self.alloc(name.len()).cast::<u8>();
+            let copy = self.alloc(name.len())?.cast::<u8>();
             // SAFETY: the copy has room for the name.
             unsafe { std::ptr::copy_nonoverlapping(name.as_ptr(), copy, name.len()) };
             self.class = (copy, name.len());
         }
-        self.class
+        Ok(self.class)
     }
 }
 
@@ -104,10 +111,13 @@ impl Memory for Arena {
     const HASHED: bool = true;
 
     #[inline]
-    fn alloc(&mut self, size: usize) -> *mut c_void {
+    fn alloc(&mut self, size: usize) -> Result<*mut c_void, Full> {
         let size = size.next_multiple_of(8);
         if size > self.left {
             let chunk = size.max(self.next_chunk).next_multiple_of(ALIGN);
+            if chunk > self.most.saturating_sub(self.bytes) {
+                return Err(Full);
+            }
             let (start, layout) = block(chunk);
             if self.chunks.is_empty() {
                 self.chunks.reserve_exact(1);
@@ -119,26 +129,26 @@ impl Memory for Arena {
             if layout.size() - size >= self.left {
                 (self.at, self.left) = (start.wrapping_add(size), layout.size() - size);
             }
-            return start.cast();
+            return Ok(start.cast());
         }
         let start = self.at;
         self.at = self.at.wrapping_add(size);
         self.left -= size;
-        start.cast()
+        Ok(start.cast())
     }
 
     /// To free a list of objects reads the head of each one's table, so the heads lie side by side.
     #[inline]
-    fn alloc_table(&mut self) -> *mut HashTable {
+    fn alloc_table(&mut self) -> Result<*mut HashTable, Full> {
         if self.heads_left == 0 {
-            self.head = self.alloc(self.next_heads * size_of::<HashTable>()).cast();
+            self.head = self.alloc(self.next_heads * size_of::<HashTable>())?.cast();
             self.heads_left = self.next_heads;
             self.next_heads = (self.next_heads * 2).min(MOST_HEADS);
         }
         let head = self.head;
         self.head = head.wrapping_add(1);
         self.heads_left -= 1;
-        head
+        Ok(head)
     }
 
     fn array(&mut self, table: *mut HashTable, dynamic: bool, out: *mut Zv) {
@@ -156,13 +166,15 @@ impl Memory for Arena {
         dynamic: bool,
         _: bool,
         out: *mut Zv,
-    ) -> Result<(), Foreign> {
+    ) -> Result<(), Unmade> {
+        self.objects = true;
         if !name.is_empty() {
             class::find(name).filter(|class| class::fits(*class, table)).ok_or(Foreign)?;
             self.classes = true;
-            let instance = self.alloc(size_of::<Instance>()).cast::<Instance>();
+            let instance = self.alloc(size_of::<Instance>())?.cast::<Instance>();
+            let class = self.class_name(name)?;
             // SAFETY: the block has the size and the alignment.
-            unsafe { instance.write(Instance { class: self.class_name(name), table }) };
+            unsafe { instance.write(Instance { class, table }) };
             Node::Instance(instance).put(out);
         } else if dynamic {
             Node::Record(table).put(out);
@@ -191,18 +203,18 @@ impl Memory for Forever {
     const TRIMMED: bool = true;
     const HASHED: bool = true;
 
-    fn alloc(&mut self, size: usize) -> *mut c_void {
+    fn alloc(&mut self, size: usize) -> Result<*mut c_void, Full> {
         let (start, layout) = block(size);
         self.bytes += layout.size() + BLOCK_OVERHEAD;
-        start.cast()
+        Ok(start.cast())
     }
 
     fn array(&mut self, table: *mut HashTable, _: bool, out: *mut Zv) {
         put(out, php::zend_value { arr: table }, Self::ARRAY_TYPE);
     }
 
-    fn object(&mut self, _: &[u8], _: *mut HashTable, _: bool, _: bool, _: *mut Zv) -> Result<(), Foreign> {
-        Err(Foreign)
+    fn object(&mut self, _: &[u8], _: *mut HashTable, _: bool, _: bool, _: *mut Zv) -> Result<(), Unmade> {
+        Err(Unmade::Foreign)
     }
 
     fn abandon(&mut self, _: *mut HashTable) {}

@@ -74,7 +74,7 @@ impl Keys {
             return None;
         }
         let mut memory = Forever::default();
-        let text = new_string(&mut memory, key.len(), hash);
+        let text = new_string(&mut memory, key.len(), hash).ok()?;
         // SAFETY: the string was made with room for the key.
         unsafe { std::ptr::copy_nonoverlapping(key.as_ptr(), text_of(text), key.len()) };
         self.bytes += memory.bytes;

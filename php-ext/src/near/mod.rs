@@ -21,7 +21,8 @@ use larder::payload::{EXT_PHP, Reader, Token};
 use crate::codec::decode::{Scratch, Stop, build};
 use crate::codec::{self, Error, Terminated};
 use crate::zend::guard::guarded;
-use crate::zend::memory::put;
+use crate::zend::limit;
+use crate::zend::memory::{Unmade, put};
 use arena::Arena;
 use template::{Build, Node};
 
@@ -39,6 +40,9 @@ pub struct NearValue {
     lent: Cell<u32>,
     inner: Rc<Inner>,
 }
+
+/// The most bytes of a decoded value, whatever `memory_limit` is.
+const LARGEST: usize = 1 << 30;
 
 /// No value has this type.
 const ENCODED: u32 = php::IS_UNDEF;
@@ -62,11 +66,13 @@ impl NearValue {
         if let Ok(Token::Ext(EXT_PHP, _)) = Reader::new(payload).token() {
             return Ok(Self::encoded(payload));
         }
-        let mut arena = Arena::new(payload.len());
+        let mut arena = Arena::new(payload.len(), limit::bytes().min(LARGEST));
         // Not to be dropped as a zval: its memory is the arena's.
         let mut value = ManuallyDrop::new(Zval::new());
         match build(&mut arena, &mut Scratch::default(), payload, &raw mut *value) {
-            Err(Stop::Broken) => return Err(Error::Broken),
+            // What is beyond `memory_limit` as it lies here may be made of objects, which a get makes on the request's heap.
+            Err(Stop::Full) if arena.objects => return Ok(Self::encoded(payload)),
+            Err(Stop::Broken | Stop::Full) => return Err(Error::Broken),
             Err(Stop::Foreign) => return Ok(Self::encoded(payload)),
             Ok(()) => {}
         }
@@ -114,8 +120,10 @@ impl NearValue {
                 return Ok(());
             };
             let out = std::ptr::from_mut(out);
-            if guarded(|| Build::new().value(node, out))?.is_ok() {
-                return Ok(());
+            match guarded(|| Build::new().value(node, out))? {
+                Ok(()) => return Ok(()),
+                Err(Unmade::Full) => return Err(Error::Full),
+                Err(Unmade::Foreign) => {}
             }
         }
         codec::decode(Terminated::new(&self.inner.payload).ok_or(Error::Broken)?, out)
@@ -141,8 +149,9 @@ impl Lent {
         match Node::of(self.value, self.type_info) {
             None => put(out, self.value, self.type_info),
             Some(node) => {
+                // With `memory_limit` passed it is null, and the engine reports that when the method has returned.
                 let made = Build::new().value(node, out);
-                debug_assert!(made.is_ok(), "no class is looked for");
+                debug_assert!(!matches!(made, Err(Unmade::Foreign)), "no class is looked for");
             }
         }
     }

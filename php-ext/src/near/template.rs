@@ -11,9 +11,10 @@ use ext_php_rs::ffi as php;
 use super::shared::put_sharer;
 use crate::codec::class;
 use crate::zend::ffi::zend_class_entry;
-use crate::zend::memory::{Foreign, RequestHeap, put};
+use crate::zend::limit;
+use crate::zend::memory::{Foreign, RequestHeap, Unmade, put};
 use crate::zend::table::{self, Entries};
-use crate::zend::{HashTable, Zv};
+use crate::zend::{HashTable, ZStr, Zv};
 
 /// What a template has in place of a value that is built at each get.
 #[derive(Clone, Copy)]
@@ -76,19 +77,23 @@ impl Node {
     }
 }
 
+/// So many slots of a table are filled between two looks at `memory_limit`.
+const STEP: usize = 1024;
+
 /// Builds the value of one get.
 pub(super) struct Build {
+    heap: RequestHeap,
     /// The class found last, by the address of its name.
     class: (*const u8, *mut zend_class_entry),
 }
 
 impl Build {
     pub(super) fn new() -> Self {
-        Self { class: (std::ptr::null(), std::ptr::null_mut()) }
+        Self { heap: RequestHeap::new(), class: (std::ptr::null(), std::ptr::null_mut()) }
     }
 
     /// Writes the value of a node to `out`, which is null on failure.
-    pub(super) fn value(&mut self, node: Node, out: *mut Zv) -> Result<(), Foreign> {
+    pub(super) fn value(&mut self, node: Node, out: *mut Zv) -> Result<(), Unmade> {
         put(out, php::zend_value { lval: 0 }, php::IS_NULL);
         match node {
             Node::Array(table) => {
@@ -109,24 +114,42 @@ impl Build {
     }
 
     /// A copy of a table on the request's heap, its nodes built.
-    fn table(&mut self, template: *mut HashTable) -> Result<*mut HashTable, Foreign> {
-        let copy = table::copy(&mut RequestHeap, template);
-        for (slot, _, _) in Entries::new(copy) {
-            match Node::at(slot) {
-                None => {}
-                Some(Node::Shared(table)) => put_sharer(table, slot),
-                Some(inner) => {
-                    if let Err(foreign) = self.value(inner, slot) {
-                        give_up(copy);
-                        return Err(foreign);
-                    }
-                }
+    fn table(&mut self, template: *mut HashTable) -> Result<*mut HashTable, Unmade> {
+        let copy = table::copy(&mut self.heap, template)?;
+        let (mut slots, mut left) = (Entries::new(copy), table::used(copy));
+        let filled = loop {
+            if left <= STEP {
+                break self.fill(slots);
             }
+            left -= STEP;
+            if let Err(unmade) = self.fill(slots.by_ref().take(STEP)) {
+                break Err(unmade);
+            }
+            if limit::is_passed() {
+                break Err(Unmade::Full);
+            }
+        };
+        if let Err(unmade) = filled {
+            give_up(copy);
+            return Err(unmade);
         }
         Ok(copy)
     }
 
-    fn object(&mut self, instance: &Instance, out: *mut Zv) -> Result<(), Foreign> {
+    /// Builds the nodes in the slots of a table.
+    #[inline]
+    fn fill(&mut self, slots: impl Iterator<Item = (*mut Zv, u64, *mut ZStr)>) -> Result<(), Unmade> {
+        for (slot, _, _) in slots {
+            match Node::at(slot) {
+                None => {}
+                Some(Node::Shared(table)) => put_sharer(table, slot),
+                Some(inner) => self.value(inner, slot)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn object(&mut self, instance: &Instance, out: *mut Zv) -> Result<(), Unmade> {
         let (name, len) = instance.class;
         if !std::ptr::eq(self.class.0, name) {
             // SAFETY: the arena keeps the name.
@@ -135,7 +158,7 @@ impl Build {
         }
         let class = self.class.1;
         if !class::fits(class, instance.table) {
-            return Err(Foreign);
+            return Err(Unmade::Foreign);
         }
         let object = class::new_object(class);
         put(out, php::zend_value { obj: object }, php::IS_OBJECT_EX);
@@ -159,12 +182,12 @@ impl Build {
         }
         for (slot, value) in properties() {
             if let Some(node) = Node::at(value)
-                && let Err(foreign) = self.value(node, slot)
+                && let Err(unmade) = self.value(node, slot)
             {
                 // SAFETY: the object is whole and ours.
                 unsafe { php::zval_ptr_dtor(out) };
                 put(out, php::zend_value { lval: 0 }, php::IS_NULL);
-                return Err(foreign);
+                return Err(unmade);
             }
         }
         Ok(())

@@ -23,3 +23,35 @@ void larder_swap_serializing(struct larder_serializing *other)
 	SWAP(unsigned, BG(unserialize).level, other->readers);
 	SWAP(unsigned, BG(serialize_lock), other->locks);
 }
+
+/* Whether memory_limit was passed and the engine is yet to say so, which it does when the running function has returned. Older
+ * engines end the function at once. */
+bool larder_limit_is_passed(void)
+{
+#ifdef ZEND_HAS_OOM
+	return EG(delayed_oom).state == ZEND_OOM_STATE_PENDING;
+#else
+	return false;
+#endif
+}
+
+/* Whether a block of this size may be had. If not, the engine reports its error, now or later. */
+bool larder_limit_allows(size_t size)
+{
+#ifdef ZEND_HAS_OOM
+	void *block = larder_limit_is_passed() ? NULL : femalloc(size, true);
+	if (block) {
+		efree(block);
+	}
+	return block && !larder_limit_is_passed();
+#else
+	efree(emalloc(size));
+	return true;
+#endif
+}
+
+/* memory_limit in bytes; the largest number for none. */
+size_t larder_limit(void)
+{
+	return PG(memory_limit) < 0 ? SIZE_MAX : (size_t) PG(memory_limit);
+}

@@ -56,6 +56,9 @@ unsafe extern "C" {
 
     /// In `engine.c`.
     pub(super) fn larder_swap_serializing(other: *mut Serializing);
+    pub(super) fn larder_limit_is_passed() -> bool;
+    pub(super) fn larder_limit_allows(size: usize) -> bool;
+    pub(super) fn larder_limit() -> usize;
     pub(super) fn zend_observer_fiber_switch_register(
         handler: unsafe extern "C" fn(from: *mut c_void, to: *mut c_void),
     );

@@ -9,6 +9,7 @@ use ext_php_rs::ffi as php;
 use super::ffi::{
     GC_NOT_COLLECTABLE, HashTable, ZSTR_HEADER, ZStr, Zv, zend_empty_string, zend_one_char_string,
 };
+use super::limit::{Full, Meter};
 
 /// How a kind of memory makes values. The builder of values is generic over it.
 pub(crate) trait Memory {
@@ -28,12 +29,16 @@ pub(crate) trait Memory {
     const HASHED: bool;
 
     /// Memory for `size` bytes, aligned for every engine structure. Never null.
-    fn alloc(&mut self, size: usize) -> *mut c_void;
+    ///
+    /// # Errors
+    ///
+    /// [`Full`] when the value grows too large.
+    fn alloc(&mut self, size: usize) -> Result<*mut c_void, Full>;
 
     /// Memory for the head of a table.
     #[inline]
-    fn alloc_table(&mut self) -> *mut HashTable {
-        self.alloc(size_of::<HashTable>()).cast()
+    fn alloc_table(&mut self) -> Result<*mut HashTable, Full> {
+        self.alloc(size_of::<HashTable>()).map(<*mut c_void>::cast)
     }
 
     /// Wraps a finished array. `dynamic` is set when an element is not a value yet but a node to be built at each get.
@@ -43,7 +48,7 @@ pub(crate) trait Memory {
     ///
     /// # Errors
     ///
-    /// [`Foreign`] when only `unserialize()` may make this object; the table stays the caller's.
+    /// [`Unmade::Foreign`] when only `unserialize()` may make this object; the table stays the caller's.
     fn object(
         &mut self,
         class: &[u8],
@@ -51,7 +56,7 @@ pub(crate) trait Memory {
         dynamic: bool,
         keep_table: bool,
         out: *mut Zv,
-    ) -> Result<(), Foreign>;
+    ) -> Result<(), Unmade>;
 
     /// Gives up an unfinished table and what is in it.
     fn abandon(&mut self, table: *mut HashTable);
@@ -61,9 +66,30 @@ pub(crate) trait Memory {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Foreign;
 
+/// Why a value was not made.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Unmade {
+    /// See [`Foreign`].
+    Foreign,
+    /// See [`Full`].
+    Full,
+}
+
+impl From<Foreign> for Unmade {
+    fn from(_: Foreign) -> Self {
+        Self::Foreign
+    }
+}
+
+impl From<Full> for Unmade {
+    fn from(_: Full) -> Self {
+        Self::Full
+    }
+}
+
 /// A new string of `len` bytes whose text is not written yet.
-pub(crate) fn new_string<M: Memory>(memory: &mut M, len: usize, hash: u64) -> *mut ZStr {
-    let text = memory.alloc(ZSTR_HEADER + len + 1).cast::<ZStr>();
+pub(crate) fn new_string<M: Memory>(memory: &mut M, len: usize, hash: u64) -> Result<*mut ZStr, Full> {
+    let text = memory.alloc(ZSTR_HEADER + len + 1)?.cast::<ZStr>();
     // SAFETY: the block has room for header, text and the closing NUL.
     unsafe {
         (*text).gc.refcount = M::REFCOUNT;
@@ -72,12 +98,12 @@ pub(crate) fn new_string<M: Memory>(memory: &mut M, len: usize, hash: u64) -> *m
         (*text).len = len;
         text_of(text).add(len).write(0);
     }
-    text
+    Ok(text)
 }
 
 /// A string of these bytes; the engine's own for none or one.
 #[inline]
-pub(crate) fn string<M: Memory>(memory: &mut M, bytes: &[u8], out: *mut Zv) -> *mut ZStr {
+pub(crate) fn string<M: Memory>(memory: &mut M, bytes: &[u8], out: *mut Zv) -> Result<*mut ZStr, Full> {
     let (text, type_info) = match *bytes {
         // SAFETY: the engine's tables of short strings live as long as the process.
         [] => (unsafe { zend_empty_string }, php::IS_INTERNED_STRING_EX),
@@ -88,14 +114,14 @@ pub(crate) fn string<M: Memory>(memory: &mut M, bytes: &[u8], out: *mut Zv) -> *
         ),
         _ => {
             let hash = if M::HASHED { hash(bytes) } else { 0 };
-            let text = new_string(memory, bytes.len(), hash);
+            let text = new_string(memory, bytes.len(), hash)?;
             // SAFETY: the string was made with room for these bytes.
             unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), text_of(text), bytes.len()) };
             (text, M::STRING_TYPE)
         }
     };
     put_string(out, text, type_info);
-    text
+    Ok(text)
 }
 
 /// The first byte of a string's text.
@@ -139,7 +165,16 @@ pub(crate) fn put_string(out: *mut Zv, text: *mut ZStr, type_info: u32) {
 }
 
 /// The request's heap: PHP frees it at the request's end.
-pub(crate) struct RequestHeap;
+pub(crate) struct RequestHeap {
+    meter: Meter,
+}
+
+impl RequestHeap {
+    /// To be made for each value.
+    pub(crate) fn new() -> Self {
+        Self { meter: Meter::new() }
+    }
+}
 
 impl Memory for RequestHeap {
     const REFCOUNT: u32 = 1;
@@ -151,9 +186,10 @@ impl Memory for RequestHeap {
     const HASHED: bool = false;
 
     #[inline]
-    fn alloc(&mut self, size: usize) -> *mut c_void {
+    fn alloc(&mut self, size: usize) -> Result<*mut c_void, Full> {
+        self.meter.spend(size)?;
         // SAFETY: the size is not 0 and far below isize::MAX: payloads are.
-        emalloc(unsafe { Layout::from_size_align_unchecked(size, 8) }).cast()
+        Ok(emalloc(unsafe { Layout::from_size_align_unchecked(size, 8) }).cast())
     }
 
     #[inline]
@@ -168,8 +204,8 @@ impl Memory for RequestHeap {
         _: bool,
         keep_table: bool,
         out: *mut Zv,
-    ) -> Result<(), Foreign> {
-        crate::codec::class::make(class, table, keep_table, out)
+    ) -> Result<(), Unmade> {
+        Ok(crate::codec::class::make(class, table, keep_table, out)?)
     }
 
     fn abandon(&mut self, table: *mut HashTable) {

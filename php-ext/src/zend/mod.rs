@@ -5,6 +5,7 @@
 pub(crate) mod apart;
 pub(crate) mod ffi;
 pub(crate) mod guard;
+pub(crate) mod limit;
 pub(crate) mod memory;
 pub(crate) mod method;
 pub(crate) mod quiet;

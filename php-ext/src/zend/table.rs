@@ -11,6 +11,7 @@ use php::_Bucket as Bucket;
 use super::ffi::{
     GC_IMMUTABLE, HASH_PACKED, HASH_STATIC_KEYS, HT_MAX_SIZE, HT_MIN_MASK, HT_MIN_SIZE, HashTable, ZStr, Zv,
 };
+use super::limit::Full;
 use super::memory::{Memory, bytes_of};
 
 /// What the engine has for the next index of an array without integer keys.
@@ -74,11 +75,11 @@ fn new_table<M: Memory>(
     size: u32,
     slot: usize,
     flags: u32,
-) -> *mut HashTable {
-    let table = memory.alloc_table();
+) -> Result<*mut HashTable, Full> {
+    let table = memory.alloc_table()?;
     let slots = if M::TRIMMED { len } else { size as usize };
     let hash = hash_bytes(mask);
-    let block = memory.alloc(hash + slots * slot).cast::<u8>();
+    let block = memory.alloc(hash + slots * slot)?.cast::<u8>();
     // SAFETY: both blocks are ours and of these sizes; every field of the table is written.
     unsafe {
         table.write_bytes(0, 1);
@@ -91,11 +92,11 @@ fn new_table<M: Memory>(
         (*table).pDestructor = Some(php::zval_ptr_dtor);
         set_data(table, block.add(hash));
     }
-    table
+    Ok(table)
 }
 
 /// An empty packed table with room for `len` elements.
-pub(crate) fn new_packed<M: Memory>(memory: &mut M, len: usize) -> *mut HashTable {
+pub(crate) fn new_packed<M: Memory>(memory: &mut M, len: usize) -> Result<*mut HashTable, Full> {
     let table = new_table(
         memory,
         len,
@@ -103,20 +104,20 @@ pub(crate) fn new_packed<M: Memory>(memory: &mut M, len: usize) -> *mut HashTabl
         size_for(len),
         size_of::<PackedSlot>(),
         HASH_PACKED | HASH_STATIC_KEYS,
-    );
+    )?;
     // SAFETY: the hash part of a packed table is two words.
     unsafe { data(table).cast::<u32>().sub(2).cast::<[u32; 2]>().write([u32::MAX; 2]) };
-    table
+    Ok(table)
 }
 
 /// An empty hash table with room for `len` elements.
-pub(crate) fn new_hash<M: Memory>(memory: &mut M, len: usize) -> *mut HashTable {
+pub(crate) fn new_hash<M: Memory>(memory: &mut M, len: usize) -> Result<*mut HashTable, Full> {
     let size = size_for(len);
     let mask = size.wrapping_mul(2).wrapping_neg();
-    let table = new_table(memory, len, mask, size, size_of::<Bucket>(), HASH_STATIC_KEYS);
+    let table = new_table(memory, len, mask, size, size_of::<Bucket>(), HASH_STATIC_KEYS)?;
     // SAFETY: the hash part lies right before the data.
     unsafe { data(table).cast::<u8>().sub(hash_bytes(mask)).write_bytes(0xff, hash_bytes(mask)) };
-    table
+    Ok(table)
 }
 
 /// The slot that the next packed element is to be written to. [`packed_done`] counts it.
@@ -208,7 +209,10 @@ pub(crate) fn same_key(a: *const ZStr, b: *const ZStr) -> bool {
 }
 
 /// A table with the keys of `template`; its slots are filled with [`instance_slot`].
-pub(crate) fn instance<M: Memory>(memory: &mut M, template: *const HashTable) -> *mut HashTable {
+pub(crate) fn instance<M: Memory>(
+    memory: &mut M,
+    template: *const HashTable,
+) -> Result<*mut HashTable, Full> {
     // SAFETY: the template is a finished hash table made by `new_hash`, so it has the size that its length asks for.
     unsafe {
         let len = (*template).nNumUsed as usize;
@@ -220,11 +224,11 @@ pub(crate) fn instance<M: Memory>(memory: &mut M, template: *const HashTable) ->
             size,
             size_of::<Bucket>(),
             (*template).u.flags & (HASH_STATIC_KEYS | HASH_PACKED),
-        );
+        )?;
         let bytes = hash_bytes(mask) + len * size_of::<Bucket>();
         let from = data(template).cast::<u8>().sub(hash_bytes(mask));
         std::ptr::copy_nonoverlapping(from, data(table).cast::<u8>().sub(hash_bytes(mask)), bytes);
-        table
+        Ok(table)
     }
 }
 
@@ -327,14 +331,14 @@ pub(crate) fn used(table: *const HashTable) -> usize {
 }
 
 /// A copy of an immutable table, its elements as they are: none of them is counted.
-pub(crate) fn copy<M: Memory>(memory: &mut M, from: *const HashTable) -> *mut HashTable {
+pub(crate) fn copy<M: Memory>(memory: &mut M, from: *const HashTable) -> Result<*mut HashTable, Full> {
     // SAFETY: the source is a finished table; its used slots and hash part are copied to a block of at least that size.
     unsafe {
         let len = (*from).nNumUsed as usize;
         let (mask, size, flags) =
             ((*from).nTableMask, (*from).nTableSize, (*from).u.flags & (HASH_PACKED | HASH_STATIC_KEYS));
         let slot = if is_packed(from) { size_of::<PackedSlot>() } else { size_of::<Bucket>() };
-        let table = new_table(memory, len, mask, size, slot, flags);
+        let table = new_table(memory, len, mask, size, slot, flags)?;
         let hash = hash_bytes(mask);
         std::ptr::copy_nonoverlapping(
             data(from).cast::<u8>().sub(hash),
@@ -344,6 +348,6 @@ pub(crate) fn copy<M: Memory>(memory: &mut M, from: *const HashTable) -> *mut Ha
         (*table).nNumUsed = (*from).nNumUsed;
         (*table).nNumOfElements = (*from).nNumOfElements;
         (*table).nNextFreeElement = (*from).nNextFreeElement;
-        table
+        Ok(table)
     }
 }
