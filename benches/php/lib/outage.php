@@ -1,6 +1,6 @@
 <?php
 /**
- * Four workers of php-fpm that replay recorded pages, on a Redis server that stalls.
+ * Four workers of php-fpm that replay recorded pages, on a Redis server that stalls or is restarted.
  *
  * @license MIT OR Apache-2.0
  */
@@ -14,11 +14,15 @@ final class Outage {
     /** Requests under way at the same time, and workers that answer them. */
     public const WORKERS = 4;
 
+    private const TERMINATE = 15;
     private const STOP = 19;
     private const CONTINUE = 18;
 
-    /** @var resource */
-    private $redis;
+    /** @var resource[] The servers, the last of which runs. */
+    private array $redis = [];
+
+    /** @var string[] How one is started. */
+    private array $command;
 
     private \Server $web;
 
@@ -36,7 +40,9 @@ final class Outage {
 
     public function __construct(string $extension, Recording $recording) {
         $this->started = hrtime(true);
-        $this->web = new \Server(self::WORKERS, ["extension={$extension}", 'memory_limit=512M', 'display_errors=1']);
+        $modules = array_filter(['igbinary', 'redis'], fn($module) => is_file(ini_get('extension_dir') . "/{$module}.so"));
+        $loaded = array_map(fn($module) => "extension={$module}", [...$modules, $extension]);
+        $this->web = new \Server(self::WORKERS, [...$loaded, 'memory_limit=512M', 'display_errors=1']);
         foreach ($recording->pages as $number => $page) {
             $ops = $page->refilling($recording->values);
             $definitions = array_values(array_unique(array_column($ops, 1)));
@@ -47,9 +53,8 @@ final class Outage {
         $address = stream_socket_get_name($free, false);
         fclose($free);
         [, $port] = explode(':', $address);
-        $command = ['redis-server', '--bind', '127.0.0.1', '--port', $port, '--save', '', '--dir', $this->web->directory()];
-        $this->redis = proc_open($command, [1 => ['file', '/dev/null', 'w']], $pipes)
-            ?: throw new \RuntimeException('redis-server could not be started');
+        $this->command = ['redis-server', '--bind', '127.0.0.1', '--port', $port, '--save', '', '--dir', $this->web->directory()];
+        $this->start($this->command);
         for ($tries = 0; !@stream_socket_client("tcp://{$address}"); $tries++) {
             $tries < 100 || throw new \RuntimeException('redis-server does not start');
             usleep(50_000);
@@ -59,8 +64,27 @@ final class Outage {
 
     public function __destruct() {
         $this->resume();
-        proc_terminate($this->redis);
-        proc_close($this->redis);
+        foreach ($this->redis as $process) {
+            proc_terminate($process, self::TERMINATE);
+            proc_close($process);
+        }
+    }
+
+    private function start(array $command): void {
+        $this->redis[] = proc_open($command, [1 => ['file', '/dev/null', 'w']], $pipes)
+            ?: throw new \RuntimeException('redis-server could not be started');
+    }
+
+    /** Kills the server after so many seconds and starts an empty one so many later, whatever this process does then. */
+    public function restart(float $after, float $away): void {
+        $script = 'sleep "$1"; kill -9 "$2"; sleep "$3"; shift 3; exec "$@"';
+        $pid = proc_get_status(end($this->redis))['pid'];
+        $this->start(['sh', '-c', $script, 'sh', (string)$after, (string)$pid, (string)$away, ...$this->command]);
+    }
+
+    /** The server's address, as host:port. */
+    public function address(): string {
+        return substr($this->url, strlen('redis://'));
     }
 
     public function directory(): string {
@@ -68,15 +92,15 @@ final class Outage {
     }
 
     public function pause(): void {
-        proc_terminate($this->redis, self::STOP);
+        proc_terminate(end($this->redis), self::STOP);
     }
 
     public function resume(): void {
-        proc_terminate($this->redis, self::CONTINUE);
+        proc_terminate(end($this->redis), self::CONTINUE);
     }
 
-    /** Options of a store on the Redis server with a fallback. */
-    public function before(string $fallback): array {
+    /** Options of a store on the Redis server, with a fallback if one is given. */
+    public function before(string $fallback = ''): array {
         return ['server' => $this->url, 'fallback' => $fallback, 'namespace' => 'outage'];
     }
 
@@ -89,22 +113,26 @@ final class Outage {
      * Plays pages for so many seconds, page by page with each of several stores in turn.
      *
      * @param array<string, array<string, string>> $stores Options by label.
-     * @return array<string, list<array>> What was measured, see {@see Replay::play()}; with "refused", the sets that were.
+     * @param array<string, mixed> $work More of what request.php understands.
+     * @return array<string, list<array>> What was measured, see {@see Replay::play()}; with "refused", the sets that were, and
+     *     "at", the seconds until it was done.
      */
-    public function play(array $stores, float $seconds): array {
+    public function play(array $stores, float $seconds, array $work = []): array {
         $labels = array_keys($stores);
-        $until = hrtime(true) + (int)($seconds * 1e9);
+        $began = hrtime(true);
+        $until = $began + (int)($seconds * 1e9);
         $measured = array_fill_keys($labels, []);
-        $next = function () use ($stores, $labels, $until): ?string {
+        $next = function () use ($stores, $labels, $until, $work): ?string {
             if (hrtime(true) >= $until) {
                 return null;
             }
             $label = $labels[$this->sent % count($labels)];
             $page = $this->pages[intdiv($this->sent++, count($labels)) % count($this->pages)];
-            return json_encode(['page' => $page, 'options' => $stores[$label], 'label' => $label]);
+            return json_encode(['page' => $page, 'options' => $stores[$label], 'label' => $label] + $work);
         };
-        $done = function (string $answer) use (&$measured): void {
+        $done = function (string $answer) use (&$measured, $began): void {
             $one = json_decode($answer, true) ?? throw new \RuntimeException("a page failed: {$answer}");
+            $one['at'] = (hrtime(true) - $began) / 1e9;
             foreach ($one['news'] as $news) {
                 $this->news[] = sprintf('%.1f s: %s', (hrtime(true) - $this->started) / 1e9, $news);
             }

@@ -3,14 +3,15 @@
  * One recorded page as a request of a web server: {@see Outage} sends them to php-fpm.
  *
  * Its body is {"page": FILE, "options": {…}, "label": …}; FILE holds the operations and definitions of a page, serialized. With "tier" it
- * only asks who serves.
+ * only asks who serves. With "compute" the values that it stores cost so many microseconds each, the page twenty times that, and
+ * the first is stored under a lock. With "redis", host:port, the store is {@see RedisStore} and no failure ends the request.
  *
  * @license MIT OR Apache-2.0
  */
 
 namespace Larder\Bench;
 
-foreach (['lib/recording', 'lib/replay', 'stores/store', 'stores/larder'] as $file) {
+foreach (['lib/recording', 'lib/replay', 'stores/store', 'stores/larder', 'stores/redis', 'stores/computing'] as $file) {
     require_once dirname(__DIR__) . "/{$file}.php";
 }
 
@@ -20,5 +21,26 @@ if (isset($work['tier'])) {
     return;
 }
 ['ops' => $ops, 'definitions' => $definitions] = unserialize(file_get_contents($work['page']));
-$store = new LarderStore($work['options'], $definitions, true);
-echo json_encode(Replay::play($ops, $store) + ['refused' => $store->refused, 'news' => $store->news(), 'label' => $work['label']], JSON_THROW_ON_ERROR);
+$store = null;
+$failed = '';
+$began = hrtime(true);
+try {
+    $store = isset($work['redis']) ? new RedisStore($work['redis'], false) : new LarderStore($work['options'], $definitions, true);
+    $computing = isset($work['compute']) ? new ComputingStore($store, $work['compute']) : null;
+    $measured = Replay::play($ops, $computing ?? $store);
+} catch (\RedisException $error) {
+    $failed = $error->getMessage();
+    $measured = ['nanoseconds' => hrtime(true) - $began, 'reads' => 0, 'hits' => 0, 'writes' => 0];
+}
+if (isset($computing)) {
+    // What the store took, without what the application did.
+    $measured['nanoseconds'] -= $computing->computed;
+    usleep(20 * $work['compute']);
+}
+$larder = $store instanceof LarderStore;
+echo json_encode($measured + [
+    'failed' => $failed,
+    'refused' => $larder ? $store->refused : 0,
+    'news' => $larder ? $store->news() : [],
+    'label' => $work['label'],
+], JSON_THROW_ON_ERROR);

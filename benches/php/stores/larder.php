@@ -7,11 +7,13 @@
 
 namespace Larder\Bench;
 
+require_once __DIR__ . '/computing.php';
+
 use cachestore_larder\configuration;
 use core_cache\definition;
 
 /** Larder as Moodle uses it: one bound object of the plugin for each definition, one store of the extension. */
-final class LarderStore implements Store {
+final class LarderStore implements LockingStore {
     /** @var array<string, \cachestore_larder> */
     private array $bound = [];
 
@@ -63,6 +65,14 @@ final class LarderStore implements Store {
 
     public function delete(string $definition, string $key): void {
         $this->bound[$definition]->delete($key);
+    }
+
+    public function lock(string $definition, string $key): bool {
+        return $this->bound[$definition]->acquire_lock($key, 'bench');
+    }
+
+    public function unlock(string $definition, string $key): void {
+        $this->bound[$definition]->release_lock($key, 'bench');
     }
 
     /** Who serves: "primary", "fallback" or "none". */
