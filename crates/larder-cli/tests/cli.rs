@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Output, Stdio};
 
 use larder::payload::Value;
-use larder::{CacheOptions, Config, Store};
+use larder::{CacheOptions, Config, Decode, Engine, Store};
 use larder_testkit::RedisServer;
 use tempfile::TempDir;
 
@@ -80,6 +80,34 @@ fn entries_are_listed_shown_and_purged() {
     assert!(refused(&site.run(&["get", "courses", "a"]), 1).contains("courses"));
     assert!(printed(&site.run(&["purge", "--all"])).contains("1 cache, 1 entry."));
     assert!(printed(&site.run(&["stats"])).contains("No cache"));
+}
+
+/// What a worker keeps in memory.
+struct Bytes;
+
+impl Decode for Bytes {
+    type Value = Vec<u8>;
+
+    fn decode(&self, payload: &[u8]) -> Option<(Vec<u8>, usize)> {
+        Some((payload.to_vec(), payload.len()))
+    }
+}
+
+#[test]
+fn a_node_is_warmed() {
+    let site = Site::new();
+    let store = site.store();
+    store.sync().unwrap();
+    assert!(printed(&site.run(&["warm"])).contains("Nothing to fetch"));
+    let cache = store.cache("c").unwrap();
+    (0..40).for_each(|n| cache.set(n.to_string(), "v").unwrap());
+    let worker = Engine::open(&Config::from_url(&site.url).unwrap(), Bytes).unwrap();
+    let cache = worker.cache("c", true, None).unwrap();
+    worker.begin_request();
+    (0..40).for_each(|n| assert!(worker.get(&cache, n.to_string().as_bytes()).unwrap().is_some()));
+    worker.end_request();
+    assert_eq!(printed(&site.run(&["warm"])), "40 entries fetched.\n");
+    assert_eq!(store.warm().unwrap(), 40);
 }
 
 #[test]

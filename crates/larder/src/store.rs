@@ -110,6 +110,24 @@ impl Store {
         self.engine.sync()
     }
 
+    /// Fetches the values that processes which serve requests hold in their memory, so that this one, and others of
+    /// its node behind a node tier, need not fetch them one by one. How many there were. Five round trips at most.
+    ///
+    /// # Errors
+    /// If the backend is unavailable or refuses; what was fetched before stays.
+    pub fn warm(&self) -> Result<usize> {
+        self.warm_with(|_, _| ())
+    }
+
+    /// As [`warm`](Self::warm); calls `progress` after each round trip with the number of keys that were asked for so
+    /// far, and of all.
+    ///
+    /// # Errors
+    /// As [`warm`](Self::warm).
+    pub fn warm_with(&self, progress: impl FnMut(usize, usize)) -> Result<usize> {
+        self.engine.warm(progress)
+    }
+
     /// What this store did and holds. No round trip.
     pub fn stats(&self) -> Stats {
         self.engine.stats()

@@ -63,35 +63,60 @@ impl<D: Decode> Engine<D> {
         hot.wanted = hot.serving;
     }
 
-    /// Fetches what the list names: a round trip for the list and one for each batch.
+    /// Fetches what the list names, if this process wants it and has not done so.
     pub(super) fn fetch_hot_set(&self) -> Result<()> {
-        if !std::mem::take(&mut self.hot().wanted) {
-            return Ok(());
+        if std::mem::take(&mut self.hot().wanted) {
+            self.warm(|_, _| ())?;
         }
+        Ok(())
+    }
+
+    /// Fetches what warm processes hold: into memory, and so into the node tier or the page cache on the way. Calls
+    /// `progress` after each batch with the keys that were asked for so far and those that there are. How many of them
+    /// had an entry. A round trip for the list and one for each batch, five at most.
+    ///
+    /// # Errors
+    /// If the backend is unavailable or refuses; what was fetched before stays.
+    pub fn warm(&self, mut progress: impl FnMut(usize, usize)) -> Result<usize> {
         let list = self.payload(&self.own_cache(CACHE, false, None), KEY)?;
-        for batch in batches(&list.unwrap_or_default()) {
-            let mut hot: Vec<_> = batch
-                .into_iter()
-                .filter(|hot| hot.key.len() <= MAX_KEY)
-                .filter_map(|hot| Some((self.named(&hot.cache).ok()?, hot.key)))
-                .collect();
-            if let Some((ticket, entries)) = self.peek(&reads(&hot)) {
-                self.take_in_hot(&hot, &entries, Some(ticket));
-                let mut known = entries.iter().map(Option::is_some);
-                hot.retain(|_| known.next() != Some(true));
-            }
-            if !hot.is_empty() {
-                let answer = self.fetch(&reads(&hot))?;
-                self.take_in_hot(&hot, &answer.fetched.entries, answer.ticket);
-                for ((cache, key), entry) in hot.iter().zip(&answer.fetched.entries) {
-                    if entry.is_none() {
-                        self.state().keep_absent(answer.ticket, cache.number, key);
-                    }
-                }
-            }
+        let batches = batches(&list.unwrap_or_default());
+        let all = batches.iter().map(Vec::len).sum();
+        let (mut asked, mut present) = (0, 0);
+        for batch in batches {
+            asked += batch.len();
+            present += self.fetch_batch(batch)?;
+            progress(asked, all);
         }
         self.hot().hits_before = self.counters.hits.load(Ordering::Relaxed);
-        Ok(())
+        Ok(present)
+    }
+
+    /// How many of the keys had an entry.
+    fn fetch_batch(&self, batch: Vec<HotKey>) -> Result<usize> {
+        let mut hot: Vec<_> = batch
+            .into_iter()
+            .filter(|hot| hot.key.len() <= MAX_KEY)
+            .filter_map(|hot| Some((self.named(&hot.cache).ok()?, hot.key)))
+            .collect();
+        let mut present = 0;
+        if let Some((ticket, entries)) = self.peek(&reads(&hot)) {
+            self.take_in_hot(&hot, &entries, Some(ticket));
+            let mut known = entries.iter().map(Option::is_some);
+            present += known.clone().filter(|known| *known).count();
+            hot.retain(|_| known.next() != Some(true));
+        }
+        if hot.is_empty() {
+            return Ok(present);
+        }
+        let answer = self.fetch(&reads(&hot))?;
+        self.take_in_hot(&hot, &answer.fetched.entries, answer.ticket);
+        for ((cache, key), entry) in hot.iter().zip(&answer.fetched.entries) {
+            match entry {
+                Some(_) => present += 1,
+                None => self.state().keep_absent(answer.ticket, cache.number, key),
+            }
+        }
+        Ok(present)
     }
 
     fn take_in_hot(&self, hot: &[(Handle, Vec<u8>)], entries: &[Option<Vec<u8>>], ticket: Option<Ticket>) {
