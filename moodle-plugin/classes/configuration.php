@@ -51,6 +51,7 @@ final class configuration {
         $config = $stored + ['lock_wait' => $stored['lockwait'] ?? null];
         unset($config['lockwait'], $config['lock'], $config['mappingsonly']);
 
+        $config += ['code_epoch' => self::code_epoch()];
         $config = array_filter($config, fn($value) => $value !== null && $value !== '');
         $config += ['namespace' => self::site_hash('dbhost', 'dbname', 'prefix')];
         if ((defined('PHPUNIT_TEST') && PHPUNIT_TEST) || defined('BEHAT_SITE_RUNNING')) {
@@ -185,6 +186,23 @@ final class configuration {
             $path = dirname($path);
         }
         return self::normalise($real . $rest);
+    }
+
+    /**
+     * A name for the version of the code of this node: that of Moodle's core, and what a deployment that changes only
+     * plugins sets as $CFG->larder_code_epoch. Empty where there is no version file, as in tests.
+     *
+     * @return string
+     */
+    private static function code_epoch(): string {
+        global $CFG;
+        $version = '';
+        $file = ($CFG->dirroot ?? '') . '/version.php';
+        if (is_file($file)) {
+            include($file);
+        }
+        $own = (string)($CFG->larder_code_epoch ?? '');
+        return $own === '' ? (string)$version : substr(hash('sha256', "{$version} {$own}"), 0, 16);
     }
 
     /**

@@ -2,10 +2,11 @@
 //!
 //! ```text
 //! version  1 byte   1
-//! flags    1 byte   1 = expires, 2 = sealed, 4 = compressed
+//! flags    1 byte   1 = expires, 2 = sealed, 4 = compressed, 8 = of a code epoch
 //! check    4 bytes  CRC-32 of all other bytes (not sealed), or
 //!          16 bytes keyed BLAKE3 over namespace, cache, key and all other bytes of the entry (sealed)
 //! expiry   8 bytes  if flag 1: milliseconds since 1970 on the backend's clock
+//! epoch    4 bytes  if flag 8: BLAKE3 of the name of the code epoch that the value was computed in
 //! payload           MessagePack (`docs/format.md`); if flag 4 an LZ4 block behind its length (4 bytes)
 //! ```
 //!
@@ -21,7 +22,8 @@ const VERSION: u8 = 1;
 const EXPIRES: u8 = 1;
 const SEALED: u8 = 2;
 const COMPRESSED: u8 = 4;
-const KNOWN_FLAGS: u8 = EXPIRES | SEALED | COMPRESSED;
+const EPOCH: u8 = 8;
+const KNOWN_FLAGS: u8 = EXPIRES | SEALED | COMPRESSED | EPOCH;
 
 const CRC_BYTES: usize = 4;
 const SEAL_BYTES: usize = 16;
@@ -34,6 +36,7 @@ const LZ4_MAX_RATIO: usize = 255;
 pub(crate) struct EntryCodec {
     compress_from: Option<usize>,
     seal: Option<blake3::Hasher>,
+    epoch: Option<[u8; 4]>,
 }
 
 /// What an entry held.
@@ -51,7 +54,12 @@ impl EntryCodec {
             absorb(&mut hasher, config.namespace().as_bytes());
             hasher
         });
-        Self { compress_from: config.compress_from(), seal }
+        let epoch = config.code_epoch().map(|name| {
+            let mut epoch = [0; 4];
+            blake3::Hasher::new().update(name.as_bytes()).finalize_xof().fill(&mut epoch);
+            epoch
+        });
+        Self { compress_from: config.compress_from(), seal, epoch }
     }
 
     /// The entry for `payload`.
@@ -69,10 +77,15 @@ impl EntryCodec {
         // Decompressing costs time at each read: it has to save an eighth at least.
         let compressed = compressed.filter(|bytes| bytes.len() < payload.len() - payload.len() / 8);
         let mut flags = 0;
-        let mut body = Vec::with_capacity(8 + compressed.as_deref().unwrap_or(payload).len());
+        let mut body = Vec::with_capacity(12 + compressed.as_deref().unwrap_or(payload).len());
         if let Some(expires) = expires {
             flags |= EXPIRES;
             body.extend_from_slice(&expires.to_le_bytes());
+        }
+        // What must not get lost, and what is Larder's own, is for all versions of the code.
+        if let Some(epoch) = self.epoch.filter(|_| !cache.is_durable() && !cache.is_reserved()) {
+            flags |= EPOCH;
+            body.extend_from_slice(&epoch);
         }
         if compressed.is_some() {
             flags |= COMPRESSED;
@@ -92,7 +105,7 @@ impl EntryCodec {
         entry
     }
 
-    /// Reads an entry; `None` if it is of another version, broken, or not sealed with our key.
+    /// Reads an entry; `None` if it is of another version, broken, of another code epoch, or not sealed with our key.
     pub(crate) fn decode<'a>(&self, cache: &CacheId, key: &[u8], entry: &'a [u8]) -> Option<Opened<'a>> {
         let (&[version, flags], rest) = entry.split_first_chunk::<2>()?;
         if version != VERSION || flags & !KNOWN_FLAGS != 0 || (flags & SEALED != 0) != self.seal.is_some() {
@@ -112,6 +125,13 @@ impl EntryCodec {
             expires = Some(Millis::from_le_bytes(*bytes));
             body = rest;
         }
+        if flags & EPOCH != 0 {
+            let (epoch, rest) = body.split_first_chunk::<4>()?;
+            if self.epoch.is_some_and(|own| own != *epoch) {
+                return None;
+            }
+            body = rest;
+        }
         let payload = if flags & COMPRESSED == 0 {
             Cow::Borrowed(body)
         } else {
@@ -124,6 +144,12 @@ impl EntryCodec {
         };
         Some(Opened { payload, expires })
     }
+}
+
+/// Whether an entry that could not be read says that it was computed in a code epoch, so that it may be one of another. Its seal
+/// and checksum are not looked at.
+pub(crate) fn has_epoch(entry: &[u8]) -> bool {
+    matches!(entry, [VERSION, flags, ..] if flags & EPOCH != 0)
 }
 
 fn checksum(flags: u8, body: &[u8]) -> u32 {
@@ -228,6 +254,21 @@ mod tests {
         entry.extend_from_slice(&checksum(COMPRESSED, &body).to_le_bytes());
         entry.extend_from_slice(&body);
         assert_eq!(codec.decode(&cache("c"), b"k", &entry), None);
+    }
+
+    #[test]
+    fn an_entry_of_another_code_epoch_is_a_miss() {
+        let (old, new) = (codec(&[("code_epoch", "4.5")]), codec(&[("code_epoch", "5.0")]));
+        let tool = codec(&[]);
+        let (cache, durable) = (cache("c"), CacheId::new("~d", false).unwrap());
+        let encode = |codec: &EntryCodec, cache: &CacheId| codec.encode(cache, b"k", b"v", Some(7));
+        let reads =
+            |codec: &EntryCodec, cache: &CacheId, entry: &[u8]| codec.decode(cache, b"k", entry).is_some();
+        let entry = encode(&old, &cache);
+        assert!(reads(&old, &cache, &entry) && reads(&tool, &cache, &entry));
+        assert!(!reads(&new, &cache, &entry));
+        assert!(reads(&new, &cache, &encode(&tool, &cache)), "of no epoch: for all");
+        assert!(reads(&new, &durable, &encode(&old, &durable)), "what must not get lost");
     }
 
     #[test]

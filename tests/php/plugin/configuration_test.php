@@ -91,6 +91,28 @@ final class configuration_test extends plugin_testcase {
         $this->assertSame('mine', configuration::for_extension(['namespace' => 'mine'])['namespace']);
     }
 
+    public function test_another_version_of_the_code_is_another_epoch(): void {
+        global $CFG;
+        $before = clone $CFG;
+        $epochs = [];
+        try {
+            $this->assertArrayNotHasKey('code_epoch', configuration::for_extension([]));
+            $CFG->dirroot = $this->directory;
+            foreach (['2024100706.00', '2024100707.01'] as $version) {
+                file_put_contents("{$this->directory}/version.php", "<?php \$version = {$version};");
+                unset($CFG->larder_code_epoch);
+                $epochs[] = configuration::for_extension([])['code_epoch'];
+                $CFG->larder_code_epoch = 'release 7';
+                $epochs[] = configuration::for_extension([])['code_epoch'];
+            }
+        } finally {
+            $CFG = $before;
+        }
+        $this->assertSame(['2024100706', '2024100707.01'], [$epochs[0], $epochs[2]]);
+        $this->assertCount(4, array_unique($epochs));
+        $this->assertMatchesRegularExpression('/^\w+$/', $epochs[1]);
+    }
+
     /** @runInSeparateProcess */
     public function test_moodles_own_tests_never_see_the_sites_data(): void {
         global $CFG;

@@ -20,7 +20,7 @@ final class Store {
     private const SETTINGS = [
         'server', 'username', 'password', 'ca_file', 'namespace', 'fallback', 'near_bytes', 'max_staleness',
         'connect_timeout', 'read_timeout', 'lock_lease', 'lock_wait', 'generation', 'compress_from', 'seal_key',
-        'node_tier',
+        'node_tier', 'code_epoch',
     ];
 
     /** What health() and news() say. Tests change it. */

@@ -493,6 +493,49 @@ fn what_follows_a_value_that_cannot_be_used_is_a_fill() {
     assert_eq!((b.engine.stats().broken, b.engine.stats().misses), (3, 4));
 }
 
+/// A process is warm before its first request, and a tool for which no request begins can do it, too.
+#[test]
+fn a_process_can_be_warmed_before_it_is_asked() {
+    let (a, b) = Node::two();
+    assert_eq!(a.engine.warm(|_, _| ()).unwrap(), 0, "nobody has listed anything");
+    (0..300).for_each(|i| a.set(&format!("k{i}"), "v"));
+    b.engine.begin_request();
+    (0..300).for_each(|i| assert_eq!(b.get(&format!("k{i}")), some("v")));
+    b.engine.end_request();
+    assert!(a.delete("k7"));
+    let cold = Node::new(a.memory.peer(), &[]);
+    let mut seen = Vec::new();
+    assert_eq!(
+        cold.trips(|| assert_eq!(cold.engine.warm(|asked, all| seen.push((asked, all))).unwrap(), 299)),
+        2
+    );
+    assert_eq!(seen, [(300, 300)]);
+    cold.engine.begin_request();
+    cold.engine.sync().unwrap();
+    assert_eq!(cold.trips(|| (8..300).for_each(|i| assert_eq!(cold.get(&format!("k{i}")), some("v")))), 0);
+    assert_eq!(cold.get("k7"), None);
+}
+
+/// During a deployment nodes of two versions of the code use one cache.
+#[test]
+fn nodes_of_different_code_share_invalidations_not_entries() {
+    let old = Node::new(Memory::default(), &[("code_epoch", "1")]);
+    let new = Node::new(old.memory.peer(), &[("code_epoch", "2")]);
+    old.set("k", "old");
+    assert_eq!(new.get("k"), None);
+    new.set("k", "new");
+    assert_eq!(new.get("k"), some("new"));
+    old.engine.begin_request();
+    assert_eq!(old.get("k"), None, "nor the other way round");
+    assert!(old.delete("k"));
+    new.engine.begin_request();
+    assert_eq!(new.get("k"), None, "an invalidation is for all");
+    assert_eq!(old.engine.stats().broken + new.engine.stats().broken, 0);
+    let (old, new) = (old.durable(), new.durable());
+    old.set("k", "kept");
+    assert_eq!(new.get("k"), some("kept"), "what must not get lost is for all, too");
+}
+
 /// A durable cache is read from memory, coherent between processes, and its entries outlive a reset of identity.
 #[test]
 fn a_durable_cache_is_kept_in_memory_and_coherent() {

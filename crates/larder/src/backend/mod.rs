@@ -46,6 +46,9 @@ pub const MAX_CACHE_NAME: usize = 200;
 /// What the names of caches begin with that Larder keeps for itself.
 pub(crate) const RESERVED: char = '\u{1}';
 
+/// What the names of durable caches begin with.
+pub(crate) const DURABLE: char = '~';
+
 /// The name of a cache and whether its changes are logged.
 ///
 /// Two caches with the same name, one logged and one not, are different caches.
@@ -80,6 +83,11 @@ impl CacheId {
     /// A cache whose name was stored before, or is one of Larder's own, which begin with [`RESERVED`].
     pub(crate) fn stored(name: &str, logged: bool) -> Self {
         Self { name: name.into(), logged }
+    }
+
+    /// Whether it keeps or logs the entries of a durable cache.
+    pub(crate) fn is_durable(&self) -> bool {
+        self.name.starts_with(DURABLE)
     }
 
     /// Whether it is one of Larder's own, which no name given to [`new`](Self::new) can be.

@@ -20,6 +20,7 @@ pub use server::{RedisAddress, Server};
 /// | `ca_file` | PEM file with the authorities to trust for `rediss://` | the system's |
 /// | `namespace` | what separates one site's entries from another's: 1 to 100 bytes | `larder` |
 /// | `generation` | a suffix of the namespace: a new one starts empty | none |
+/// | `code_epoch` | a name for the version of the application's code: entries of another version are misses | none |
 /// | `near_bytes` | the most memory that a process may hold decoded values in | `32M` |
 /// | `max_staleness` | seconds a process may go on without asking the backend for changes | `1` |
 /// | `connect_timeout` | seconds to wait for a connection | `0.25` |
@@ -45,6 +46,7 @@ pub struct Config {
     ca_file: Option<String>,
     namespace: String,
     generation: String,
+    code_epoch: Option<String>,
     near_bytes: u64,
     max_staleness: Duration,
     connect_timeout: Duration,
@@ -56,7 +58,7 @@ pub struct Config {
     node_tier: Option<(PathBuf, u64)>,
 }
 
-/// The longest `namespace` and `generation`, in bytes.
+/// The longest `namespace`, `generation` and `code_epoch`, in bytes.
 const MAX_NAMESPACE: usize = 100;
 /// The shortest secret that is worth the name, in bytes.
 const MIN_SEAL_KEY: usize = 16;
@@ -82,6 +84,7 @@ impl Config {
             ca_file: None,
             namespace: "larder".into(),
             generation: String::new(),
+            code_epoch: None,
             near_bytes: 32 << 20,
             max_staleness: Duration::from_secs(1),
             connect_timeout: Duration::from_millis(250),
@@ -109,6 +112,7 @@ impl Config {
                 "ca_file" => config.ca_file = Some(parse::absolute(name, value)?),
                 "namespace" => config.namespace = parse::label(name, value, MAX_NAMESPACE)?,
                 "generation" => config.generation = parse::label(name, value, MAX_NAMESPACE)?,
+                "code_epoch" => config.code_epoch = Some(parse::label(name, value, MAX_NAMESPACE)?),
                 "near_bytes" => config.near_bytes = parse::bytes(name, value)?,
                 "max_staleness" => config.max_staleness = parse::seconds(name, value, 0.0, 3600.0)?,
                 "connect_timeout" => config.connect_timeout = parse::seconds(name, value, 0.001, 60.0)?,
@@ -192,6 +196,11 @@ impl Config {
         }
     }
 
+    /// The version of the application's code, if it is told.
+    pub fn code_epoch(&self) -> Option<&str> {
+        self.code_epoch.as_deref()
+    }
+
     /// Memory for decoded values in a process, in bytes.
     pub fn near_bytes(&self) -> u64 {
         self.near_bytes
@@ -239,13 +248,14 @@ impl Config {
 }
 
 /// Every option's name.
-pub const NAMES: [&str; 16] = [
+pub const NAMES: [&str; 17] = [
     "server",
     "username",
     "password",
     "ca_file",
     "namespace",
     "generation",
+    "code_epoch",
     "near_bytes",
     "max_staleness",
     "connect_timeout",
@@ -281,6 +291,7 @@ mod tests {
             (("namespace", "a\0b"), "namespace"),
             (("namespace", "a{b}"), "namespace"),
             (("generation", "a/b"), "generation"),
+            (("code_epoch", "a/b"), "code_epoch"),
             (("seal_key", "short"), "seal_key"),
             (("fallback", "dir:/x"), "fallback"),
             (("lock_lease", "0"), "lock_lease"),

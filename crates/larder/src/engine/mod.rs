@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::backend::failover::{Health, Tier};
-use crate::backend::{Applied, Backend, CacheId, Delta, Fetched, Op, Outcome, Position, Read};
+use crate::backend::{Applied, Backend, CacheId, DURABLE, Delta, Fetched, Op, Outcome, Position, Read};
 use crate::breaker::{Breaker, Waits};
 use crate::clock::Millis;
 use crate::coherence::{Coherence, Keep, Ticket};
@@ -69,9 +69,6 @@ impl Handle {
         }
     }
 }
-
-/// What the names of durable caches begin with in the backend.
-const DURABLE: char = '~';
 
 /// An entry to store.
 #[derive(Clone, Copy, Debug)]

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use super::{Answer, Decode, Engine, Handle, check_key};
 use crate::backend::{Position, Read};
 use crate::coherence::{Keep, Ticket};
+use crate::entry::has_epoch;
 use crate::error::Result;
 use crate::near::Known;
 
@@ -176,7 +177,9 @@ impl<D: Decode> Engine<D> {
             return None;
         }
         let Some(opened) = self.entries.decode(read.cache, read.key, entry) else {
-            self.counters.broken.fetch_add(1, Ordering::Relaxed);
+            if !has_epoch(entry) {
+                self.counters.broken.fetch_add(1, Ordering::Relaxed);
+            }
             return None;
         };
         if opened.expires.is_some_and(|expires| expires <= self.backend.now()) {
