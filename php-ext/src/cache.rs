@@ -62,11 +62,8 @@ impl Cache {
         Ok(given)
     }
 
-    /// Whether a value that was read can be given. What is not in memory as PHP has it must be made to know.
-    fn is_there(&self, key: &[u8], found: &NearValue, at: Option<Position>) -> Result<bool, Stop> {
-        if found.lend().is_some() {
-            return Ok(true);
-        }
+    /// Whether a value that was read can be given, which only its making tells.
+    fn can_be_made(&self, key: &[u8], found: &NearValue, at: Option<Position>) -> Result<bool, Stop> {
         let mut value = Zval::new();
         let given = self.give(key, found, at, &mut value);
         release(value)?;
@@ -76,7 +73,8 @@ impl Cache {
     fn has_one(&self, key: &Zval) -> Result<bool, Stop> {
         let key = key_bytes(key)?;
         match outage(self.engine.get(&self.handle, &key))?.flatten() {
-            Some(found) => self.is_there(&key, &found, self.engine.position()),
+            Some(found) if found.is_ready() => Ok(true),
+            Some(found) => self.can_be_made(&key, &found, self.engine.position()),
             None => Ok(false),
         }
     }
@@ -86,7 +84,10 @@ impl Cache {
         let keys = listed(keys)?;
         let (found, at) = self.read(&keys)?;
         for (key, found) in keys.iter().zip(&found) {
-            let is_there = found.as_ref().map_or(Ok(false), |found| self.is_there(key.bytes(), found, at))?;
+            let is_there = match found {
+                Some(found) => found.is_ready() || self.can_be_made(key.bytes(), found, at)?,
+                None => false,
+            };
             if is_there == there {
                 return Ok(true);
             }

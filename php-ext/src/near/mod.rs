@@ -94,13 +94,18 @@ impl NearValue {
     /// The value for a caller of the running request; `None` for what only user code or a class can make.
     #[inline]
     pub(crate) fn lend(&self) -> Option<Lent> {
-        let Self { value, type_info, .. } = *self;
-        let made_by_classes = || self.inner.arena.as_ref().is_none_or(|arena| arena.classes);
-        if type_info == ENCODED || (Node::of(value, type_info).is_some() && made_by_classes()) {
+        if !self.is_ready() {
             return None;
         }
         self.lent.set(graveyard::request());
-        Some(Lent { value, type_info })
+        Some(Lent { value: self.value, type_info: self.type_info })
+    }
+
+    /// Whether it can be given without user code and classes.
+    #[inline]
+    pub(crate) fn is_ready(&self) -> bool {
+        let made_by_classes = || self.inner.arena.as_ref().is_none_or(|arena| arena.classes);
+        self.type_info != ENCODED && (Node::of(self.value, self.type_info).is_none() || !made_by_classes())
     }
 
     /// Writes the value to `out`, which must hold nothing that needs freeing.
