@@ -84,6 +84,11 @@ function one(Server $server, int $requests, string $backend): array {
             $steps[] = mt_rand(0, 9) < 7 ? $model->check(random_key()) : $model->write(random_key());
         }
         mt_rand(0, 300) === 0 && $steps[] = $model->purge();
+        match ($request % 500) {
+            100 => array_unshift($steps, ['session', '']),
+            101 => array_unshift($steps, ['locked late', '']),
+            default => null,
+        };
         $tell = in_array($request, [intdiv($requests, 4), $requests], true);
         $ended = !$tell && mt_rand(0, 24) === 0;
         if ($ended) {

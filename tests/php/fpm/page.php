@@ -28,6 +28,18 @@ class Ender {
     }
 }
 
+/** Takes a lock when the session is written, which is after the extension has ended the request. */
+class Sessions implements SessionHandlerInterface {
+    public function __construct(private Larder\Cache $cache) {
+    }
+    public function open($path, $name): bool { return true; }
+    public function close(): bool { return true; }
+    public function read($id): string { return ''; }
+    public function write($id, $data): bool { return $this->cache->acquireLock('late', 'session', 15); }
+    public function destroy($id): bool { return true; }
+    public function gc($lifetime): int { return 0; }
+}
+
 function end_request(string $how): void {
     match ($how) {
         'exit' => exit,
@@ -77,6 +89,16 @@ foreach ($work['steps'] as $step) {
             break;
         case 'purge':
             $cache->purge() || print("purge refused\n");
+            break;
+        case 'session':
+            ini_set('session.use_cookies', '0');
+            ini_set('session.cache_limiter', '');
+            session_set_save_handler(new Sessions($cache), false);
+            session_id('one');
+            session_start();
+            break;
+        case 'locked late': // By the session of the request before.
+            ($cache->acquireLock('late', 'next', 0) && $cache->releaseLock('late', 'next')) || print("a lock of the request before is still held\n");
             break;
         case 'end': // In the middle of a set, a get or nothing.
             $ender = [str_repeat('x', 3000), new Ender($step[2])];
