@@ -59,7 +59,7 @@ class cachestore_larder_addinstance_form extends \core_cache\form\cachestore_add
      * @param array $errors Errors found before.
      * @return string[] Messages by field.
      */
-    public function configuration_validation($data, $files, array $errors) {
+    public function configuration_validation(#[\SensitiveParameter] $data, $files, array $errors) {
         foreach (configuration::PLACES as $name) {
             $directory = configuration::doomed_directory(trim($data[$name] ?? ''));
             if ($directory !== null) {

@@ -72,7 +72,7 @@ class cachestore_larder extends store implements
      * @param string $name Name of the instance.
      * @param array $configuration The stored configuration, see {@see configuration::for_extension()}.
      */
-    public function __construct($name, array $configuration = []) {
+    public function __construct($name, #[\SensitiveParameter] array $configuration = []) {
         $this->name = $name;
         try {
             if (!self::are_requirements_met()) {
@@ -384,7 +384,7 @@ class cachestore_larder extends store implements
      * @param stdClass $data
      * @return array
      */
-    public static function config_get_configuration_array($data) {
+    public static function config_get_configuration_array(#[\SensitiveParameter] $data) {
         return configuration::from_form($data);
     }
 
@@ -394,7 +394,7 @@ class cachestore_larder extends store implements
      * @param moodleform $editform
      * @param array $config
      */
-    public static function config_set_edit_form_data(moodleform $editform, array $config) {
+    public static function config_set_edit_form_data(moodleform $editform, #[\SensitiveParameter] array $config) {
         $editform->set_data(configuration::for_form($config));
     }
 

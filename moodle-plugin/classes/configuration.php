@@ -46,7 +46,7 @@ final class configuration {
      * @return array
      * @throws \InvalidArgumentException For a directory that Moodle deletes.
      */
-    public static function for_extension(array $stored): array {
+    public static function for_extension(#[\SensitiveParameter] array $stored): array {
         // Moodle's Redis store spells the setting "lockwait", and Moodle adds the others to any store's configuration.
         $config = $stored + ['lock_wait' => $stored['lockwait'] ?? null];
         unset($config['lockwait'], $config['lock'], $config['mappingsonly']);
@@ -76,7 +76,7 @@ final class configuration {
      * @param \stdClass $data
      * @return array
      */
-    public static function from_form(\stdClass $data): array {
+    public static function from_form(#[\SensitiveParameter] \stdClass $data): array {
         $old = self::instances()[$data->name]['configuration'] ?? [];
         $config = [];
         foreach (self::TEXTS as $name) {
@@ -97,7 +97,7 @@ final class configuration {
      * @param array $stored
      * @return array
      */
-    public static function for_form(array $stored): array {
+    public static function for_form(#[\SensitiveParameter] array $stored): array {
         return array_diff_key($stored, array_flip(self::SECRETS));
     }
 
