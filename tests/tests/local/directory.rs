@@ -250,3 +250,21 @@ fn namespaces_are_apart() {
     assert_eq!(get(&*two, &cache("c"), b"k").as_deref(), Some(&b"2"[..]));
     assert!(!two.fetch(Some(before), &[]).unwrap().delta.reset);
 }
+
+/// Nor do those whose parts are joined by what joins parts.
+#[test]
+fn pairs_of_namespace_and_generation_are_apart() {
+    let place = Place::new("4M");
+    let open = |(namespace, generation): (&str, &str)| {
+        let options =
+            [("server", place.url()), ("namespace", namespace.into()), ("generation", generation.into())];
+        let options = options.each_ref().map(|(name, value): &(_, String)| (*name, value.as_str()));
+        larder::open_backend(&larder::Config::from_options(options).unwrap()).unwrap()
+    };
+    let pairs = [("a", "b+c"), ("a+b", "c"), ("a+b+c", ""), ("a+", "b+c"), ("a", "+b+c"), ("a", "fallback")];
+    for pair in pairs {
+        let backend = open(pair);
+        assert_eq!(get(&*backend, &cache("c"), b"k"), None, "{pair:?}");
+        put(&*backend, &cache("c"), b"k", b"v").unwrap();
+    }
+}

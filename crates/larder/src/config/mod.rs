@@ -56,7 +56,12 @@ pub struct Config {
     compress_from: Option<usize>,
     seal_key: Option<Secret>,
     node_tier: Option<(PathBuf, u64)>,
+    /// Whether this is the configuration of a fallback.
+    takes_over: bool,
 }
+
+/// What stands behind the namespace of a fallback.
+const FALLBACK: &str = "fallback";
 
 /// The longest `namespace`, `generation` and `code_epoch`, in bytes.
 const MAX_NAMESPACE: usize = 100;
@@ -94,6 +99,7 @@ impl Config {
             compress_from: Some(16 << 10),
             seal_key: None,
             node_tier: None,
+            takes_over: false,
         };
         let (mut server, mut username, mut password) = (None, None, None);
         let mut seen = Vec::new();
@@ -168,8 +174,7 @@ impl Config {
 
     /// The same for a backend that takes over, whose entries are kept apart from those of a store that is there by itself.
     pub(crate) fn for_fallback(&self, server: Server) -> Self {
-        let namespace = format!("{}+fallback", self.namespace());
-        Self { server, fallback: None, ca_file: None, namespace, generation: String::new(), ..self.clone() }
+        Self { server, fallback: None, ca_file: None, takes_over: true, ..self.clone() }
     }
 
     /// What processes have to have in common to share what they know of the server. No secrets.
@@ -187,13 +192,22 @@ impl Config {
         self.ca_file.as_deref()
     }
 
-    /// The namespace with the generation in it.
+    /// The namespace with the generation in it: another one for each pair of the two, and for a fallback.
+    ///
+    /// A plus sign joins the parts. One within a part becomes `=`, which no part can contain. A generation that is called as
+    /// the mark of a fallback gets a tilde before it.
     pub fn namespace(&self) -> String {
-        if self.generation.is_empty() {
-            self.namespace.clone()
-        } else {
-            format!("{}+{}", self.namespace, self.generation)
+        let part = |part: &str| part.replace('+', "=");
+        let mut joined = part(&self.namespace);
+        if !self.generation.is_empty() {
+            joined.push_str(if self.generation == FALLBACK { "+~" } else { "+" });
+            joined.push_str(&part(&self.generation));
         }
+        if self.takes_over {
+            joined.push('+');
+            joined.push_str(FALLBACK);
+        }
+        joined
     }
 
     /// The version of the application's code, if it is told.
@@ -343,6 +357,37 @@ mod tests {
     fn a_generation_is_part_of_the_namespace() {
         let config =
             Config::from_options([("server", "local:/x"), ("namespace", "site"), ("generation", "7")]);
-        assert_eq!(config.unwrap().namespace(), "site+7");
+        let config = config.unwrap();
+        assert_eq!(config.namespace(), "site+7");
+        let fallback = config.for_fallback(Server::Local { path: "/y".into(), max_bytes: 0 });
+        assert_eq!(fallback.namespace(), "site+7+fallback");
+    }
+
+    /// Every namespace, generation and role of up to three of these pieces has a name of its own.
+    #[test]
+    fn no_two_namespaces_have_the_same_name() {
+        const PIECES: [&str; 6] = ["a", "+", "fallback", "b", "@", "-"];
+        let mut texts = vec![String::new()];
+        for from in [0, 1, 7] {
+            for text in texts.clone().get(from..).unwrap() {
+                texts.extend(PIECES.iter().map(|piece| format!("{text}{piece}")));
+            }
+        }
+        texts.sort();
+        texts.dedup();
+        let mut config = Config::from_url("local:/x").unwrap();
+        let mut names = std::collections::HashSet::new();
+        for namespace in texts.iter().filter(|text| !text.is_empty()) {
+            for generation in &texts {
+                for takes_over in [false, true] {
+                    config.namespace.clone_from(namespace);
+                    config.generation.clone_from(generation);
+                    config.takes_over = takes_over;
+                    let name = config.namespace();
+                    assert!(!name.contains('/') && name.len() <= namespace.len() + generation.len() + 11);
+                    assert!(names.insert(name), "{namespace} {generation} {takes_over}");
+                }
+            }
+        }
     }
 }
