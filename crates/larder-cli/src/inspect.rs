@@ -1,6 +1,7 @@
 //! `stats`, `keys` and `get`.
 
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 use std::process::ExitCode;
 
 use larder::payload::Value;
@@ -12,12 +13,22 @@ use crate::failure::Failure;
 use crate::json::Json;
 use crate::{output, text};
 
-/// Opens the store; refuses to make a directory that is not there, which is most likely a misspelt path.
+/// Opens the store; refuses to make a directory that is not there, which is most likely a misspelt path, or would then be
+/// this user's. A fallback of another user is refused, too: the server would go on without it, for all programs.
 pub(crate) fn open(config: &Config) -> Result<Store, Failure> {
-    let directories =
-        [Some(config.server()), config.fallback()].into_iter().flatten().filter_map(Server::path);
-    if let Some(path) = directories.into_iter().find(|path| !path.exists()) {
-        return Err(Failure::NotFound(format!("there is no directory {}", path.display())));
+    let servers = [Some(config.server()), config.fallback()].into_iter().flatten();
+    let tier = config.node_tier().map(|(path, _)| (path, true));
+    let directories = servers
+        .filter_map(|server| Some((server.path()?, matches!(server, Server::Local { .. }))))
+        .chain(tier);
+    for (path, local) in directories {
+        let Ok(found) = std::fs::metadata(path) else {
+            return Err(Failure::NotFound(format!("there is no directory {}", path.display())));
+        };
+        if local && found.uid() != rustix::process::geteuid().as_raw() {
+            let (path, user) = (path.display(), found.uid());
+            return Err(Failure::NotFound(format!("{path} belongs to user {user}; run larder as that user")));
+        }
     }
     Ok(Store::open(config)?)
 }

@@ -91,7 +91,7 @@ fn a_flipped_bit_is_a_miss() {
     assert_eq!(get(&writer, b"large").unwrap(), None);
 }
 
-/// What a value looks like is never taken for a record.
+/// What a value looks like is never taken for a record; at worst all is lost.
 #[test]
 fn a_forged_record_in_a_value_does_not_count() {
     let directory = directory();
@@ -102,9 +102,12 @@ fn a_forged_record_in_a_value_does_not_count() {
     delete(&writer, b"k").unwrap();
     let record = fs::read(&log).unwrap()[before.len()..].to_vec();
     put(&writer, b"k", b"new").unwrap();
+    put(&writer, b"l", b"v").unwrap();
     // The record of the delete, once more behind the newest.
     let mut bytes = fs::read(&log).unwrap();
     bytes.extend_from_slice(&record);
     fs::write(&log, bytes).unwrap();
-    assert_eq!(get(&open(directory.path()), b"k").unwrap().as_deref(), Some(&b"new"[..]));
+    let reader = open(directory.path());
+    let found = [b"k", b"l"].map(|key| get(&reader, key).unwrap());
+    assert!(found == [Some(b"new".to_vec()), Some(b"v".to_vec())] || found == [None, None], "{found:?}");
 }

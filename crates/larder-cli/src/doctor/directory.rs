@@ -21,6 +21,17 @@ pub(super) fn before(path: &Path, max_bytes: u64, scheme: &str) -> Vec<Check> {
             ),
         )];
     };
+    let this = rustix::process::geteuid().as_raw();
+    if scheme == "local" && found.uid() != this {
+        return vec![Check::problem(
+            "directory",
+            format!("belongs to user {}, and this is user {this}", found.uid()),
+            format!(
+                "run as the user that PHP runs as, and only as that: sudo -u '#{}' larder …",
+                found.uid()
+            ),
+        )];
+    }
     let mode = found.mode() & 0o777;
     let user = format!("user {}, mode {mode:03o}", found.uid());
     let mut checks = vec![if mode.trailing_zeros() >= GROUP_AND_OTHERS {

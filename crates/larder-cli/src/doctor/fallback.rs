@@ -27,7 +27,13 @@ pub(super) fn tier(config: &Config, store: &Store) -> Option<Check> {
     };
     let found = format!("{} serves{}; {waiting}", who(&health, &fallback), since(health.since));
     Some(match health.tier {
-        Tier::Primary => Check::ok("fallback", found),
+        Tier::Primary if health.reason.is_empty() => Check::ok("fallback", found),
+        Tier::Primary => Check::problem(
+            "fallback",
+            format!("{found}; {}", health.reason),
+            "run all programs that use this server as the user that PHP runs as: as long as one cannot use the fallback, \
+             nobody goes over to it",
+        ),
         Tier::Fallback => Check::warning(
             "fallback",
             format!("{found}; {}", health.reason),

@@ -53,13 +53,13 @@ fn examine(config: &Config) -> Result<Vec<Check>, Failure> {
     };
     if let Some((path, max_bytes, scheme)) = directory {
         checks.extend(directory::before(path, max_bytes, scheme));
-        if !path.exists() {
-            return Ok(checks);
-        }
     }
     checks.extend(fallback::before(config));
-    if config.fallback().and_then(Server::path).is_some_and(|path| !path.exists()) {
-        // Whoever makes it owns it, and that should be the user that PHP runs as.
+    checks.extend(
+        config.node_tier().into_iter().flat_map(|(path, most)| directory::before(path, most, "local")),
+    );
+    if checks.iter().any(|check| check.level == Level::Problem) {
+        // Whoever makes a directory owns it, and that should be the user that PHP runs as.
         return Ok(checks);
     }
     let store = Store::open(config)?;

@@ -26,6 +26,7 @@
 pub mod dir;
 pub mod failover;
 mod local;
+mod owner;
 pub mod redis;
 pub mod tier;
 

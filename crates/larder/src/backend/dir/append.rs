@@ -158,6 +158,10 @@ impl Node {
         let nonce = super::random();
         let frame = record::frame(body, log.end, log.last, nonce);
         let open = hold.open();
+        if std::mem::take(&mut log.torn) {
+            // So that nothing but whole records stands behind this one.
+            open.truncate(log.end).map_err(|errno| Commit::Undone(failure::error(errno).into()))?;
+        }
         if let Err(errno) = open.write_at(&frame, log.end).and_then(|()| open.sync()) {
             // A part of it, or all, may be there: take it back, so that the refusal is true.
             let error = failure::error(errno);

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
+use rustix::fs::Gid;
 use rustix::fs::{self, AtFlags, CWD, FallocateFlags, Mode, OFlags, Stat};
 use rustix::io::{self, Errno, retry_on_intr};
 
@@ -60,17 +61,18 @@ impl Files {
         self.open(path, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL, mode)
     }
 
-    /// Opens for reading and writing, and creates the file if it is not there.
-    pub(super) fn write_or_create(&self, path: &Path, mode: u32) -> io::Result<Opened<'_>> {
-        self.open(path, OFlags::RDWR | OFlags::CREATE, mode)
-    }
-
     pub(super) fn remove(&self, path: &Path) -> io::Result<()> {
         self.call("unlink", || fs::unlinkat(CWD, path, AtFlags::empty()))
     }
 
     pub(super) fn make_directory(&self, path: &Path, mode: u32) -> io::Result<()> {
         self.call("mkdir", || fs::mkdirat(CWD, path, Mode::from_raw_mode(mode)))
+    }
+
+    /// Sets the mode of a directory that this process just made.
+    pub(super) fn set_mode(&self, path: &Path, mode: u32) -> io::Result<()> {
+        let directory = self.open(path, OFlags::RDONLY | OFlags::DIRECTORY, 0)?;
+        directory.set_mode(mode)
     }
 
     /// What stands at a path; a symbolic link is not followed.
@@ -164,6 +166,10 @@ impl Opened<'_> {
 
     pub(super) fn set_mode(&self, mode: u32) -> io::Result<()> {
         self.files.call("fchmod", || fs::fchmod(&self.fd, Mode::from_raw_mode(mode)))
+    }
+
+    pub(super) fn set_group(&self, group: u32) -> io::Result<()> {
+        self.files.call("fchown", || fs::fchown(&self.fd, None, Some(Gid::from_raw(group))))
     }
 
     /// Asks for room for `length` bytes without changing the length of the file.

@@ -1,7 +1,5 @@
 //! Following the log: what every call does first.
 
-use rustix::io::Errno;
-
 use super::bounded::Permit;
 use super::failure::{Fault, NAME};
 use super::files::Files;
@@ -81,7 +79,23 @@ impl Node {
                     fault = Fault::Busy;
                 }
                 Err(Fault::Busy) => return Err(Fault::Busy),
+                Err(Fault::Damaged) if access == Access::Read => {
+                    // A record may just be written; under the lock none is.
+                    access = Access::Append;
+                }
+                Err(Fault::Damaged) => {
+                    if let Some(log) = &self.log {
+                        self.site.replace(files, log.segment, deadline).or_else(unless_gone)?;
+                    }
+                    self.forget();
+                    fault = Fault::Damaged;
+                }
                 Err(Fault::Gone) => {
+                    if let Some(log) = &self.log
+                        && self.site.lacks(files, log.segment)
+                    {
+                        self.site.replace(files, log.segment, deadline).or_else(unless_gone)?;
+                    }
                     self.forget();
                     fault = Fault::Gone;
                 }
@@ -132,7 +146,13 @@ impl Node {
                 // It was emptied: what stays stands in the successor's checkpoint. The root may never name that: whoever
                 // emptied it may have died.
                 (self.log, self.seen) = (None, None);
-                self.log = Some(self.load(files, seal.successor)?);
+                self.log = match self.load(files, seal.successor) {
+                    Err(Fault::Lost) => {
+                        self.site.replace(files, seal.successor, deadline).or_else(unless_gone)?;
+                        None
+                    }
+                    loaded => Some(loaded?),
+                };
             }
             return Ok(None);
         }
@@ -185,9 +205,9 @@ impl Node {
             Ok(log) => Ok(Some(log)),
             Err(Fault::Gone) => {
                 // Either the log went on meanwhile, or somebody removed what the root names, or the handle was stale.
-                let gone = files.look(&segment.path(&self.site.path)).err() == Some(Errno::NOENT);
+                let lacks = self.site.lacks(files, segment);
                 if root::read(files, &self.site.path)? == Some(segment) {
-                    if !gone {
+                    if !lacks {
                         return Err(Fault::Gone);
                     }
                     self.site.replace(files, segment, deadline)?;
@@ -215,4 +235,9 @@ impl Node {
     pub(super) fn known(&mut self) -> Result<&mut Log, Fault> {
         self.log.as_mut().ok_or_else(|| Error::unavailable(NAME, "the log is not known").into())
     }
+}
+
+/// What vanished is found to be gone by the next attempt.
+fn unless_gone(fault: Fault) -> Result<(), Fault> {
+    if matches!(fault, Fault::Gone) { Ok(()) } else { Err(fault) }
 }

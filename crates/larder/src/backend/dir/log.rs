@@ -39,6 +39,8 @@ pub(super) struct Log {
     pub(super) locks: LockTable,
     /// Bytes of the checkpoint that the segment begins with.
     pub(super) checkpoint_bytes: u64,
+    /// Whether what a torn write left stands behind the newest record.
+    pub(super) torn: bool,
     /// Files and bytes of packs that records of this segment brought.
     pub(super) packs: u64,
     pub(super) pack_bytes: u64,
@@ -75,6 +77,7 @@ impl Log {
             history: History::new(header.first_position(segment)),
             locks: LockTable::new(boottime()),
             checkpoint_bytes: 0,
+            torn: false,
             packs: 0,
             pack_bytes: 0,
         };
@@ -109,6 +112,8 @@ impl Log {
 
     /// Reads what is new in the open segment: from the newest known record on, which must still be there (R1). What
     /// was read goes to `chunks`. Gives the seal if the segment ended.
+    ///
+    /// Without the lock, a record that is just being written may look like damage.
     pub(super) fn read_tail(
         &mut self,
         open: &Opened<'_>,
@@ -141,7 +146,17 @@ impl Log {
                     }
                     more = open.read_more(&mut bytes, read, LARGE_WINDOW)? == LARGE_WINDOW;
                 }
-                Next::Part | Next::End => break None,
+                Next::Part | Next::End => {
+                    self.torn = at < bytes.len();
+                    while more && self.torn {
+                        let read = offset + bytes.len() as u64;
+                        more = open.read_more(&mut bytes, read, LARGE_WINDOW)? == LARGE_WINDOW;
+                    }
+                    if self.torn && record::is_damage(&bytes, at, self.end, self.last) {
+                        return Err(Fault::Damaged);
+                    }
+                    break None;
+                }
             }
         };
         chunks.push(Chunk { file: self.number, start: offset, bytes });

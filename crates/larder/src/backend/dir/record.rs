@@ -47,7 +47,7 @@ pub(super) enum Next {
     Record { body: Range<usize>, nonce: u128 },
     /// Perhaps the beginning of a record; more bytes would tell.
     Part,
-    /// No record: the log ends here. A torn write may stand there; the next appender overwrites it.
+    /// No record: the log ends here, unless it is damaged (see [`is_damage`]).
     End,
 }
 
@@ -70,6 +70,67 @@ pub(super) fn next(bytes: &[u8], at: usize, offset: u64, before: u128) -> Next {
         return Next::End;
     }
     Next::Record { body: at + HEAD..at + HEAD + length, nonce }
+}
+
+/// Bytes of bodies that are looked through for records behind one that is none; there are more only by design.
+const LOOKED_THROUGH: usize = 64 << 20;
+
+/// Whether the bytes from `at` to the end of the file, which begin with no record (see [`next`]), were records once: then
+/// what was acknowledged is lost. If not, they are what a torn write left, of a record that nobody was told of.
+///
+/// They were if lengths lead from record to record to the very end of the file, if they are one record but for its length,
+/// or if a good record stands among them.
+pub(super) fn is_damage(bytes: &[u8], at: usize, offset: u64, before: u128) -> bool {
+    let rest = bytes.get(at..).unwrap_or_default();
+    lengths_lead_to_the_end(rest) || is_whole(rest, offset, before) || has_a_record(rest, offset)
+}
+
+fn length_at(bytes: &[u8], at: usize) -> Option<usize> {
+    let length = bytes.get(at..)?.first_chunk()?;
+    usize::try_from(u32::from_le_bytes(*length)).ok().filter(|length| *length > 0)
+}
+
+fn nonce_before(bytes: &[u8], end: usize) -> Option<u128> {
+    Some(u128::from_le_bytes(*bytes.get(..end)?.last_chunk()?))
+}
+
+fn lengths_lead_to_the_end(bytes: &[u8]) -> bool {
+    let mut end = 0;
+    while let Some(length) = length_at(bytes, end) {
+        end += HEAD + length + NONCE;
+        if end >= bytes.len() {
+            return end == bytes.len();
+        }
+    }
+    false
+}
+
+/// Whether the bytes are one record, whatever its length says.
+fn is_whole(bytes: &[u8], offset: u64, before: u128) -> bool {
+    let parts = || {
+        let body = bytes.get(HEAD..bytes.len().checked_sub(NONCE)?)?;
+        Some((body, bytes.get(4..)?.first_chunk()?, nonce_before(bytes, bytes.len())?))
+    };
+    parts().is_some_and(|(body, expected, nonce)| {
+        check(body, offset, before, nonce) == u32::from_le_bytes(*expected)
+    })
+}
+
+/// Whether a record stands somewhere behind another one.
+fn has_a_record(bytes: &[u8], offset: u64) -> bool {
+    let mut left = LOOKED_THROUGH;
+    for at in NONCE..bytes.len() {
+        let Some(length) = length_at(bytes, at).filter(|length| *length <= bytes.len() - at) else {
+            continue;
+        };
+        let Some(rest) = left.checked_sub(length) else { return true };
+        left = rest;
+        let before = nonce_before(bytes, at).unwrap_or_default();
+        if matches!(next(bytes, at, offset + at as u64, before), Next::Record { .. }) {
+            return true;
+        }
+    }
+    false
 }
 
 /// The bytes of a record that are not its body, and how many of them stand before it.

@@ -41,9 +41,14 @@ pub(super) fn named(open: &Opened<'_>) -> Result<Option<FileId>, Fault> {
             Err(foreign("the file 'root' was not written by Larder"))
         };
     }
-    segment::check_magic(&bytes)?;
+    if segment::is_another_version(&bytes) {
+        return Err(foreign("the files are those of another version of Larder"));
+    }
     let slots = bytes.get(MAGIC.len()..).unwrap_or_default().chunks_exact(SLOT);
     let newest = slots.filter_map(read_slot).max_by_key(|file| file.number);
+    if newest.is_none() && !bytes.starts_with(&MAGIC) {
+        return Err(foreign("the file 'root' was not written by Larder"));
+    }
     Ok(newest)
 }
 

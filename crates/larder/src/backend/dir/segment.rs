@@ -10,7 +10,7 @@
 //! nonce        16  of the file's name; records follow
 //! ```
 
-use super::failure::{Fault, foreign};
+use super::failure::Fault;
 use super::names::FileId;
 use super::wire::{In, Out};
 use crate::backend::Position;
@@ -48,7 +48,10 @@ impl Header {
 
     /// Reads the header of a file that is there.
     pub(super) fn read(bytes: &[u8], segment: FileId) -> Result<Self, Fault> {
-        check_magic(bytes)?;
+        // Which version it is, the root has said.
+        if !bytes.starts_with(&MAGIC) {
+            return Err(Fault::Lost);
+        }
         let rest = bytes.get(20..HEADER).ok_or(Fault::Lost)?;
         let mut input = In::new(bytes.get(16..).unwrap_or_default());
         if input.u32() != Some(crc32fast::hash(rest)) || !rest.ends_with(&segment.nonce.to_le_bytes()) {
@@ -72,14 +75,16 @@ impl Header {
     }
 }
 
-/// Whether a file begins as files of this version do.
-pub(super) fn check_magic(bytes: &[u8]) -> Result<(), Fault> {
-    let magic = bytes.get(..MAGIC.len()).ok_or(Fault::Lost)?;
-    if magic == MAGIC {
-        return Ok(());
-    }
-    if magic.get(..FAMILY) == MAGIC.get(..FAMILY) {
-        return Err(foreign("the files are those of another version of Larder"));
-    }
-    Err(foreign("there is a file in the directory that Larder did not write"))
+/// Whether a file begins as those of another version do, whose number is not zero.
+pub(super) fn is_another_version(bytes: &[u8]) -> bool {
+    let Some((family, rest)) = bytes.split_at_checked(FAMILY) else { return false };
+    let Some(rest) = rest.get(..MAGIC.len() - FAMILY) else { return false };
+    let mut parts = rest.splitn(2, |byte| *byte == b'\n');
+    let (number, zeros) = (parts.next().unwrap_or_default(), parts.next());
+    let is_number =
+        number.first().is_some_and(|first| *first != b'0') && number.iter().all(u8::is_ascii_digit);
+    MAGIC.starts_with(family)
+        && is_number
+        && zeros.is_some_and(|zeros| zeros.iter().all(|byte| *byte == 0))
+        && !bytes.starts_with(&MAGIC)
 }

@@ -11,11 +11,15 @@ use super::hold::{Deadline, Hold};
 use super::names::{FileId, Kind, ROOT};
 use super::root;
 use super::segment::Header;
+use crate::backend::owner;
 use crate::error::Error;
 
 /// Bytes that a segment asks the filesystem to keep ready, so that deletes and purges still go through when the disk
 /// is full. Where that cannot be asked for, nothing is lost but this.
 const RESERVED: u64 = 256 << 10;
+
+/// Filesystems whose server may give a process another user's number than it has here.
+const MAPPED: [i64; 5] = [0x6969, 0x517b, 0xff53_4d42, 0xfe53_4d42, 0x6573_5546];
 
 /// The directory of a namespace.
 #[derive(Clone)]
@@ -23,17 +27,19 @@ pub(super) struct Site {
     pub(super) path: PathBuf,
     /// The mode of files, once known.
     mode: Option<u32>,
+    /// The group of files, if they are shared with it.
+    group: Option<u32>,
     /// The type of the filesystem that it was on.
     filesystem: Option<i64>,
 }
 
 impl Site {
     pub(super) fn new(directory: &Path, namespace: &str) -> Self {
-        Self { path: directory.join(namespace), mode: None, filesystem: None }
+        Self { path: directory.join(namespace), mode: None, group: None, filesystem: None }
     }
 
-    /// Makes sure, once, that the directories are there and that only their owner or group can write to them. Creates
-    /// them, but no parents: a path below a mount that is missing must fail.
+    /// Makes sure, once, that the directories are there, that they are this user's or its group's, and that nobody else
+    /// can write to them. Creates them, but no parents: a path below a mount that is missing must fail.
     pub(super) fn prepare(&mut self, files: &Files) -> Result<(), Fault> {
         if self.mode.is_some() {
             return Ok(());
@@ -47,9 +53,11 @@ impl Site {
         }
         let outer = checked(files, directory, 0o700)?;
         // A directory that its group may write to is shared by several users: what is in it then is, too.
-        let group = outer.st_mode & 0o070;
-        let inner = checked(files, &self.path, 0o700 | group)?;
+        let shared = outer.st_mode & 0o020 != 0;
+        let inner =
+            checked(files, &self.path, if shared { 0o2770 } else { 0o700 | (outer.st_mode & 0o050) })?;
         let mode = inner.st_mode & 0o660;
+        self.group = (mode & 0o020 != 0).then_some(inner.st_gid);
         self.filesystem = Some(filesystem(files, directory)?);
         self.mode = Some(mode | 0o600);
         Ok(())
@@ -64,11 +72,21 @@ impl Site {
     pub(super) fn create<'f>(&self, files: &'f Files, file: FileId) -> Result<Opened<'f>, Errno> {
         let mode = self.mode.unwrap_or(0o600);
         let open = files.create(&file.path(&self.path), mode)?;
+        self.share(&open, mode)?;
+        Ok(open)
+    }
+
+    /// Gives the group its part of a new file, which the umask may have taken.
+    fn share(&self, open: &Opened<'_>, mode: u32) -> Result<(), Errno> {
         if mode & 0o060 != 0 {
-            // The process's umask may have taken the group's part.
             open.set_mode(mode)?;
         }
-        Ok(open)
+        if let Some(group) = self.group
+            && open.look()?.st_gid != group
+        {
+            open.set_group(group)?;
+        }
+        Ok(())
     }
 
     /// Creates a file with content. Gives nothing back that could be used before it is synced.
@@ -103,10 +121,15 @@ impl Site {
     /// Sets the namespace up, unless somebody else just did.
     pub(super) fn set_up(&self, files: &Files, deadline: Deadline) -> Result<(), Fault> {
         let mode = self.mode.unwrap_or(0o600);
-        let root = files.write_or_create(&self.path.join(ROOT), mode)?;
-        if mode & 0o060 != 0 {
-            root.set_mode(mode)?;
-        }
+        let path = self.path.join(ROOT);
+        let root = match files.create(&path, mode) {
+            Ok(root) => {
+                self.share(&root, mode)?;
+                root
+            }
+            Err(Errno::EXIST) => files.write(&path)?,
+            Err(errno) => return Err(errno.into()),
+        };
         let root = Hold::lock(root, deadline)?;
         if root::named(root.open())?.is_some() {
             return Ok(());
@@ -146,15 +169,21 @@ impl Site {
         root::advance(root.open(), segment)
     }
 
-    /// Begins a new history after a segment that cannot be read.
+    /// Begins a new history after a segment that cannot be read, unless the root leads past it by now.
     pub(super) fn replace(&self, files: &Files, damaged: FileId, deadline: Deadline) -> Result<(), Fault> {
         let root = Hold::lock(files.write(&self.path.join(ROOT))?, deadline)?;
-        if root::named(root.open())? != Some(damaged) {
+        let Some(named) = root::named(root.open())? else { return Ok(()) };
+        if named != damaged && named.number >= damaged.number {
             return Ok(());
         }
-        let segment = self.begin(files, &files.list(&self.path)?, damaged.number, deadline)?;
+        let segment = self.begin(files, &files.list(&self.path)?, named.number, deadline)?;
         files.sync_directory(&self.path)?;
         root::advance(root.open(), segment)
+    }
+
+    /// Whether a file is not there, for sure.
+    pub(super) fn lacks(&self, files: &Files, file: FileId) -> bool {
+        files.look(&file.path(&self.path)).err() == Some(Errno::NOENT)
     }
 
     /// Ends a segment without a seal. Who still follows it finds its anchor gone, also under the append lock, and
@@ -191,8 +220,15 @@ fn checked(files: &Files, path: &Path, mode: u32) -> Result<Stat, Fault> {
     let refuse = |reason: &str| Fault::Error(Error::refused(NAME, format!("{}: {reason}", path.display())));
     let found = match files.look(path) {
         Err(Errno::NOENT) => {
+            let above = path.parent().and_then(|above| files.look(above).ok());
+            let foreign = above.filter(|above| owner::refusal(parts(above), true).is_some());
+            if let Some(reason) = foreign.and_then(|above| owner::creation_refusal(above.st_uid)) {
+                return Err(refuse(&reason));
+            }
             match files.make_directory(path, mode) {
                 Err(Errno::NOENT) => return Err(refuse("the directory above it does not exist")),
+                // The process's umask may have taken the group's part.
+                Ok(()) if mode & 0o020 != 0 => files.set_mode(path, mode)?,
                 Err(Errno::EXIST) | Ok(()) => {}
                 Err(errno) => return Err(Fault::Error(failure::error(errno))),
             }
@@ -201,9 +237,29 @@ fn checked(files: &Files, path: &Path, mode: u32) -> Result<Stat, Fault> {
         found => found?,
     };
     match FileType::from_raw_mode(found.st_mode) {
-        FileType::Directory if found.st_mode & 0o002 != 0 => Err(refuse("is writable by everybody")),
-        FileType::Directory => Ok(found),
-        FileType::Symlink => Err(refuse("is a symbolic link; give the directory itself")),
-        _ => Err(refuse("is not a directory")),
+        FileType::Directory => {}
+        FileType::Symlink => return Err(refuse("is a symbolic link; give the directory itself")),
+        _ => return Err(refuse("is not a directory")),
     }
+    match owner::refusal(parts(&found), true) {
+        Some(_) if found.st_mode & 0o002 == 0 && is_own_there(files, path, &found) => Ok(found),
+        Some(reason) => Err(refuse(&reason)),
+        None => Ok(found),
+    }
+}
+
+/// Owner, group and mode.
+fn parts(found: &Stat) -> (u32, u32, u32) {
+    (found.st_uid, found.st_gid, found.st_mode)
+}
+
+/// Whether the server of a network filesystem takes this process for the owner of a directory, whatever the number here.
+fn is_own_there(files: &Files, path: &Path, found: &Stat) -> bool {
+    if !filesystem(files, path).is_ok_and(|kind| MAPPED.contains(&kind)) {
+        return false;
+    }
+    let probe = FileId::new(Kind::Pack, 0).path(path);
+    let owner = files.create(&probe, 0o600).and_then(|open| open.look());
+    let _ = files.remove(&probe);
+    owner.is_ok_and(|owner| owner.st_uid == found.st_uid)
 }

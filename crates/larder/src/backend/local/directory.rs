@@ -3,7 +3,8 @@
 //! `larder.mark` holds the version of the format, the identity of the running boot, and that of `data.mdb`.
 //! LMDB runs without syncing to disk, so after a crash of the operating system the file may be anything: a mark
 //! of another boot means that it is not looked at but removed. The identity of the file tells a copy that
-//! somebody restored from the file that all live processes write to.
+//! somebody restored from the file that all live processes write to, and that of `lock.mdb` a table of readers that
+//! others do not know of.
 
 use std::fmt;
 use std::fs::{self, DirBuilder, File};
@@ -11,17 +12,20 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use super::super::owner;
 use super::fault::{NAME, io_error};
 use crate::error::{Error, Result};
 
 const FORMAT: &str = "larder local 1";
 const MARK: &str = "larder.mark";
 const NEW_MARK: &str = "larder.mark.new";
-const LOCK: &str = "larder.lock";
-const DATA: &str = "data.mdb";
+pub(super) const LOCK: &str = "larder.lock";
+pub(super) const DATA: &str = "data.mdb";
+/// LMDB's table of readers, with its mutexes.
+pub(super) const READERS: &str = "lock.mdb";
 /// The subdirectory of those who wait for locks.
 pub(super) const BELLS: &str = "larder.wake";
-const OWN_FILES: [&str; 6] = [MARK, NEW_MARK, LOCK, DATA, "lock.mdb", BELLS];
+const OWN_FILES: [&str; 6] = [MARK, NEW_MARK, LOCK, DATA, READERS, BELLS];
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// Filesystems that several machines see: LMDB's locks and its map do not reach across.
@@ -73,11 +77,19 @@ impl Directory {
         if !path.is_absolute() {
             return Err(refuse("the path must be absolute"));
         }
-        match DirBuilder::new().mode(0o700).create(path) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                return Err(refuse(&error.to_string()));
+        if let Err(error) = fs::symlink_metadata(path)
+            && error.kind() == io::ErrorKind::NotFound
+        {
+            let above = path.parent().and_then(|above| fs::symlink_metadata(above).ok());
+            if let Some(reason) = above.and_then(|above| owner::creation_refusal(above.uid())) {
+                return Err(refuse(&reason));
             }
-            _ => {}
+            match DirBuilder::new().mode(0o700).create(path) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                    return Err(refuse(&error.to_string()));
+                }
+                _ => {}
+            }
         }
         let found = fs::symlink_metadata(path).map_err(|error| refuse(&error.to_string()))?;
         if found.is_symlink() {
@@ -86,11 +98,8 @@ impl Directory {
         if !found.is_dir() {
             return Err(refuse("is not a directory"));
         }
-        if found.uid() != rustix::process::geteuid().as_raw() {
-            return Err(refuse(&format!("belongs to user {}; run as that user", found.uid())));
-        }
-        if found.mode() & 0o002 != 0 {
-            return Err(refuse("is writable by everybody"));
+        if let Some(reason) = owner::refusal((found.uid(), found.gid(), found.mode()), false) {
+            return Err(refuse(&reason));
         }
         let kind = rustix::fs::statfs(path).map_err(|errno| refuse(&errno.to_string()))?.f_type;
         if let Some((_, name)) = NETWORK.iter().find(|(magic, _)| *magic == kind) {
@@ -110,19 +119,26 @@ impl Directory {
 
     /// The data file that is there now.
     pub(super) fn data(&self) -> Option<FileId> {
-        fs::symlink_metadata(self.path.join(DATA)).ok().map(|metadata| FileId::of(&metadata))
+        self.find(DATA)
+    }
+
+    /// The file of a name.
+    pub(super) fn find(&self, name: &str) -> Option<FileId> {
+        fs::symlink_metadata(self.path.join(name)).ok().map(|metadata| FileId::of(&metadata))
     }
 
     /// Makes sure, under the lock, that what is in the directory may be opened: removes files of another boot,
-    /// copies, and the data file `damaged`. What there was before.
+    /// copies, data whose table of readers is gone, and the data file `damaged`. What there was before.
+    ///
+    /// `ours` = the lock file says that the files are Larder's, though the mark may be gone.
     ///
     /// # Errors
     /// Foreign if there are files that Larder did not write, or those of another version.
-    pub(super) fn certify(&self, damaged: Option<FileId>) -> Result<Before> {
+    pub(super) fn certify(&self, damaged: Option<FileId>, ours: bool) -> Result<Before> {
         let mark = match fs::read(self.path.join(MARK)) {
             Ok(mark) => String::from_utf8_lossy(&mark).into_owned(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.refuse_foreign_files()?;
+                self.refuse_foreign_files(ours)?;
                 String::new()
             }
             Err(error) => return Err(self.refused(&error)),
@@ -134,27 +150,35 @@ impl Directory {
         }
         let data = self.data();
         let boot_id = boot_id()?;
-        if data.is_some() && data != damaged && mark == contents(&boot_id, data) {
+        let whole = mark == self.contents(&boot_id)
+            // That of the version before, which said nothing of the readers.
+            || (mark == contents(&boot_id, data) && self.find(READERS).is_some());
+        if data.is_some() && data != damaged && whole {
             return Ok(Before::Same);
         }
         self.wipe()?;
-        self.write_mark(&contents(&boot_id, None))?;
+        self.write_mark(&self.contents(&boot_id))?;
         let earlier = !mark.is_empty() && !mark.contains(&boot_id);
         Ok(if earlier { Before::EarlierBoot } else { Before::Unknown })
     }
 
     /// Says, under the lock, that the data file that is there now was written in this boot, by Larder.
     pub(super) fn sign(&self) -> Result<()> {
-        let mark = contents(&boot_id()?, self.data());
+        let mark = self.contents(&boot_id()?);
         if fs::read(self.path.join(MARK)).is_ok_and(|written| written == mark.as_bytes()) {
             return Ok(());
         }
         self.write_mark(&mark)
     }
 
+    fn contents(&self, boot_id: &str) -> String {
+        let readers = self.find(READERS).map_or_else(|| "none".to_owned(), |readers| readers.to_string());
+        format!("{}readers {readers}\n", contents(boot_id, self.data()))
+    }
+
     /// Removes the data. Processes that have it open go on with files without a name until their next call.
     fn wipe(&self) -> Result<()> {
-        for name in [DATA, "lock.mdb"] {
+        for name in [DATA, READERS] {
             match fs::remove_file(self.path.join(name)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(self.refused(&error)),
                 _ => {}
@@ -176,11 +200,11 @@ impl Directory {
         written.map_err(|error| self.refused(&error))
     }
 
-    fn refuse_foreign_files(&self) -> Result<()> {
+    fn refuse_foreign_files(&self, ours: bool) -> Result<()> {
         for file in fs::read_dir(&self.path).map_err(|error| self.refused(&error))? {
             let name = file.map_err(|error| self.refused(&error))?.file_name();
-            // Without a mark, data is not ours either.
-            if name == DATA || !OWN_FILES.iter().any(|own| name == *own) {
+            // Without a mark or another sign, data is not ours either.
+            if (name == DATA && !ours) || !OWN_FILES.iter().any(|own| name == *own) {
                 let reason = format!("'{}' was not written by Larder", self.path.join(name).display());
                 return Err(Error::foreign(NAME, reason));
             }
@@ -208,5 +232,10 @@ fn boot_id() -> Result<String> {
 
 /// Whether an open file still has a name.
 pub(super) fn has_a_name(file: &File) -> bool {
-    file.metadata().is_ok_and(|metadata| metadata.nlink() > 0)
+    length_of_named(file).is_some()
+}
+
+/// The length of an open file; `None` if it has no name any more.
+pub(super) fn length_of_named(file: &File) -> Option<u64> {
+    file.metadata().ok().filter(|metadata| metadata.nlink() > 0).map(|metadata| metadata.len())
 }

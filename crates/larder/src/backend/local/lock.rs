@@ -5,9 +5,17 @@
 //!
 //! It is a POSIX record lock: the kernel frees it when the process dies, and a child that was forked does not
 //! hold it, whatever descriptors it inherited.
+//!
+//! The file also says how far the data has come, so that data which was set back or cut short is known for what it is:
+//!
+//! ```text
+//! magic        16
+//! transaction   8  the number of the last one that was acknowledged
+//! length        8  of `data.mdb` after it
+//! ```
 
 use std::fs::{File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, TryLockError};
 use std::thread;
@@ -16,12 +24,24 @@ use std::time::Duration;
 use rustix::fs::{FlockOperation, OFlags, fcntl_lock};
 use rustix::io::Errno;
 
+use super::directory::FileId;
 use super::fault::{NAME, io_error};
 use crate::clock;
 use crate::error::{Error, Result};
 
 /// How long a call waits for others: much longer than any transaction takes.
 pub(super) const WAIT: Duration = Duration::from_secs(5);
+
+const MAGIC: [u8; 16] = *b"larder local 1\n\0";
+
+/// How far the data has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Mark {
+    /// Transactions so far.
+    pub(super) transactions: u64,
+    /// Bytes of the file.
+    pub(super) bytes: u64,
+}
 
 /// The lock file, never removed.
 pub(super) struct WriteLock {
@@ -43,6 +63,27 @@ impl WriteLock {
         options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(no_follow);
         let file = options.open(path).map_err(|error| io_error(&error))?;
         Ok(Self { file, turn: Mutex::new(()) })
+    }
+
+    /// How far the data was said to have come; `None` if Larder never wrote to the file.
+    pub(super) fn mark(&self) -> Option<Mark> {
+        let mut bytes = [0; 32];
+        self.file.read_exact_at(&mut bytes, 0).ok()?;
+        let rest = bytes.strip_prefix(&MAGIC)?;
+        let (transactions, rest) = rest.split_first_chunk()?;
+        let bytes = rest.first_chunk()?;
+        Some(Mark { transactions: u64::from_le_bytes(*transactions), bytes: u64::from_le_bytes(*bytes) })
+    }
+
+    /// Says how far the data has come. Should it fail, less is known.
+    pub(super) fn put_mark(&self, mark: Mark) {
+        let numbers = [mark.transactions, mark.bytes].map(u64::to_le_bytes);
+        let _ = self.file.write_all_at(&[&MAGIC, numbers.as_flattened()].concat(), 0);
+    }
+
+    /// Which file it is.
+    pub(super) fn id(&self) -> Option<FileId> {
+        self.file.metadata().ok().map(|metadata| FileId::of(&metadata))
     }
 
     /// Waits for at most [`WAIT`].

@@ -131,7 +131,7 @@ impl Local {
             for attempt in 0..ATTEMPTS {
                 match self.change_once(open, name, &mut work) {
                     Ok((done, handed)) => {
-                        open.still_named()?;
+                        open.committed()?;
                         if let Some((sleeper, handed)) = handed {
                             sleeper.wake(handed);
                         }
@@ -156,7 +156,7 @@ impl Local {
         work: &mut impl FnMut(&mut Change<'_, '_>) -> Result<T, Fault>,
     ) -> Result<(T, Option<(Sleeper, Handed)>), Fault> {
         let namespace = &self.settings.namespace;
-        let txn = open.env.write_txn()?;
+        let txn = open.write()?;
         let now = now();
         let born = number(open, &txn, BORN)?.unwrap_or(now);
         let row = LockRow::get(&open.tables, &txn, namespace, name)?;

@@ -105,7 +105,7 @@ pub(super) fn make(open: &Open, need: u64, attempt: u32) -> Result<(), Fault> {
 /// One transaction; says whether there is more to do. What is dead goes before what is only old.
 fn evict(open: &Open, target: u64, at_once: usize) -> Result<bool, Fault> {
     let tables = &open.tables;
-    let mut txn = open.env.write_txn()?;
+    let mut txn = open.write()?;
     let mut counters = tables.counters(&txn)?;
     let mut removed = remove_purged(tables, &mut txn, &mut counters, at_once)?;
     removed += remove_expired(tables, &mut txn, &mut counters, clock::wall_clock(), at_once)?;

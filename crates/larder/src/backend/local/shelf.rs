@@ -280,7 +280,7 @@ impl Shelf {
                 fits
             });
             room::with_room(open, need, || self.transact(open, step, (need, storing), &fills))?;
-            open.still_named()
+            open.committed()
         })
     }
 
@@ -293,7 +293,7 @@ impl Shelf {
         fills: &[(Read<'_>, &[u8])],
     ) -> Result<(), Fault> {
         let tables = &open.tables;
-        let mut txn = open.env.write_txn()?;
+        let mut txn = open.write()?;
         let mut counters = tables.counters(&txn)?;
         if !open.bounds.has_room(&counters, need) {
             return Err(Fault::Full("no room".to_owned()));

@@ -34,14 +34,14 @@ impl Write<'_> {
         let fits = open.bounds.fits(need);
         let need = if fits { need } else { 0 };
         let applied = room::with_room(open, need, || self.transact(open, need, fits))?;
-        open.still_named()?;
+        open.committed()?;
         Ok(if fits { Written::Applied(applied) } else { Written::TooLarge })
     }
 
     /// One transaction: changes since, guards, operations, record. Without `storing`, sets only remove.
     fn transact(&self, open: &Open, need: u64, storing: bool) -> Result<Applied, Fault> {
         let tables = &open.tables;
-        let mut txn = open.env.write_txn()?;
+        let mut txn = open.write()?;
         let mut counters = tables.counters(&txn)?;
         if !open.bounds.has_room(&counters, need) {
             return Err(Fault::Full("no room".to_owned()));
@@ -152,7 +152,7 @@ pub(super) fn reset(open: &Open, namespace: &str) -> Result<(), Fault> {
     let _guard = open.lock.acquire()?;
     open.still_named()?;
     let tables = &open.tables;
-    let mut txn = open.env.write_txn()?;
+    let mut txn = open.write()?;
     let mut counters = tables.counters(&txn)?;
     let old = tables.space(&txn, namespace)?;
     let space = if let Some(old) = old {
@@ -169,7 +169,7 @@ pub(super) fn reset(open: &Open, namespace: &str) -> Result<(), Fault> {
     tables.put_space(&mut txn, namespace, &space)?;
     tables.put_counters(&mut txn, &counters)?;
     txn.commit()?;
-    open.still_named()
+    open.committed()
 }
 
 /// The answer for entries that do not fit.
