@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+mod barred;
 mod conformance;
+mod descriptors;
 mod disk;
 mod ends;
 mod faults;

@@ -18,7 +18,7 @@ pub(super) const SAY: Duration = Duration::from_mins(5);
 
 /// What stands in the primary about one control log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Absorbed {
+pub(super) struct Absorbed {
     position: Position,
     /// When that was written, on the primary's clock.
     written: Millis,
@@ -27,7 +27,7 @@ struct Absorbed {
 }
 
 impl Absorbed {
-    fn encode(position: Position, written: Millis, node: u64) -> Vec<u8> {
+    pub(super) fn encode(position: Position, written: Millis, node: u64) -> Vec<u8> {
         let place = [position.id, position.nonce].map(u128::to_le_bytes);
         [place.as_flattened(), [written, node].map(u64::to_le_bytes).as_flattened()].concat()
     }

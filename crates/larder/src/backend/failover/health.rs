@@ -40,7 +40,7 @@ pub struct Health {
     pub since: Millis,
     /// How many invalidations the server has not been told yet. 1001 stands for more than 1000.
     pub waiting: u64,
-    /// Why the server does not serve, or what it refuses; empty if it does all.
+    /// Why the server does not serve, serves without its fallback, or what it refuses; empty if all is well.
     pub reason: String,
     /// Whether the server serves but has refused invalidations. This node serves nothing that it could not invalidate.
     pub refusing: bool,
@@ -50,6 +50,13 @@ pub struct Health {
 #[derive(Default)]
 pub(super) struct News {
     lines: Mutex<Vec<String>>,
+}
+
+impl News {
+    /// Has a line to be told.
+    pub(super) fn line(&self, line: String) {
+        lock(&self.lines).push(line);
+    }
 }
 
 impl Failover {
@@ -66,13 +73,9 @@ impl Failover {
         let view = match self.control.read(&*self.fallback) {
             Ok(view) => view,
             Err(error) => {
-                return Health {
-                    tier: Tier::None,
-                    since: 0,
-                    waiting: 0,
-                    reason: reason(&error),
-                    refusing: false,
-                };
+                let barred = asked.is_ok() && self.is_barred(&error);
+                let tier = if barred { Tier::Primary } else { Tier::None };
+                return Health { tier, since: 0, waiting: 0, reason: reason(&error), refusing: false };
             }
         };
         let waiting = match self.waiting(&view.at) {

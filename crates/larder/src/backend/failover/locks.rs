@@ -38,7 +38,13 @@ impl Failover {
     /// Asks the locks of the tier that serves. An answer counts if that tier still serves after it.
     fn with_locks<T>(&self, ask: impl Fn(&dyn LockBackend) -> Result<T>) -> Result<T> {
         for _ in 0..ATTEMPTS {
-            let view = self.look_after(boottime())?;
+            let view = match self.look_after(boottime()) {
+                Err(error) if self.is_barred(&error) => {
+                    let Some(locks) = self.locks_of(Mode::Primary) else { return Err(error) };
+                    return self.without_fallback(&error, || ask(locks));
+                }
+                view => view?,
+            };
             if view.stage.tier == Mode::Fallback && !view.stage.ready {
                 return Err(entering());
             }
@@ -71,7 +77,10 @@ impl LockBackend for Failover {
 
     /// Who sleeps while the other tier takes over asks again: what the first one gave may not count.
     fn doze(&self, token: Token, at_most: Duration) -> Option<Handed> {
-        let before = self.control.last()?;
+        let Some(before) = self.control.last() else {
+            // The fallback cannot be used.
+            return self.locks_of(Mode::Primary)?.doze(token, at_most);
+        };
         let Some(locks) = self.locks_of(before.stage.tier) else {
             thread::sleep(at_most);
             return None;

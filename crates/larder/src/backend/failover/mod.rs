@@ -13,6 +13,7 @@
 //! call where that is a file of this node, once a second where it is shared.
 
 mod absorb;
+mod barred;
 mod beats;
 mod control;
 mod flip;
@@ -27,6 +28,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use self::barred::Barred;
 use self::beats::Beats;
 use self::control::{ControlLog, View};
 pub use self::health::{Health, Tier};
@@ -81,6 +83,7 @@ pub struct Failover {
     trips: AtomicU64,
     news: health::News,
     refused: Refused,
+    barred: Barred,
 }
 
 /// Why the primary gave no answer that counts.
@@ -123,6 +126,7 @@ impl Failover {
             trips: AtomicU64::new(0),
             news: health::News::default(),
             refused: Refused::default(),
+            barred: Barred::default(),
             settings,
         }
     }
@@ -150,7 +154,12 @@ impl Failover {
     ) -> Result<T> {
         for _ in 0..ATTEMPTS {
             let began = boottime();
-            let view = self.look_after(began)?;
+            let view = match self.look_after(began) {
+                Err(error) if self.is_barred(&error) => {
+                    return Ok(self.without_fallback(&error, || primary(&*self.primary))?.0);
+                }
+                view => view?,
+            };
             let answer = match view.stage.tier {
                 Mode::Fallback if view.stage.ready => fallback(&view)?,
                 Mode::Fallback => return Err(entering()),
@@ -254,7 +263,17 @@ impl Backend for Failover {
         }
         let removals = Removals::of(ops);
         for _ in 0..ATTEMPTS {
-            let view = self.look_after(boottime())?;
+            let view = match self.look_after(boottime()) {
+                Err(error) if self.is_barred(&error) => {
+                    return self.without_fallback(&error, || self.primary.apply(since, ops));
+                }
+                Err(error) => {
+                    // Nobody may be told that it was done (R13); but it does no harm where it is.
+                    let _ = self.at_primary(|| self.primary.apply(None, &removals.ops));
+                    return Err(error);
+                }
+                Ok(view) => view,
+            };
             if view.stage.is_fallback() {
                 match self.apply_fallback(&view, since, ops)? {
                     Some(applied) => return Ok(applied),
@@ -314,7 +333,12 @@ impl Backend for Failover {
 
     fn reset(&self) -> Result<()> {
         for _ in 0..ATTEMPTS {
-            let view = self.look_after(boottime())?;
+            let view = match self.look_after(boottime()) {
+                Err(error) if self.is_barred(&error) => {
+                    return self.without_fallback(&error, || self.primary.reset());
+                }
+                view => view?,
+            };
             if view.stage.tier == Mode::Fallback {
                 return self.reset_fallback(&view);
             }
