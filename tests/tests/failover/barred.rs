@@ -4,6 +4,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown};
 
 use larder::{Config, Store, Tier};
+use larder_testkit::Answers;
 
 use crate::peer::Peer;
 use crate::support::{Process, Site, await_that, failover};
@@ -21,8 +22,11 @@ fn bar(site: &Site) {
     }
 }
 
-fn open(config: &Config) -> Process {
-    let store = Store::open(config).unwrap();
+/// A process that knows of no fallback.
+fn plain(site: &Site) -> Process {
+    let url = site.server.tcp_url();
+    let config = Config::from_options([("server", &*url), ("namespace", "t")]).unwrap();
+    let store = Store::open(&config).unwrap();
     let cache = store.cache("c").unwrap();
     Process { store, cache }
 }
@@ -32,8 +36,7 @@ fn open(config: &Config) -> Process {
 fn a_local_one() {
     let site = Site::new();
     bar(&site);
-    let plain =
-        open(&Config::from_options([("server", &*site.server.tcp_url()), ("namespace", "t")]).unwrap());
+    let plain = plain(&site);
     let barred = site.process();
     assert!(barred.set("k", "v"));
     assert_eq!(barred.get("k").as_deref(), Some("v"));
@@ -121,20 +124,66 @@ fn one_that_containers_share() {
     assert_eq!(one.ask("get k"), "-");
 }
 
-/// A shared one may serve others: then the server does not serve who cannot read it (R13). But what is deleted is gone there.
+/// A shared one that a process may read, and no more: it tells who serves, and as long as that is the server, it does.
 #[test]
-fn a_shared_one_still_rules() {
+fn a_shared_one_of_another_user_is_read() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
     let site = Site::new();
     bar(&site);
-    let plain =
-        open(&Config::from_options([("server", &*site.server.tcp_url()), ("namespace", "t")]).unwrap());
+    let plain = plain(&site);
+    let shared = format!("dir:{}", site.directory.path().join("fallback").display());
+    let barred = site.process_with(&[("fallback", &shared)]);
+    assert!(barred.set("k", "v") && plain.get("k").as_deref() == Some("v"));
+    assert!(plain.set("k", "w") && barred.get("k").as_deref() == Some("w"));
+    assert!(barred.delete("k") && plain.get("k").is_none());
+    assert_eq!(barred.tier(), Tier::Primary);
+    assert_eq!(fs::read_dir(site.directory.path().join("fallback")).unwrap().count(), 0, "it made nothing");
+}
+
+/// Once others went over to it, the server does not serve who only reads there (R13).
+#[test]
+fn a_shared_one_that_serves_others_still_rules() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let site = Site::new();
+    let path = site.directory.path().join("fallback");
+    let shared = format!("dir:{}", path.display());
+    let owner = site.process_with(&[("fallback", &shared)]);
+    assert!(owner.set("k", "old") && owner.set("l", "v"));
+    let direct = site.server.tcp_url();
+    assert_eq!(plain(&site).get("k").as_deref(), Some("old"));
+    site.proxy.answers(Answers::Cut);
+    owner.await_tier(Tier::Fallback);
+    // As another user sees it. The owner's process knows it already.
+    for path in [&path, &path.join("t+fallback")] {
+        chown(path, Some(OTHER), None).unwrap();
+    }
+    await_that("a delete", || owner.delete("k"));
+    let late = site.process_with(&[("fallback", &shared), ("server", &*direct)]);
+    assert_eq!((late.get("k"), late.tier()), (None, Tier::None));
+    assert_eq!(plain(&site).get("k").as_deref(), Some("old"), "the server was not told yet");
+    site.proxy.answers(Answers::Pass);
+    owner.await_tier(Tier::Primary);
+    await_that("the server again", || late.get("l").is_some() || late.set("l", "w"));
+    assert_eq!((late.get("k"), late.tier()), (None, Tier::Primary));
+}
+
+/// One that cannot be read may serve others as well. But what is deleted is gone in the server.
+#[test]
+fn a_shared_one_that_cannot_be_read_still_rules() {
+    let site = Site::new();
+    fs::write(site.directory.path().join("fallback"), "a file").unwrap();
+    let plain = plain(&site);
     let shared = format!("dir:{}", site.directory.path().join("fallback").display());
     let barred = site.process_with(&[("fallback", &shared)]);
     assert!(plain.set("k", "v") && plain.set("l", "v"));
     assert_eq!(barred.get("k"), None);
     let health = barred.store.health();
     assert_eq!(health.tier, Tier::None);
-    assert!(health.reason.contains("belongs to user") || health.reason.contains("everybody"), "{health:?}");
+    assert!(health.reason.contains("is not a directory"), "{health:?}");
     assert!(!barred.delete("k") && !barred.set("l", "w"), "nothing is promised");
     assert_eq!((plain.get("k"), plain.get("l")), (None, None), "and nothing old is kept");
 }

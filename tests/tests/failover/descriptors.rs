@@ -28,7 +28,7 @@ fn programs_inherit_none() {
     for more in [&[("node_tier", &*tier)][..], &[("fallback", &*shared)]] {
         let process = site.process_with(more);
         assert!(process.set("k", "v"));
-        let lock = process.cache.lock("k", "me", Duration::from_secs(1)).unwrap();
+        let lock = process.cache.lock("k", "me", Duration::from_secs(15)).unwrap();
         assert!(lock.is_some());
         let waiting = process.cache.lock("k", "another", Duration::from_millis(300)).unwrap();
         assert!(waiting.is_none());

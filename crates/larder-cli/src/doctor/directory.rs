@@ -22,7 +22,8 @@ pub(super) fn before(path: &Path, max_bytes: u64, scheme: &str) -> Vec<Check> {
         )];
     };
     let this = rustix::process::geteuid().as_raw();
-    if scheme == "local" && found.uid() != this {
+    let grouped = scheme == "dir" && found.mode() & 0o020 != 0;
+    if found.uid() != this && !grouped {
         return vec![Check::problem(
             "directory",
             format!("belongs to user {}, and this is user {this}", found.uid()),

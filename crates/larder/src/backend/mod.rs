@@ -348,7 +348,8 @@ fn open_one(config: &Config) -> Result<Arc<dyn Backend>> {
         return Ok(Arc::new(redis::Redis::new(settings)));
     }
     if let Some(settings) = dir::Settings::of(config) {
-        return Ok(Arc::new(dir::Dir::new(&settings)));
+        let dir = if config.takes_over() { dir::Dir::fallback(&settings) } else { dir::Dir::new(&settings) };
+        return Ok(Arc::new(dir));
     }
     match config.server() {
         Server::Local { path, max_bytes } => Ok(Arc::new(Local::new(local::Settings {

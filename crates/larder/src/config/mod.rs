@@ -177,6 +177,11 @@ impl Config {
         Self { server, fallback: None, ca_file: None, takes_over: true, ..self.clone() }
     }
 
+    /// Whether this is the configuration of a fallback.
+    pub(crate) fn takes_over(&self) -> bool {
+        self.takes_over
+    }
+
     /// What processes have to have in common to share what they know of the server. No secrets.
     pub(crate) fn place(&self) -> String {
         match &self.server {

@@ -65,12 +65,14 @@ pub(super) struct Worker {
     settings: Settings,
     files: Files,
     bells: Arc<Bells>,
+    /// Whether a directory that may not be used may be read.
+    visits: bool,
     thread: Mutex<Option<(Pid, Sender<Job>)>>,
 }
 
 impl Worker {
-    pub(super) fn new(settings: &Settings, files: Files, bells: Arc<Bells>) -> Self {
-        Self { settings: settings.clone(), files, bells, thread: Mutex::new(None) }
+    pub(super) fn new(settings: &Settings, files: Files, bells: Arc<Bells>, visits: bool) -> Self {
+        Self { settings: settings.clone(), files, bells, visits, thread: Mutex::new(None) }
     }
 
     /// Has `work` done by the thread.
@@ -120,7 +122,7 @@ impl Worker {
             return Ok(jobs.clone());
         }
         let (jobs, taken) = mpsc::channel();
-        let (node, bells) = (Node::new(&self.settings), Arc::clone(&self.bells));
+        let (node, bells) = (Node::new(&self.settings, self.visits), Arc::clone(&self.bells));
         threads::spawn("larder-dir", move || work_off(node, &taken, &bells))
             .map_err(|error| Error::unavailable(NAME, format!("no thread: {error}")))?;
         *thread = Some((process, jobs.clone()));

@@ -14,6 +14,8 @@ pub(super) enum Fault {
     Gone,
     /// The log does not continue what is known of it: the directory lost history (R14).
     Lost,
+    /// There is no log yet, and this process may not begin one.
+    NotSetUp,
     /// Bytes of the log are not those that were written, and acknowledged records among them.
     Damaged,
     /// Another holds the lock for as long as it may be waited for.
@@ -42,6 +44,7 @@ impl From<Fault> for Error {
         match fault {
             Fault::Gone => Self::unavailable(NAME, "files vanish while they are used"),
             Fault::Lost => Self::unavailable(NAME, "the log changes in ways that Larder did not cause"),
+            Fault::NotSetUp => Self::refused(NAME, "nobody who may use it has set it up"),
             Fault::Damaged => Self::unavailable(NAME, "the log is damaged"),
             Fault::Busy => Self::unavailable(NAME, "another process has held the lock for too long"),
             Fault::Error(error) => error,

@@ -41,9 +41,9 @@ pub(super) enum Access {
 }
 
 impl Node {
-    pub(super) fn new(settings: &Settings) -> Self {
+    pub(super) fn new(settings: &Settings, visits: bool) -> Self {
         Self {
-            site: Site::new(&settings.path, &settings.namespace),
+            site: Site::new(&settings.path, &settings.namespace, visits),
             max_bytes: settings.max_bytes,
             wait: settings.wait,
             log: None,
@@ -73,7 +73,7 @@ impl Node {
             match self.try_hold(files, access, deadline, chunks) {
                 Ok(Some(hold)) => return Ok(hold),
                 Ok(None) => {}
-                Err(Fault::Error(error)) => return Err(error.into()),
+                Err(fault @ (Fault::Error(_) | Fault::NotSetUp)) => return Err(fault),
                 Err(Fault::Busy) if access == Access::Append && self.went_on(files, deadline, chunks) => {
                     deadline = self.deadline();
                     fault = Fault::Busy;
@@ -132,6 +132,9 @@ impl Node {
     ) -> Result<Option<Hold<'f>>, Fault> {
         if self.log.is_none() {
             self.log = self.start(files, deadline)?;
+        }
+        if access == Access::Append {
+            self.site.refuse_visitors()?;
         }
         let Some(log) = &mut self.log else { return Ok(None) };
         let path = log.segment.path(&self.site.path);
@@ -197,6 +200,11 @@ impl Node {
     fn start(&mut self, files: &Files, deadline: Deadline) -> Result<Option<Log>, Fault> {
         self.site.prepare(files)?;
         let Some(segment) = root::read(files, &self.site.path)? else {
+            if self.site.is_visited() {
+                self.site.refuse_the_bare()?;
+                self.site.distrust();
+                return Err(Fault::NotSetUp);
+            }
             // What was set up counts only if it is found by its name: the directory may have been removed meanwhile.
             self.site.set_up(files, deadline)?;
             return Ok(None);

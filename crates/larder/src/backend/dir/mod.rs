@@ -93,18 +93,24 @@ pub struct Dir {
 impl Dir {
     /// A handle; the directory is looked at when it is first used.
     pub fn new(settings: &Settings) -> Self {
-        Self::with_files(settings, Files::default())
+        Self::with_files(settings, Files::default(), false)
+    }
+
+    /// A handle for a fallback: a process that may not use the directory may still read there who serves (R13). It reads no
+    /// entries of caches then, and writes nothing.
+    pub fn fallback(settings: &Settings) -> Self {
+        Self::with_files(settings, Files::default(), true)
     }
 
     /// A handle whose filesystem calls are told to an observer first. For tests: to count them, or to die at one.
     #[doc(hidden)]
     pub fn observed(settings: &Settings, observer: Observer) -> Self {
-        Self::with_files(settings, Files::observed(observer))
+        Self::with_files(settings, Files::observed(observer), false)
     }
 
-    fn with_files(settings: &Settings, files: Files) -> Self {
+    fn with_files(settings: &Settings, files: Files, visits: bool) -> Self {
         let bells = Arc::new(Bells::default());
-        let worker = Worker::new(settings, files.clone(), Arc::clone(&bells));
+        let worker = Worker::new(settings, files.clone(), Arc::clone(&bells), visits);
         Self { settings: settings.clone(), files, worker, bells }
     }
 }

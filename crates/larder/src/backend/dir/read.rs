@@ -8,7 +8,8 @@ use super::follow::{Access, Node};
 use super::hold::Hold;
 use super::index::{FileNumber, Slot};
 use super::log::Chunk;
-use crate::backend::{CacheId, CacheUsage, Fetched, Position, Read};
+use crate::backend::failover::names::original;
+use crate::backend::{CacheId, CacheUsage, Delta, Fetched, Position, Read};
 
 /// Entries that stand no further apart than this are read at once,
 const GAP: u64 = 64 << 10;
@@ -33,7 +34,13 @@ impl Node {
         let mut again = true;
         loop {
             let mut chunks = Vec::new();
-            let hold = self.hold(files, Access::Read, &mut chunks)?;
+            let hold = match self.hold(files, Access::Read, &mut chunks) {
+                Err(Fault::NotSetUp) => return Ok(nothing(since, reads)),
+                hold => hold?,
+            };
+            if reads.iter().any(|read| is_entry(read.cache)) {
+                self.site.refuse_visitors()?;
+            }
             let (entries, complete) = self.entries(files, &hold, &chunks, reads)?;
             if complete || !again {
                 let delta = self.known()?.history.delta(since);
@@ -101,6 +108,18 @@ impl Node {
         };
         Ok(caches.map(usage).collect())
     }
+}
+
+/// Whether a cache holds what an application stored, not what Larder notes of who serves.
+fn is_entry(cache: &CacheId) -> bool {
+    !cache.is_reserved() || original(cache.name()).is_some()
+}
+
+/// The answer where there is no log: a history of its own, without any change.
+fn nothing(since: Option<Position>, reads: &[Read<'_>]) -> Fetched {
+    let position = Position { incarnation: 0, id: 0, nonce: 0 };
+    let delta = Delta { reset: since != Some(position), changes: Vec::new(), position };
+    Fetched { delta, entries: vec![None; reads.len()] }
 }
 
 /// The bytes of an entry, if they are among `bytes`, which stand at `start` of a file, and if they are what was

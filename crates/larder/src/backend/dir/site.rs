@@ -12,7 +12,7 @@ use super::names::{FileId, Kind, ROOT};
 use super::root;
 use super::segment::Header;
 use crate::backend::owner;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 
 /// Bytes that a segment asks the filesystem to keep ready, so that deletes and purges still go through when the disk
 /// is full. Where that cannot be asked for, nothing is lost but this.
@@ -31,11 +31,18 @@ pub(super) struct Site {
     group: Option<u32>,
     /// The type of the filesystem that it was on.
     filesystem: Option<i64>,
+    /// Whether a directory that may not be used may be read.
+    visits: bool,
+    /// Why it may not be used.
+    visited: Option<String>,
+    /// Whether it may be another directory than others see, if it is empty.
+    bare: bool,
 }
 
 impl Site {
-    pub(super) fn new(directory: &Path, namespace: &str) -> Self {
-        Self { path: directory.join(namespace), mode: None, group: None, filesystem: None }
+    pub(super) fn new(directory: &Path, namespace: &str, visits: bool) -> Self {
+        let path = directory.join(namespace);
+        Self { path, mode: None, group: None, filesystem: None, visits, visited: None, bare: false }
     }
 
     /// Makes sure, once, that the directories are there, that they are this user's or its group's, and that nobody else
@@ -44,13 +51,35 @@ impl Site {
         if self.mode.is_some() {
             return Ok(());
         }
-        let Some(directory) = self.path.parent() else { return Err(Fault::Gone) };
+        let Some(directory) = self.path.parent().map(Path::to_owned) else { return Err(Fault::Gone) };
+        let directory = &*directory;
         if let Some(before) = self.filesystem
             && filesystem(files, directory)? != before
         {
             // The directory is there, but it is the one below the mount point.
             return Err(Error::unavailable(NAME, "the filesystem is not mounted any more").into());
         }
+        self.visited = None;
+        match self.check(files, directory) {
+            Err(Fault::Error(error)) if self.visits && error.kind() == ErrorKind::Refused => {
+                match files.look(directory) {
+                    Ok(outer) if FileType::from_raw_mode(outer.st_mode) == FileType::Directory => {
+                        // Below a mount that is missing there may be a bare directory, which belongs to root.
+                        self.bare = outer.st_uid == 0;
+                        let reason = error.to_string();
+                        let own = format!("{NAME} refused: ");
+                        self.visited = Some(reason.strip_prefix(&own).unwrap_or(&reason).to_owned());
+                        self.mode = Some(0o600);
+                        Ok(())
+                    }
+                    _ => Err(error.into()),
+                }
+            }
+            checked => checked,
+        }
+    }
+
+    fn check(&mut self, files: &Files, directory: &Path) -> Result<(), Fault> {
         let outer = checked(files, directory, 0o700)?;
         // A directory that its group may write to is shared by several users: what is in it then is, too.
         let shared = outer.st_mode & 0o020 != 0;
@@ -63,6 +92,23 @@ impl Site {
         Ok(())
     }
 
+    /// Whether the directory may only be read.
+    pub(super) fn is_visited(&self) -> bool {
+        self.visited.is_some()
+    }
+
+    /// Fails if nobody can tell whether an empty directory is the one that others share.
+    pub(super) fn refuse_the_bare(&mut self) -> Result<(), Fault> {
+        if self.bare { self.refuse_visitors() } else { Ok(()) }
+    }
+
+    /// Fails for who may only read, and looks again before the next use.
+    pub(super) fn refuse_visitors(&mut self) -> Result<(), Fault> {
+        let Some(reason) = self.visited.clone() else { return Ok(()) };
+        self.distrust();
+        Err(Error::refused(NAME, reason).into())
+    }
+
     /// Looks at the directories again before the next use.
     pub(super) fn distrust(&mut self) {
         self.mode = None;
@@ -70,6 +116,9 @@ impl Site {
 
     /// Creates a file with its content, and syncs it: in place before any record names it (R19). Gives its inode.
     pub(super) fn create<'f>(&self, files: &'f Files, file: FileId) -> Result<Opened<'f>, Errno> {
+        if self.is_visited() {
+            return Err(Errno::ACCESS);
+        }
         let mode = self.mode.unwrap_or(0o600);
         let open = files.create(&file.path(&self.path), mode)?;
         self.share(&open, mode)?;
@@ -171,6 +220,9 @@ impl Site {
 
     /// Begins a new history after a segment that cannot be read, unless the root leads past it by now.
     pub(super) fn replace(&self, files: &Files, damaged: FileId, deadline: Deadline) -> Result<(), Fault> {
+        if let Some(reason) = &self.visited {
+            return Err(Error::refused(NAME, reason).into());
+        }
         let root = Hold::lock(files.write(&self.path.join(ROOT))?, deadline)?;
         let Some(named) = root::named(root.open())? else { return Ok(()) };
         if named != damaged && named.number >= damaged.number {

@@ -4,8 +4,9 @@
 //! do not go over to a fallback of which it knows nothing; what it cannot tell the server is answered false. So a fallback
 //! that is of no use does not cost the server.
 //!
-//! That is for a `local:` fallback. One that nodes share may serve others while this one cannot read it, whatever the
-//! error, and then the server must not serve this one (R13).
+//! That is for a `local:` fallback. One that nodes share may serve others while this one cannot use it, whatever the
+//! error, and then the server must not serve this one (R13): it has to read who serves, as a visitor
+//! ([`Dir::fallback`](crate::dir::Dir::fallback)).
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

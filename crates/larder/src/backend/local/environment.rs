@@ -90,11 +90,16 @@ impl Open {
 
     fn has_names(&self) -> Result<bool, Fault> {
         let (readers, length) = &self.readers;
+        // Before the look: another thread may see it grow meanwhile.
+        let before = self.bytes.load(Ordering::Acquire);
         let (Some(bytes), Some(found)) = (length_of_named(&self.data), length_of_named(readers)) else {
             return Ok(false);
         };
-        if bytes < self.bytes.fetch_max(bytes, Ordering::Relaxed) || found < *length {
+        if bytes < before || found < *length {
             return Err(Fault::Damaged("a file was cut short while it was in use".to_owned()));
+        }
+        if bytes > before {
+            self.bytes.fetch_max(bytes, Ordering::Release);
         }
         Ok(true)
     }
@@ -165,7 +170,7 @@ impl Open {
     /// After a commit, under the lock: notes how far the data has come. Fails as [`still_named`](Self::still_named).
     pub(super) fn committed(&self) -> Result<(), Fault> {
         self.still_named()?;
-        let (transactions, bytes) = (self.env.info().last_txn_id as u64, self.bytes.load(Ordering::Relaxed));
+        let (transactions, bytes) = (self.env.info().last_txn_id as u64, self.bytes.load(Ordering::Acquire));
         self.lock.put_mark(Mark { transactions, bytes });
         Ok(())
     }
