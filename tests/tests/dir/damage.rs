@@ -178,3 +178,25 @@ fn a_root_of_another_version_is_left_alone() {
         assert_eq!(read.is_err_and(|error| error.kind() == ErrorKind::Foreign), foreign, "{version}");
     }
 }
+
+/// What the seals lead to vanished, or cannot be read, while the root still names a segment before it.
+#[test]
+fn a_segment_that_is_missing_begins_a_new_history() {
+    for emptied in [false, true] {
+        for missing in ["log", "index"] {
+            let directory = small_log();
+            let root = fs::read(site(directory.path()).join("root")).unwrap();
+            let writer = open(directory.path());
+            if emptied {
+                writer.reset().unwrap();
+            }
+            for i in 0..600_u32 {
+                put(&writer, &i.to_le_bytes(), &[1; 4_000]).unwrap();
+            }
+            fs::remove_file(files(directory.path(), missing).pop().unwrap()).unwrap();
+            fs::write(site(directory.path()).join("root"), &root).unwrap();
+            drop(writer);
+            nothing_old_and_it_heals(directory.path(), None, &format!("{missing} {emptied}"));
+        }
+    }
+}

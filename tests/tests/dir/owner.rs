@@ -26,7 +26,7 @@ fn refused(directory: &Path, what: &str) {
 #[test]
 fn a_directory_of_another_user_is_refused_and_nothing_is_made_in_it() {
     if !is_root() {
-        return;
+        return larder_testkit::skipped("needs root, who may give directories away");
     }
     for mode in [0o700, 0o755] {
         let directory = directory();
@@ -42,7 +42,7 @@ fn a_directory_of_another_user_is_refused_and_nothing_is_made_in_it() {
 #[test]
 fn a_namespace_of_another_user_is_refused() {
     if !is_root() {
-        return;
+        return larder_testkit::skipped("needs root, who may give directories away");
     }
     let directory = directory();
     put(&open(directory.path()), b"k", b"planted").unwrap();
@@ -53,7 +53,7 @@ fn a_namespace_of_another_user_is_refused() {
 #[test]
 fn root_makes_no_directory_in_the_place_of_another_user() {
     if !is_root() {
-        return;
+        return larder_testkit::skipped("needs root, who may give directories away");
     }
     let directory = directory();
     chown(directory.path(), Some(OTHER), None).unwrap();
@@ -65,7 +65,7 @@ fn root_makes_no_directory_in_the_place_of_another_user() {
 #[test]
 fn a_directory_of_a_group_is_used_by_its_members() {
     if !is_root() {
-        return;
+        return larder_testkit::skipped("needs root, who may give directories away");
     }
     let directory = directory();
     let cache = directory.path().join("cache");

@@ -150,7 +150,9 @@ impl Node {
                 // emptied it may have died.
                 (self.log, self.seen) = (None, None);
                 self.log = match self.load(files, seal.successor) {
-                    Err(Fault::Lost) => {
+                    Err(fault @ (Fault::Lost | Fault::Gone))
+                        if matches!(fault, Fault::Lost) || self.site.lacks(files, seal.successor) =>
+                    {
                         self.site.replace(files, seal.successor, deadline).or_else(unless_gone)?;
                         None
                     }
