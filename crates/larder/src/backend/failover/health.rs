@@ -2,10 +2,10 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::Failover;
 use super::control::View;
 use super::rules::Mode;
-use crate::backend::Backend;
+use super::{Failover, names};
+use crate::backend::{Backend, Read};
 use crate::clock::Millis;
 use crate::error::{Error, Result};
 
@@ -68,7 +68,8 @@ impl Failover {
 
     /// How the store is served now. Asks whoever serves.
     pub fn health(&self) -> Health {
-        let asked = self.fetch(None, &[]);
+        // As an application reads: who may only see who serves reads no entries.
+        let asked = self.fetch(None, &[Read { cache: &names::peers(), key: b"" }]);
         let reason = |error: &Error| error.to_string();
         let view = match self.control.read(&*self.fallback) {
             Ok(view) => view,

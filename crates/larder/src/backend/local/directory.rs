@@ -237,5 +237,6 @@ pub(super) fn has_a_name(file: &File) -> bool {
 
 /// The length of an open file; `None` if it has no name any more.
 pub(super) fn length_of_named(file: &File) -> Option<u64> {
-    file.metadata().ok().filter(|metadata| metadata.nlink() > 0).map(|metadata| metadata.len())
+    let found = rustix::fs::fstat(file).ok().filter(|found| found.st_nlink > 0)?;
+    u64::try_from(found.st_size).ok()
 }
