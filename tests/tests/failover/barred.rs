@@ -163,9 +163,9 @@ fn a_shared_one_that_serves_others_still_rules() {
         chown(path, Some(OTHER), None).unwrap();
     }
     await_that("a delete", || owner.delete("k"));
+    assert_eq!(plain(&site).get("k").as_deref(), Some("old"), "the server was not told yet");
     let late = site.process_with(&[("fallback", &shared), ("server", &*direct)]);
     assert_eq!((late.get("k"), late.tier()), (None, Tier::None));
-    assert_eq!(plain(&site).get("k").as_deref(), Some("old"), "the server was not told yet");
     site.proxy.answers(Answers::Pass);
     owner.await_tier(Tier::Primary);
     await_that("the server again", || late.get("l").is_some() || late.set("l", "w"));
