@@ -3,5 +3,6 @@
 pub mod coherence;
 pub mod locks;
 pub mod redis;
+pub mod tls;
 
 pub mod crash;

@@ -312,7 +312,8 @@ fn more_threads_than_connections() {
 #[test]
 fn a_large_batch_keeps_the_log_small() {
     let server = RedisServer::start();
-    let (backend, cache) = (open(&server.unix_url()), cache());
+    let times = [("connect_timeout", "10"), ("read_timeout", "10")];
+    let (backend, cache) = (open_with(&server.unix_url(), &times), cache());
     let keys: Vec<_> = (0..100_u8).map(|n| vec![n; 60_000]).collect();
     let position = here(&backend);
     for _ in 0..20 {

@@ -1,5 +1,6 @@
 //! The two clocks of the protocol: a node's own, for waits and leases, and a server's, for expiry.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use rustix::time::{ClockId, Timespec, clock_gettime};
@@ -11,6 +12,43 @@ pub type Millis = u64;
 /// suspended machine, so a lease timed on it cannot seem younger than it is.
 pub(crate) fn boottime() -> Duration {
     from_timespec(clock_gettime(ClockId::Boottime))
+}
+
+/// [`boottime`] in nanoseconds.
+pub(crate) fn boot_nanos() -> u64 {
+    nanos(boottime())
+}
+
+/// In nanoseconds: one number, quick to add to and to compare, for times of less than some centuries.
+pub(crate) fn nanos(time: Duration) -> u64 {
+    time.as_secs().saturating_mul(1_000_000_000).saturating_add(u64::from(time.subsec_nanos()))
+}
+
+thread_local! {
+    /// See [`not_beyond`].
+    static LIMIT: Cell<u64> = const { Cell::new(u64::MAX) };
+}
+
+/// What this thread asks of a server from now on has no more time than if it began at `time`, on the boot clock: the
+/// end of a longer wait. Until the answer is dropped.
+pub(crate) fn not_beyond(time: Duration) -> Limit {
+    Limit { before: LIMIT.replace(nanos(time)) }
+}
+
+/// Puts the limit back that held before.
+pub(crate) struct Limit {
+    before: u64,
+}
+
+impl Drop for Limit {
+    fn drop(&mut self) {
+        LIMIT.set(self.before);
+    }
+}
+
+/// See [`not_beyond`]; in nanoseconds.
+pub(crate) fn limit() -> u64 {
+    LIMIT.get()
 }
 
 /// This node's wall clock.

@@ -22,6 +22,12 @@ pub enum Answers {
     Garbage,
     /// To each command comes this instead, such as an error.
     Always(&'static str),
+    /// They pass byte by byte, one each so often.
+    Drip(Duration),
+    /// The first half of the next one passes, and no more until this changes.
+    HalfStall,
+    /// This comes instead, again and again without end.
+    Flood(&'static str),
 }
 
 /// A proxy for one server. Its connections end when it is dropped.
@@ -207,6 +213,9 @@ impl Shared {
             let mode = self.wait(answers);
             let (bytes, last) = match mode {
                 _ if !answers => (bytes, false),
+                Answers::Drip(_) | Answers::HalfStall | Answers::Flood(_) => {
+                    (self.worry(mode, bytes, to), false)
+                }
                 Answers::Pass | Answers::Stall => (bytes, false),
                 Answers::Half => (bytes.get(..length / 2).unwrap_or_default(), true),
                 Answers::Cut => (&b""[..], true),
@@ -227,6 +236,37 @@ impl Shared {
             if last {
                 return;
             }
+        }
+    }
+
+    /// Does to an answer what takes time, until the mode changes; answers what is left to pass.
+    fn worry<'a>(&self, mode: Answers, bytes: &'a [u8], mut to: &TcpStream) -> &'a [u8] {
+        let lasts = || self.mode().answers == mode && !self.closed.load(Ordering::SeqCst);
+        let (half, rest) = bytes.split_at(bytes.len() / 2);
+        match mode {
+            Answers::Drip(pause) => {
+                for (at, byte) in bytes.iter().enumerate() {
+                    if !lasts() || to.write_all(&[*byte]).is_err() {
+                        return bytes.get(at..).unwrap_or_default();
+                    }
+                    thread::sleep(pause);
+                }
+                &[]
+            }
+            Answers::HalfStall if to.write_all(half).is_ok() => {
+                let stays = |now: &mut Mode| now.answers == mode && !self.closed.load(Ordering::SeqCst);
+                drop(self.changed.wait_while(self.mode(), stays));
+                rest
+            }
+            Answers::Flood(text) => {
+                let flood = text.repeat((64 << 10) / text.len().max(1));
+                while lasts() && to.write_all(flood.as_bytes()).is_ok() {
+                    // So that those who are flooded are seen, not the processor.
+                    thread::sleep(Duration::from_millis(1));
+                }
+                &[]
+            }
+            _ => bytes,
         }
     }
 

@@ -23,8 +23,8 @@ pub use server::{RedisAddress, Server};
 /// | `code_epoch` | a name for the version of the application's code: entries of another version are misses | none |
 /// | `near_bytes` | the most memory that a process may hold decoded values in | `32M` |
 /// | `max_staleness` | seconds a process may go on without asking the backend for changes | `1` |
-/// | `connect_timeout` | seconds to wait for a connection | `0.25` |
-/// | `read_timeout` | seconds to wait for an answer | `0.5` |
+/// | `connect_timeout` | seconds to wait for a connection: the host's addresses, one of them, TLS | `0.25` |
+/// | `read_timeout` | seconds to wait for an answer, to its last byte; no operation takes longer than both together | `0.5` |
 /// | `lock_lease` | seconds after which a dead holder's lock is free | `10` |
 /// | `lock_wait` | seconds to wait for a lock when the caller does not say | `60` |
 /// | `fallback` | what takes over while a Redis server is away: the URL of a `dir:` that all nodes share, or a `local:` for a single node | none |

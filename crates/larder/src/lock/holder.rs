@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::renewal::{Renewals, renew, tick};
 use super::{Attempt, Claim, Handed, HeldLock, LockBackend, LockProof, Token};
 use crate::backend::Backend;
-use crate::clock::boottime;
+use crate::clock::{boottime, not_beyond};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Who waits asks again at least so often, and is passed over after three times as long.
@@ -76,6 +76,7 @@ impl Lender {
     /// If the backend refuses, or is away: at once at the first attempt, after a while for who stands in line.
     pub(crate) fn advance(&self, waiting: &mut Waiting) -> Result<Option<Arc<HeldLock>>> {
         let locks = self.locks()?;
+        let _limit = not_beyond(waiting.deadline);
         let sent = boottime();
         let left = waiting.deadline.saturating_sub(sent);
         let claim = Claim {
@@ -133,8 +134,10 @@ impl Lender {
         self.renewals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for the lock; `None` when the wait is over.
+    /// Waits for the lock; `None` when the wait is over, which a server that is away makes longer by one call's
+    /// time-outs.
     pub(crate) fn acquire(&self, mut waiting: Waiting) -> Result<Option<Arc<HeldLock>>> {
+        let _limit = not_beyond(waiting.deadline);
         loop {
             let over = waiting.is_over();
             match self.advance(&mut waiting) {

@@ -2,13 +2,19 @@
 
 use std::sync::atomic::Ordering;
 
+use std::time::Duration;
+
 use redis::{Value, cmd};
 
 use super::Redis;
 use super::failure::Failure;
 use super::link::Batch;
 use crate::backend::CacheId;
+use crate::clock::{boottime, nanos};
 use crate::error::{Blame, Error, ErrorKind, Trouble};
+
+/// How long that is waited for: the operation's own time may be over.
+const PATIENCE: Duration = Duration::from_millis(50);
 
 impl Redis {
     /// The error for a failure. An answer that a key is of another type does not say which key: the server is asked. One
@@ -49,8 +55,9 @@ impl Redis {
         caches: impl IntoIterator<Item = &'a CacheId>,
     ) -> Result<Option<Vec<u8>>, Failure> {
         let mut slot = self.pool.slot()?;
+        slot.begin(boottime(), nanos(PATIENCE));
         let mut batch = Batch::default();
-        let setup = slot.open(&self.settings, &mut batch)?;
+        let setup = slot.open(&self.settings, &self.door, self.settings.read_timeout, &mut batch)?;
         let keys = &self.keys;
         let mut expected: Vec<(&str, String)> =
             [("hash", &keys.meta), ("stream", &keys.log), ("set", &keys.registry), ("hash", &keys.locks)]

@@ -68,8 +68,9 @@ impl Failure {
             _ => Trouble::Address,
         };
         let error = match error.kind() {
-            redis::ErrorKind::Parse | redis::ErrorKind::UnexpectedReturnType => {
-                Error::foreign(NAME, "the answer is not Redis's protocol")
+            redis::ErrorKind::Parse => Error::foreign(NAME, "the answer is not Redis's protocol"),
+            redis::ErrorKind::UnexpectedReturnType => {
+                Error::foreign(NAME, "the answer is larger than what was asked for can be")
             }
             _ if silent => {
                 Error::unavailable(NAME, "no answer in time").about(trouble).blaming(way.blame(true))
@@ -121,13 +122,14 @@ pub(super) fn cannot_connect(error: &io::Error, wait: Duration) -> Error {
     if OWN.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error())) {
         return failed.about(Trouble::Process).blaming(Blame::Process);
     }
+    let text = error.to_string();
+    let name = text.contains("lookup") || text.contains("no address");
     match error.kind() {
         io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => {
-            failed.about(Trouble::Silence).blaming(Blame::SlowToConnect(wait))
+            let trouble = if name { Trouble::Name } else { Trouble::Silence };
+            failed.about(trouble).blaming(Blame::SlowToConnect(wait))
         }
-        _ if error.to_string().contains("lookup") || error.to_string().contains("no address") => {
-            failed.about(Trouble::Name)
-        }
+        _ if name => failed.about(Trouble::Name),
         _ => failed.about(Trouble::Address),
     }
 }

@@ -150,7 +150,7 @@ impl Redis {
     /// if it had to be certified.
     pub(super) fn hello(&self, slot: &mut Slot) -> Result<(), Failure> {
         let mut batch = Batch::default();
-        let setup = slot.open(&self.settings, &mut batch)?;
+        let setup = slot.open(&self.settings, &self.door, self.settings.read_timeout, &mut batch)?;
         let sent = boottime();
         Server::ask(&mut batch);
         batch
@@ -192,7 +192,8 @@ impl Redis {
             Certify::IfNeedBe | Certify::Everything => String::new(),
         };
         for _ in 0..2 {
-            let deadline = self.clock.now().saturating_add(millis(self.settings.read_timeout));
+            let budget = slot.budget(boottime(), self.settings.read_timeout);
+            let deadline = self.clock.now().saturating_add(millis(budget));
             let mut command = cmd("EVAL");
             command
                 .arg(include_str!("certify.lua"))

@@ -6,13 +6,15 @@ use std::time::Duration;
 use redis::{Cmd, Value};
 
 use super::NAME;
+use super::door::Door;
 use super::failure::{Failure, Way, refusal};
 use super::identity::Identity;
 use super::pool::{self, Slot};
+use super::resp::Most;
 use super::settings::Settings;
 use super::wire::Wire;
 use crate::backend::Position;
-use crate::clock::boottime;
+use crate::clock::{boot_nanos, boottime, limit, nanos};
 use crate::error::{Blame, Error};
 
 /// A connection and what is known of the server behind it.
@@ -55,10 +57,18 @@ impl std::fmt::Debug for Link {
 }
 
 /// Commands to send together.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Batch {
     bytes: Vec<u8>,
     commands: usize,
+    /// The most that the answers can be.
+    most: Most,
+}
+
+impl Default for Batch {
+    fn default() -> Self {
+        Self { bytes: Vec::new(), commands: 0, most: Most::SMALL }
+    }
 }
 
 /// A letter, a number and two line ends.
@@ -84,6 +94,12 @@ impl Batch {
         self
     }
 
+    /// The answers hold so many entries, or a page of a listing.
+    pub(super) fn expect(&mut self, most: Most) -> &mut Self {
+        self.most = most;
+        self
+    }
+
     fn head(&mut self, kind: u8, number: usize) {
         self.bytes.push(kind);
         self.bytes.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
@@ -92,17 +108,49 @@ impl Batch {
 }
 
 impl Slot {
-    /// Connects, if there is no connection, and adds to `batch` what a new connection must send first.
+    /// An operation begins that may take so long, in nanoseconds, with all its waits, or less
+    /// [if it is part of another](crate::clock::not_beyond).
+    pub(super) fn begin(&mut self, began: Duration, whole: u64) {
+        self.began = began;
+        self.until = nanos(began).min(limit()).saturating_add(whole);
+    }
+
+    /// The operation has come further and may take so much longer, but not beyond `last`.
+    pub(super) fn go_on(&mut self, more: Duration, last: u64) {
+        self.until = self.until.max(nanos(boottime()).saturating_add(nanos(more)).min(last));
+    }
+
+    /// When the operation must end, in nanoseconds on the boot clock.
+    pub(super) fn until(&self) -> u64 {
+        self.until
+    }
+
+    /// How long the server may take for a request that is sent at `sent`.
+    pub(super) fn budget(&self, sent: Duration, read_timeout: Duration) -> Duration {
+        read_timeout.min(Duration::from_nanos(self.until.saturating_sub(nanos(sent))))
+    }
+
+    /// Connects, if there is no connection, and adds to `batch` what a new connection must send first. An exchange on it
+    /// may take as long as `patience`.
     ///
     /// Returns the number of answers to that.
-    pub(super) fn open(&mut self, settings: &Settings, batch: &mut Batch) -> Result<usize, Failure> {
+    pub(super) fn open(
+        &mut self,
+        settings: &Settings,
+        door: &Door,
+        patience: Duration,
+        batch: &mut Batch,
+    ) -> Result<usize, Failure> {
         if self.link.is_some() {
             return Ok(0);
         }
         pool::make_room();
-        let wire = Wire::connect(settings).map_err(Failure::Unsent)?;
-        let wait = settings.read_timeout;
-        self.link = Some(Link { wire, identity: None, used: boottime(), answered: false, wait, quiet: None });
+        let stream = door.connect(settings, self.until).map_err(Failure::Unsent)?;
+        let wire = Wire::new(stream, patience)
+            .map_err(|error| Failure::Unsent(Error::unavailable(NAME, error).blaming(Blame::Process)))?;
+        let link =
+            Link { wire, identity: None, used: boottime(), answered: false, wait: patience, quiet: None };
+        self.link = Some(link);
         let before = batch.commands;
         if let Some(password) = &settings.password {
             let mut auth = redis::cmd("AUTH");
@@ -160,13 +208,19 @@ impl Slot {
             return Err(Failure::Unsent(error));
         };
         trips.fetch_add(1, Ordering::Relaxed);
-        link.used = boottime();
+        link.used = self.began;
         let quiet = link.quiet.as_ref().filter(|quiet| sync == Some(quiet.since));
         let expected = quiet.map(|quiet| &*quiet.answers);
-        let way = Way { fresh: !link.answered, bytes: batch.bytes.len(), wait: link.wait };
-        let answers = link.wire.exchange(&batch.bytes, batch.commands, expected);
+        let awaited = (batch.commands, batch.most);
+        let answers = link.wire.exchange(&batch.bytes, awaited, self.until, expected);
         link.answered |= answers.is_ok();
-        self.drop_if_cut(answers.map_err(|error| Failure::cut(&error, way)))
+        let answers = answers.map_err(|error| {
+            // An operation that has come far has not all of that left.
+            let waited = Duration::from_nanos(boot_nanos().saturating_sub(link.wire.sent()));
+            let way = Way { fresh: !link.answered, bytes: batch.bytes.len(), wait: link.wait.min(waited) };
+            Failure::cut(&error, way)
+        });
+        self.drop_if_cut(answers)
     }
 
     fn no_refusal(&mut self, answers: Vec<Value>) -> Result<Vec<Value>, Failure> {

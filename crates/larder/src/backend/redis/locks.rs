@@ -4,6 +4,7 @@
 //! else. The push says what was granted, so that who gets it can begin at once. The row says whose the lock is, so that a
 //! push to a dead connection loses nothing.
 
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -15,6 +16,9 @@ use super::failure::Failure;
 use super::link::Batch;
 use super::pool::Slot;
 use super::reply::{Replies, array, bytes, integer, time};
+use super::resp::Most;
+use super::survey::MAX_PAGE;
+use crate::clock::{boottime, nanos};
 use crate::error::Result;
 use crate::lock::{Attempt, Claim, Handed, LockBackend, LockInfo, Renewal, Token};
 
@@ -95,7 +99,7 @@ impl LockBackend for Redis {
     }
 
     fn another(&self) -> Box<dyn LockBackend> {
-        Box::new(Self::new(self.settings.clone()))
+        Box::new(Self::through(Arc::clone(&self.door), self.settings.clone()))
     }
 }
 
@@ -109,11 +113,12 @@ impl Redis {
     fn ask_script(&self, name: &[u8], words: &[&[u8]]) -> Result<Replies, Failure> {
         let queue = self.keys.queue(name);
         let mut script = self.lock_script.cached();
-        let mut slot = self.pool.slot()?;
+        let mut slot = self.slot()?;
         let mut cut = false;
         for _ in 0..ATTEMPTS {
             self.prepare(&mut slot)?;
-            let deadline = self.clock.now().saturating_add(millis(self.settings.read_timeout));
+            let budget = slot.budget(boottime(), self.settings.read_timeout);
+            let deadline = self.clock.now().saturating_add(millis(budget));
             let mut command = script.clone();
             command.arg(3).arg(&self.keys.meta).arg(&self.keys.locks).arg(&queue);
             for (at, word) in words.iter().enumerate() {
@@ -149,12 +154,13 @@ impl Redis {
     }
 
     fn doze_on(&self, slot: &mut Slot, token: Token, at_most: Duration) -> Result<Option<Handed>, Failure> {
-        // The connection's time-out is for an answer that comes at once; this one may take a second longer.
-        let mut settings = self.settings.clone();
-        settings.read_timeout += super::LONGEST_DOZE;
+        let at_most = at_most.min(super::LONGEST_DOZE).max(Duration::from_millis(1));
+        slot.begin(boottime(), self.whole.saturating_add(nanos(at_most)));
         let mut batch = Batch::default();
-        let setup = slot.open(&settings, &mut batch)?;
-        let seconds = at_most.min(super::LONGEST_DOZE).max(Duration::from_millis(1)).as_secs_f64();
+        // The time-out of other connections is for an answer that comes at once.
+        let patience = self.settings.read_timeout + super::LONGEST_DOZE;
+        let setup = slot.open(&self.settings, &self.door, patience, &mut batch)?;
+        let seconds = at_most.as_secs_f64();
         batch.add(cmd("BLPOP").arg(self.keys.bell(token)).arg(format!("{seconds:.3}")));
         let answer = slot.exchange(&batch, &self.trips)?.into_iter().nth(setup).unwrap_or(Value::Nil);
         if matches!(answer, Value::Nil) {
@@ -168,9 +174,12 @@ impl Redis {
         self.hello_anew(slot)?;
         let mut found: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
         let mut cursor = b"0".to_vec();
+        let last = self.end_of_listing(slot);
         loop {
             let mut batch = Batch::default();
-            batch.add(cmd("HSCAN").arg(&self.keys.locks).arg(&cursor).arg("COUNT").arg(STEP));
+            batch
+                .expect(Most::of_entries(MAX_PAGE))
+                .add(cmd("HSCAN").arg(&self.keys.locks).arg(&cursor).arg("COUNT").arg(STEP));
             let answer = slot.exchange(&batch, &self.trips)?.pop().unwrap_or(Value::Nil);
             let mut parts = Replies::new(array(answer, "HSCAN")?);
             cursor = bytes(parts.next(), "HSCAN")?;
@@ -184,9 +193,10 @@ impl Redis {
             if cursor == b"0" {
                 break;
             }
+            slot.go_on(self.settings.read_timeout, last);
         }
         let mut batch = Batch::default();
-        batch.add(&cmd("TIME"));
+        batch.expect(Most::of_entries(found.len())).add(&cmd("TIME"));
         for (name, _) in &found {
             batch.add(cmd("HLEN").arg(self.keys.queue(name)));
         }

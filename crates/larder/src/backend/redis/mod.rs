@@ -7,32 +7,39 @@
 mod blame;
 mod clock;
 mod describe;
+mod door;
 mod failure;
 mod identity;
 mod keys;
 mod link;
 mod locks;
 mod log;
+mod names;
 mod pool;
 mod read;
 mod reply;
 mod resp;
 mod script;
 mod settings;
+mod stream;
 mod survey;
+mod tls;
 mod wire;
 mod write;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use self::clock::ServerClock;
+use self::door::Door;
+use self::failure::Failure;
 use self::keys::Keys;
-use self::pool::Pool;
+use self::pool::{Lent, Pool};
 use self::script::Script;
 pub use self::settings::Settings;
 use super::{Applied, Backend, CacheId, CacheUsage, Fetched, Op, Position, Read};
-use crate::clock::Millis;
+use crate::clock::{Millis, boottime, nanos};
 use crate::error::Result;
 use crate::lock::LockBackend;
 
@@ -48,6 +55,9 @@ const LONGEST_DOZE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Redis {
     settings: Settings,
+    door: Arc<Door>,
+    /// How long an operation may take in all, in nanoseconds.
+    whole: u64,
     keys: Keys,
     pool: Pool,
     clock: ServerClock,
@@ -65,7 +75,14 @@ pub struct Redis {
 impl Redis {
     /// A backend that will connect when it is first used.
     pub fn new(settings: Settings) -> Self {
+        Self::through(Arc::default(), settings)
+    }
+
+    /// One more on the same server.
+    fn through(door: Arc<Door>, settings: Settings) -> Self {
         Self {
+            door,
+            whole: nanos(settings.connect_timeout.saturating_add(settings.read_timeout)),
             keys: Keys::new(&settings.namespace),
             pool: Pool::new(settings.connect_timeout),
             clock: ServerClock::new(),
@@ -77,6 +94,14 @@ impl Redis {
             wrote: AtomicBool::new(false),
             settings,
         }
+    }
+
+    /// A slot for an operation that begins now. Whatever is done on it, the operation ends within connect and read timeout.
+    fn slot(&self) -> Result<Lent, Failure> {
+        let began = boottime();
+        let mut slot = self.pool.slot()?;
+        slot.begin(began, self.whole);
+        Ok(slot)
     }
 }
 

@@ -38,6 +38,10 @@ const SWEEP: u64 = 10_000;
 #[derive(Debug, Default)]
 pub(super) struct Slot {
     pub(super) link: Option<Link>,
+    /// When the operation began that the slot is lent for.
+    pub(super) began: Duration,
+    /// When it must end, in nanoseconds on the boot clock.
+    pub(super) until: u64,
 }
 
 /// Makes empty slots.

@@ -11,6 +11,7 @@ use super::link::Batch;
 use super::log;
 use super::pool::Slot;
 use super::reply::{Replies, array, bytes, optional_bytes};
+use super::resp::Most;
 use crate::backend::{CacheId, Delta, Fetched, Position, Read};
 
 impl Redis {
@@ -24,7 +25,7 @@ impl Redis {
         &self,
         run: impl Fn(&mut Slot) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        twice_if_kept(&mut *self.pool.slot()?, run)
+        twice_if_kept(&mut *self.slot()?, run)
     }
 
     /// Makes sure that the connection lives and the server is certified now. One round trip, more if not.
@@ -66,6 +67,9 @@ impl Redis {
         // The log before the data: entries are at least as new as the position (R3).
         log::ask(&mut batch, &self.keys.log, since);
         let groups = self.ask_entries(&mut batch, incarnation, reads);
+        if !reads.is_empty() {
+            batch.expect(Most::of_entries(reads.len()));
+        }
 
         let only_sync = since.filter(|_| reads.is_empty() && check.asks_nothing());
         let answers = match only_sync {

@@ -1,17 +1,34 @@
 //! Answers of a server, in the second version of its protocol (<https://redis.io/docs/latest/develop/reference/protocol-spec/>).
 //!
 //! `redis` has a parser, too. It takes some 3,000 instructions a value, a twentieth of those that a warm page
-//! takes in all, so it is asked only where speed is nothing: for errors, and behind TLS.
+//! takes in all, so it is asked only where speed is nothing: for errors.
 
 use redis::{ErrorKind, RedisError, RedisResult, Value};
 
 /// No answer of a server is nested deeper.
 const MAX_DEPTH: usize = 16;
-/// The longest string that a server sends, as its `proto-max-bulk-len` can be set.
-const MAX_LENGTH: usize = 4 << 30;
+/// The longest string that a server sends, unless its `proto-max-bulk-len` was raised.
+const MAX_LENGTH: i64 = 512 << 20;
 
 /// No line is longer.
 const MAX_LINE: usize = 64 << 10;
+
+/// The most that the answers to a batch can be, by what it asks for. A server that sends more is not heard out.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Most {
+    pub(super) bytes: usize,
+    /// Arrays count, and their elements do.
+    pub(super) values: usize,
+}
+
+impl Most {
+    /// Whatever has no entries in it; the largest is a thousand records of a log of 64 MB.
+    pub(super) const SMALL: Self = Self { bytes: 128 << 20, values: 64 << 10 };
+    /// One page of a listing, or so many entries beside something small.
+    pub(super) const fn of_entries(entries: usize) -> Self {
+        Self { bytes: 1 << 30, values: Self::SMALL.values.saturating_add(entries) }
+    }
+}
 
 /// How much of some answers has arrived. Can be asked again as more comes, without looking at anything twice.
 pub(super) struct Arrived {
@@ -19,17 +36,25 @@ pub(super) struct Arrived {
     at: usize,
     /// How many values are still to come; an array is one, and then its elements are.
     missing: usize,
+    /// How many values there may still be, and how many bytes in all.
+    most: Most,
 }
 
 impl Arrived {
     /// Nothing of so many answers.
-    pub(super) fn nothing_of(answers: usize) -> Self {
-        Self { at: 0, missing: answers }
+    pub(super) fn nothing_of(answers: usize, most: Most) -> Self {
+        Self { at: 0, missing: answers, most }
     }
 
     /// Whether all of them are in `bytes`.
     pub(super) fn all(&mut self, bytes: &[u8]) -> RedisResult<bool> {
+        if bytes.len() > self.most.bytes {
+            return Err(too_much());
+        }
         while self.missing > 0 {
+            if self.missing > self.most.values {
+                return Err(too_much());
+            }
             let Some((kind, text, next)) = header(bytes, self.at)? else { return Ok(false) };
             let mut more = 0;
             let mut end = next;
@@ -37,6 +62,9 @@ impl Arrived {
                 b'$' => {
                     if let Some(length) = length(text)? {
                         end = next + length + 2;
+                        if end > self.most.bytes {
+                            return Err(too_much());
+                        }
                         if bytes.len() < end {
                             return Ok(false);
                         }
@@ -47,6 +75,7 @@ impl Arrived {
                 _ => return Err(nonsense()),
             }
             self.at = end;
+            self.most.values -= 1;
             self.missing = (self.missing - 1).checked_add(more).ok_or_else(nonsense)?;
         }
         if bytes.len() == self.at { Ok(true) } else { Err(nonsense()) }
@@ -113,9 +142,8 @@ fn header(bytes: &[u8], at: usize) -> RedisResult<Option<(u8, &[u8], usize)>> {
 fn length(text: &[u8]) -> RedisResult<Option<usize>> {
     match number(text).ok_or_else(nonsense)? {
         -1 => Ok(None),
-        length => {
-            usize::try_from(length).ok().filter(|length| *length <= MAX_LENGTH).map(Some).ok_or_else(nonsense)
-        }
+        length if length > MAX_LENGTH => Err(too_much()),
+        length => usize::try_from(length).map(Some).map_err(|_| nonsense()),
     }
 }
 
@@ -130,6 +158,11 @@ fn nonsense() -> RedisError {
     (ErrorKind::Parse, "not the protocol").into()
 }
 
+/// It may be the protocol, but is no answer to what was asked.
+fn too_much() -> RedisError {
+    (ErrorKind::UnexpectedReturnType, "more than was asked for").into()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -141,7 +174,11 @@ mod tests {
     }
 
     fn ours(bytes: &[u8], count: usize) -> RedisResult<Vec<Value>> {
-        if Arrived::nothing_of(count).all(bytes)? { answers(bytes, count) } else { Err(nonsense()) }
+        if Arrived::nothing_of(count, Most::SMALL).all(bytes)? {
+            answers(bytes, count)
+        } else {
+            Err(nonsense())
+        }
     }
 
     const ANSWERS: &[&[u8]] = &[
@@ -171,7 +208,7 @@ mod tests {
     #[test]
     fn answers_arrive_piece_by_piece() {
         let all = ANSWERS.concat();
-        let mut arrived = Arrived::nothing_of(ANSWERS.len());
+        let mut arrived = Arrived::nothing_of(ANSWERS.len(), Most::SMALL);
         for length in 0..all.len() {
             assert!(!arrived.all(&all[..length]).unwrap(), "{length}");
         }
@@ -196,6 +233,23 @@ mod tests {
         ];
         for bytes in nonsense {
             assert!(ours(bytes, 1).is_err(), "{}", bytes.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn what_is_too_much_is_known_before_it_comes() {
+        let most = Most { bytes: 1000, values: 10 };
+        let refused = |bytes: &[u8]| {
+            let error = Arrived::nothing_of(1, most).all(bytes).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::UnexpectedReturnType, "{}", bytes.escape_ascii());
+        };
+        for header in ["*4000000000\r\n", "*10\r\n", "$4000000000\r\n", "$999\r\n", "*2\r\n*9\r\n"] {
+            refused(header.as_bytes());
+        }
+        refused(&b"*1\r\n".repeat(11));
+        refused(&[b'+'; 1001]);
+        for header in ["*9\r\n", "$990\r\n", "*2\r\n*7\r\n"] {
+            assert!(!Arrived::nothing_of(1, most).all(header.as_bytes()).unwrap(), "{header}");
         }
     }
 

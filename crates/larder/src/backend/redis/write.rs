@@ -56,7 +56,7 @@ enum Verdict {
 
 impl Redis {
     /// A batch of deletes and purges with an unknown outcome is sent once more, after the first can take effect no
-    /// longer. One with a set is not: if it had taken effect, and another write after it, the second would bring the
+    /// longer, if that leaves time for it. One with a set is not: if it had taken effect, and another write after it, the second would bring the
     /// older entry back.
     pub(super) fn apply_with(&self, since: Option<Position>, ops: &[Op<'_>]) -> Result<Applied, Failure> {
         if ops.is_empty() {
@@ -70,7 +70,7 @@ impl Redis {
                 LARGEST_STRING >> 20
             )));
         }
-        let mut slot = self.pool.slot()?;
+        let mut slot = self.slot()?;
         let mut again = ops.iter().all(|op| !matches!(op, Op::Set { .. }));
         let (mut not_before, mut late) = (0, false);
         let mut script = self.apply_script.cached();
@@ -82,7 +82,8 @@ impl Redis {
         for _ in 0..ATTEMPTS {
             self.prepare(&mut slot)?;
             let sent = boottime();
-            let deadline = self.clock.now().saturating_add(millis(self.settings.read_timeout));
+            let budget = slot.budget(sent, self.settings.read_timeout);
+            let deadline = self.clock.now().saturating_add(millis(budget));
             let limits = Limits { deadline, not_before };
             let result = self.apply_once(&mut slot, &script, &limits, since, ops);
             match slot.drop_if_cut(result) {
@@ -91,19 +92,20 @@ impl Redis {
                 // The server's clock may have been set; but what took too long to send would do so again.
                 Ok(Verdict::Late) if late => {
                     let reason = "the read timeout is too short for the request to arrive";
-                    return Err(Failure::in_vain(reason, self.settings.read_timeout));
+                    return Err(Failure::in_vain(reason, budget));
                 }
                 Ok(Verdict::Late) => late = true,
                 Ok(Verdict::Wait(now)) => {
                     let wait = Duration::from_millis(not_before.saturating_sub(now));
-                    std::thread::sleep(wait.min(self.settings.read_timeout) + MARGIN);
+                    std::thread::sleep(wait.min(budget) + MARGIN);
                 }
                 Err(Failure::NoScript) => script = self.apply_script.whole(),
                 Err(Failure::Cut { error, silent }) => {
                     // It may be executed as long as the deadline allows (R7).
-                    let over = sent + self.settings.read_timeout + MARGIN;
+                    let over = sent + budget + MARGIN;
                     std::thread::sleep(over.saturating_sub(boottime()));
-                    if !again || (silent && !self.settings.repeats) {
+                    let no_time = slot.budget(boottime(), self.settings.read_timeout).is_zero();
+                    if !again || no_time || (silent && !self.settings.repeats) {
                         return Err(Failure::Cut { error, silent });
                     }
                     again = false;
