@@ -1,8 +1,11 @@
-//! The stores of this process: one for each configuration, kept across requests.
+//! The stores of this process: one for each configuration, kept across requests. Of those that no script holds, the ones that
+//! were opened last are kept.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ffi::CString;
+use std::mem::ManuallyDrop;
+use std::rc::Rc;
 
 use larder::{Config, Decode, Engine, Forgotten, parse_lock_name};
 
@@ -29,29 +32,68 @@ impl Decode for NearValues {
     }
 }
 
-/// An engine that lives as long as the process.
-pub(crate) type Shared = &'static Engine<NearValues>;
+/// An engine that lives as long as a script holds it, and longer where it is kept.
+pub(crate) type Shared = Rc<Engine<NearValues>>;
+
+/// The most engines that are kept. Those that a script holds come on top.
+const MAX_KEPT: usize = 32;
+
+#[derive(Default)]
+struct Engines {
+    /// Each with the number of its last opening.
+    by_config: HashMap<Config, (Shared, u64)>,
+    opened: u64,
+}
+
+impl Engines {
+    fn get(&mut self, config: &Config) -> Option<Shared> {
+        let (engine, opened) = self.by_config.get_mut(config)?;
+        self.opened += 1;
+        *opened = self.opened;
+        Some(Rc::clone(engine))
+    }
+
+    /// Adds an engine, and takes out those that were not opened for longest, if there are too many and nothing holds them.
+    fn insert(&mut self, config: &Config, engine: &Shared) -> Vec<Shared> {
+        self.opened += 1;
+        let surplus = (self.by_config.len() + 1).saturating_sub(MAX_KEPT);
+        let mut removed = Vec::new();
+        if surplus > 0 {
+            let is_free = |engine: &Shared| Rc::strong_count(engine) == 1 && engine.named_locks().is_idle();
+            let free = self.by_config.iter().filter(|(_, (engine, _))| is_free(engine));
+            let mut free: Vec<(u64, Config)> =
+                free.map(|(config, (_, opened))| (*opened, config.clone())).collect();
+            free.sort_unstable_by_key(|(opened, _)| *opened);
+            free.truncate(surplus);
+            removed.extend(free.iter().filter_map(|(_, config)| self.by_config.remove(config)));
+        }
+        self.by_config.insert(config.clone(), (Rc::clone(engine), self.opened));
+        removed.into_iter().map(|(engine, _)| engine).collect()
+    }
+}
 
 thread_local! {
-    // PHP's NTS builds run requests on one thread.
-    static ENGINES: RefCell<HashMap<Config, Shared>> = RefCell::new(HashMap::new());
+    // PHP's NTS builds run requests on one thread. Nothing is given up when the process ends: PHP is gone by then.
+    static ENGINES: RefCell<ManuallyDrop<Engines>> = RefCell::default();
 }
 
 /// The engine for `config`.
 pub(crate) fn open(config: &Config) -> larder::Result<Shared> {
-    if let Some(engine) = ENGINES.with_borrow(|engines| engines.get(config).copied()) {
+    if let Some(engine) = ENGINES.with_borrow_mut(|engines| engines.get(config)) {
         return Ok(engine);
     }
     let limit = usize::try_from(config.near_bytes()).unwrap_or(usize::MAX);
-    let engine: Shared = Box::leak(Box::new(Engine::open(config, NearValues { limit })?));
+    let engine = Rc::new(Engine::open(config, NearValues { limit })?);
     engine.begin_request();
-    ENGINES.with_borrow_mut(|engines| engines.insert(config.clone(), engine));
+    let removed = ENGINES.with_borrow_mut(|engines| engines.insert(config, &engine));
+    // Its connections are closed, which may take a moment. What the request still sees of its values lives on.
+    drop(removed);
     Ok(engine)
 }
 
 /// A request begins: the first operation of each store will be a sync point.
 pub(crate) fn begin_request() {
-    ENGINES.with_borrow(|engines| engines.values().for_each(|engine| engine.begin_request()));
+    each(|_, engine| engine.begin_request());
 }
 
 /// A request ends, however it does: locks that it still holds are given back and reported.
@@ -87,6 +129,10 @@ fn report(lock: &Forgotten) {
 }
 
 /// Runs `visit` for each store.
-pub(crate) fn each(mut visit: impl FnMut(&Config, Shared)) {
-    ENGINES.with_borrow(|engines| engines.iter().for_each(|(config, engine)| visit(config, engine)));
+pub(crate) fn each(mut visit: impl FnMut(&Config, &Shared)) {
+    ENGINES.with_borrow(|engines| {
+        for (config, (engine, _)) in &engines.by_config {
+            visit(config, engine);
+        }
+    });
 }

@@ -73,7 +73,7 @@ impl Store {
         let handle =
             if durable { self.engine.durable_cache(name, ttl) } else { self.engine.cache(name, near, ttl) };
         let handle = handle.map_err(|error| bad_value(error.to_string()))?;
-        Ok(Cache::new(self.engine, handle))
+        Ok(Cache::new(Shared::clone(&self.engine), handle))
     }
 
     /// A sync point now: later reads see all that was acknowledged before this call.

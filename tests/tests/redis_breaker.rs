@@ -127,7 +127,13 @@ fn wrong_credentials() {
     let server = RedisServer::start_with(&["requirepass", "sesame"]);
     let (url, password) = (server.tcp_url(), [("password", "sesame")]);
     let (neighbour, wrong) = (process(&url, &password), process(&url, &[("password", "simsalabim")]));
-    spares(&neighbour, || assert!(wrong.store.sync().is_err()));
+    // What it wants to be deleted is deleted by those who can.
+    spares(&neighbour, || {
+        assert!(wrong.store.sync().is_err() && wrong.cache.delete("other").is_err());
+        assert!(neighbour.store.sync().is_ok() && neighbour.cache.get::<u8>("other").unwrap().is_none());
+        neighbour.cache.set("other", &2_u8).unwrap();
+        assert_eq!(neighbour.cache.get::<u8>("other").unwrap(), Some(2));
+    });
     let said = wrong.store.health();
     assert!(said.reason.contains("WRONGPASS") && !said.reason.contains("simsalabim"), "{said:?}");
     assert_eq!(wrong.store.news().len(), 1);

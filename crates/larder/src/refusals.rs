@@ -151,6 +151,11 @@ impl Refusals {
         claimed.is_some()
     }
 
+    /// The caller cannot ask the server, so that another may.
+    pub(crate) fn release(&self, node: &Node) {
+        let _ = node.update(|page| (page.refused == self.word).then(|| page.retry = 0));
+    }
+
     /// The server has forgotten all of the list; the word of the empty one. `None`: the list has grown meanwhile.
     pub(crate) fn settle(&self, node: &Node) -> Option<u64> {
         node.update(|page| {
@@ -279,6 +284,8 @@ mod tests {
         assert!(ban.covers("c", b"k") && ban.covers("d", b"any") && !ban.covers("c", b"other"));
         assert!(is_newer(list.word, old.word) && !old.claim(&node));
         assert!(list.claim(&node) && !list.claim(&node), "one asks, once a second");
+        list.release(&node);
+        assert!(list.claim(&node));
         assert!(old.settle(&node).is_none(), "there is more by now");
         let empty = list.settle(&node).unwrap();
         assert!(!holds_any(empty) && is_newer(empty, list.word));

@@ -35,9 +35,15 @@ impl<D: Decode> Engine<D> {
                         list = Refusals { word, ..Refusals::default() };
                     }
                 }
-                Err(error) if error.kind() == ErrorKind::Unavailable => return Err(error),
-                // It still refuses.
-                Err(_) => {}
+                Err(error) => {
+                    if !error.blame().is_server() {
+                        // Another process may fare better.
+                        list.release(node);
+                    }
+                    if error.kind() == ErrorKind::Unavailable {
+                        return Err(error);
+                    }
+                }
             }
         }
         self.refused.store(list.word, Ordering::Relaxed);

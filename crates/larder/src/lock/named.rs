@@ -35,6 +35,12 @@ impl NamedLocks {
         Self { lender, state: Mutex::default() }
     }
 
+    /// Whether nothing is held, and nobody waits.
+    pub fn is_idle(&self) -> bool {
+        let state = self.state();
+        state.held.is_empty() && state.waiting.is_empty()
+    }
+
     /// Begins to wait for a lock. No round trip. An owner that holds the lock waits like another.
     ///
     /// # Errors
