@@ -13,7 +13,7 @@ use crate::interrupts::{self, Served};
 use crate::keys::{Key, insert, key_bytes, listed};
 use crate::near::{Lent, NearValue};
 use crate::registry::Shared;
-use crate::values::{Stop, collected, encode, finish, give, release};
+use crate::values::{Stop, collected, encode, finish, give, release, unless_thrown};
 use crate::zend::limit::{self, Meter, Room};
 
 /// Nobody waits longer for a lock.
@@ -120,6 +120,10 @@ impl Cache {
                     && self.give(key.bytes(), found, at, &mut value)?
                 {
                     insert(array, key, value)?;
+                    if !found.is_ready() {
+                        // A key that is listed twice has had an object.
+                        unless_thrown()?;
+                    }
                 }
                 if limit::is_passed() {
                     return Err(Stop::Full);

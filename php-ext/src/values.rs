@@ -89,7 +89,13 @@ pub(crate) fn give(value: &NearValue, out: &mut Zval) -> Result<bool, Stop> {
 pub(crate) fn release(value: Zval) -> Result<(), Stop> {
     let mut value = ManuallyDrop::new(value);
     // SAFETY: the value is whole and this call's own; it is not dropped again.
-    guarded(|| unsafe { php::zval_ptr_dtor(&raw mut *value) }).map_err(|_| Stop::Bailout)
+    guarded(|| unsafe { php::zval_ptr_dtor(&raw mut *value) }).map_err(|_| Stop::Bailout)?;
+    unless_thrown()
+}
+
+/// Ends the method if destructors have thrown.
+pub(crate) fn unless_thrown() -> Result<(), Stop> {
+    if ExecutorGlobals::has_exception() { Err(Stop::Throw(pending())) } else { Ok(()) }
 }
 
 /// A new array that `fill` fills. What `fill` borrows is dropped even if the array outgrows `memory_limit`.

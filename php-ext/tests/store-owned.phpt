@@ -121,6 +121,58 @@ foreach ([[], ['near' => false], ['durable' => true]] as $options) {
             str_starts_with($method, 'set') ? $hides : in_array($hides, ['null', '{"plain":[3]}', 'false'], true));
     }
 }
+// What a hook overwrites in the value that is being written: references, properties, slots.
+class Slots {
+    public $evil;
+    public $next;
+    public $last = 'last';
+}
+$cache = $store->cache('c');
+$rows = fn() => [new Evil, str_repeat('b', 1000), [str_repeat('c', 100), new stdClass]];
+foreach (['set' => fn($value) => $cache->set('k', $value), 'setMany' => fn($value) => $cache->setMany(['k' => $value])] as $how => $write) {
+    Evil::$do = null;
+    $x = $rows();
+    Evil::$do = function () use (&$x) {
+        $x = null;
+    };
+    $write(['a' => &$x, 'b' => 2]);
+    Evil::$do = null;
+    same("$how: reference", [1000, 100, 2], [strlen(($got = $cache->get('k'))['a'][1]), strlen($got['a'][2][0]), $got['b']]);
+    $object = (object)['in' => (object)['evil' => new Evil, 'text' => str_repeat('q', 500)], 'rows' => $rows(), 'last' => 1];
+    Evil::$do = function () use ($object) {
+        $object->in = $object->rows = null;
+        $object->new = range(1, 50);
+    };
+    $write([$object, 3]);
+    Evil::$do = null;
+    same("$how: property", [500, 1, 3], [strlen(($got = $cache->get('k'))[0]->in->text), $got[0]->last, $got[1]]);
+    $slots = new Slots;
+    [$slots->evil, $slots->next] = [$rows(), new Slots];
+    $slots->next->evil = $rows();
+    Evil::$do = function () use ($slots) {
+        $slots->evil = $slots->next = null;
+    };
+    $write([$slots, 4]);
+    Evil::$do = null;
+    same("$how: slot", [1000, 'last', 4], [strlen(($got = $cache->get('k'))[0]->evil[1]), $got[0]->last, $got[1]]);
+}
+// A key that is listed twice: its first object goes, and its destructor throws.
+class Last {
+    public static bool $throws = false;
+    public function __wakeup() {
+    }
+    public function __destruct() {
+        self::$throws && throw new LogicException('from a destructor');
+    }
+}
+$cache->setMany(['last' => [new Last], 'plain' => [1], 'evil' => [new Evil]]);
+foreach (['getMany' => ['last', 'last', 'evil', 'plain'], 'has' => 'last', 'hasAll' => ['last', 'evil', 'plain']] as $method => $keys) {
+    Last::$throws = true;
+    $seen = outcome(fn() => $cache->$method($keys));
+    Last::$throws = false;
+    same("$method: destructor", 'LogicException: from a destructor', $seen);
+}
+same('still there', [true, [1]], [$cache->hasAll(['last', 'evil', 'plain']), $cache->get('plain')]);
 // A signal handler in the middle of a wait.
 pcntl_async_signals(true);
 Evil::$do = null;

@@ -10,6 +10,7 @@
 pub(crate) mod class;
 pub(crate) mod decode;
 mod encode;
+mod held;
 mod serializer;
 mod tables;
 mod terminated;

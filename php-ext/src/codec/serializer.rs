@@ -7,6 +7,7 @@ use ext_php_rs::ffi as php;
 use larder::payload::{EXT_PHP, write};
 
 use super::Error;
+use super::held::Held;
 use super::tables::Seen;
 use super::terminated::Terminated;
 use crate::zend::apart::apart;
@@ -47,6 +48,7 @@ pub(crate) fn is_exiting() -> bool {
 /// Appends the value as `serialize()` writes it.
 pub(super) fn serialize(value: *mut Zv, out: &mut Vec<u8>) -> Result<(), Error> {
     Depth { seen: Seen::default(), size: 0, room: Room::new() }.check(value, 0)?;
+    let mut held = Held::of(value);
     let text = apart(|| {
         let mut text = SmartStr { text: std::ptr::null_mut(), capacity: 0 };
         // SAFETY: the value is live; the serializer keeps its own state in `data`.
@@ -57,6 +59,7 @@ pub(super) fn serialize(value: *mut Zv, out: &mut Vec<u8>) -> Result<(), Error> 
         }
         text.text
     })?;
+    held.release()?;
     let thrown = !exception().is_null();
     // The text may be only a part then.
     let full = limit::is_passed();
