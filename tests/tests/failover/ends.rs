@@ -5,6 +5,7 @@ use std::fs;
 use std::process::{Command, Stdio};
 
 use larder::Tier;
+use larder_testkit::Answers;
 
 use crate::peer::Peer;
 use crate::support::Site;
@@ -123,7 +124,7 @@ fn rebooted_with_a_shared_fallback() {
     rebooted(&site, &shared(&site));
 }
 
-/// The server's name is not known any more, and its connections end.
+/// The server's name is not known any more, and its connections end: it is found where it was, as long as it is there.
 #[test]
 fn the_name_is_gone() {
     let site = Site::new();
@@ -143,9 +144,14 @@ fn the_name_is_gone() {
     known(false);
     site.proxy.cut();
     peer.ask("get k");
+    peer.await_tier(Tier::Primary);
+    site.proxy.answers(Answers::Cut);
+    site.proxy.cut();
+    peer.ask("get k");
     peer.await_tier(Tier::Fallback);
     assert_eq!(peer.ask("delete k"), "true");
     known(true);
+    site.proxy.answers(Answers::Pass);
     peer.await_tier(Tier::Primary);
     assert_eq!(peer.ask("get k"), "-");
 }
