@@ -11,6 +11,7 @@ use larder::{Config, Decode, Engine, Forgotten, parse_lock_name};
 
 use crate::near::{NearValue, graveyard};
 use crate::zend::ffi::php_log_err_with_severity;
+use crate::zend::limit;
 
 /// Decodes payloads into values that PHP can be given without copying, until what the running request was given and
 /// memory has dropped since grows to the budget of the near cache itself.
@@ -23,12 +24,16 @@ impl Decode for NearValues {
 
     fn decode(&self, payload: &[u8]) -> Option<(NearValue, usize)> {
         let value = if graveyard::is_full(self.limit) {
-            NearValue::encoded(payload)
+            NearValue::encoded(payload).ok()?
         } else {
             NearValue::from_payload(payload).ok()?
         };
         let weight = value.weight();
         Some((value, weight))
+    }
+
+    fn most(&self) -> usize {
+        limit::bytes()
     }
 }
 

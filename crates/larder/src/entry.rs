@@ -105,8 +105,15 @@ impl EntryCodec {
         entry
     }
 
-    /// Reads an entry; `None` if it is of another version, broken, of another code epoch, or not sealed with our key.
-    pub(crate) fn decode<'a>(&self, cache: &CacheId, key: &[u8], entry: &'a [u8]) -> Option<Opened<'a>> {
+    /// Reads an entry; `None` if it is of another version, broken, of another code epoch, or not sealed with our key, or if its
+    /// payload has more than `most` bytes once it is decompressed.
+    pub(crate) fn decode<'a>(
+        &self,
+        cache: &CacheId,
+        key: &[u8],
+        entry: &'a [u8],
+        most: usize,
+    ) -> Option<Opened<'a>> {
         let (&[version, flags], rest) = entry.split_first_chunk::<2>()?;
         if version != VERSION || flags & !KNOWN_FLAGS != 0 || (flags & SEALED != 0) != self.seal.is_some() {
             return None;
@@ -137,7 +144,7 @@ impl EntryCodec {
         } else {
             let (length, block) = body.split_first_chunk::<4>()?;
             let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
-            if length > MAX_PAYLOAD || length / LZ4_MAX_RATIO > block.len() {
+            if length > MAX_PAYLOAD.min(most) || length / LZ4_MAX_RATIO > block.len() {
                 return None;
             }
             Cow::Owned(lz4_flex::block::decompress(block, length).ok()?)
@@ -203,7 +210,7 @@ mod tests {
             {
                 for expires in [None, Some(0), Some(u64::MAX)] {
                     let entry = codec.encode(&cache("c"), b"k", payload, expires);
-                    let opened = codec.decode(&cache("c"), b"k", &entry).unwrap();
+                    let opened = codec.decode(&cache("c"), b"k", &entry, usize::MAX).unwrap();
                     assert_eq!((opened.payload.as_ref(), opened.expires), (payload, expires));
                 }
             }
@@ -235,12 +242,12 @@ mod tests {
             let codec = codec(options);
             let entry = codec.encode(&cache("c"), b"k", &[9; 100], Some(5));
             for length in 0..entry.len() {
-                assert_eq!(codec.decode(&cache("c"), b"k", &entry[..length]), None, "{length}");
+                assert_eq!(codec.decode(&cache("c"), b"k", &entry[..length], usize::MAX), None, "{length}");
             }
             for bit in 0..entry.len() * 8 {
                 let mut broken = entry.clone();
                 broken[bit / 8] ^= 1 << (bit % 8);
-                assert_eq!(codec.decode(&cache("c"), b"k", &broken), None, "{bit}");
+                assert_eq!(codec.decode(&cache("c"), b"k", &broken, usize::MAX), None, "{bit}");
             }
         }
     }
@@ -253,7 +260,7 @@ mod tests {
         let mut entry = vec![VERSION, COMPRESSED];
         entry.extend_from_slice(&checksum(COMPRESSED, &body).to_le_bytes());
         entry.extend_from_slice(&body);
-        assert_eq!(codec.decode(&cache("c"), b"k", &entry), None);
+        assert_eq!(codec.decode(&cache("c"), b"k", &entry, usize::MAX), None);
     }
 
     #[test]
@@ -262,8 +269,9 @@ mod tests {
         let tool = codec(&[]);
         let (cache, durable) = (cache("c"), CacheId::new("~d", false).unwrap());
         let encode = |codec: &EntryCodec, cache: &CacheId| codec.encode(cache, b"k", b"v", Some(7));
-        let reads =
-            |codec: &EntryCodec, cache: &CacheId, entry: &[u8]| codec.decode(cache, b"k", entry).is_some();
+        let reads = |codec: &EntryCodec, cache: &CacheId, entry: &[u8]| {
+            codec.decode(cache, b"k", entry, usize::MAX).is_some()
+        };
         let entry = encode(&old, &cache);
         assert!(reads(&old, &cache, &entry) && reads(&tool, &cache, &entry));
         assert!(!reads(&new, &cache, &entry));
@@ -275,14 +283,17 @@ mod tests {
     fn a_seal_binds_key_cache_namespace_and_secret() {
         let sealing = codec(&[SEAL]);
         let entry = sealing.encode(&cache("c"), b"k", b"v", None);
-        assert!(sealing.decode(&cache("c"), b"k", &entry).is_some());
-        assert_eq!(sealing.decode(&cache("c"), b"other", &entry), None);
-        assert_eq!(sealing.decode(&cache("other"), b"k", &entry), None);
-        assert_eq!(sealing.decode(&CacheId::new("c", false).unwrap(), b"k", &entry), None);
-        assert_eq!(codec(&[SEAL, ("namespace", "n")]).decode(&cache("c"), b"k", &entry), None);
-        assert_eq!(codec(&[("seal_key", "0123456789abcdeg")]).decode(&cache("c"), b"k", &entry), None);
-        assert_eq!(codec(&[]).decode(&cache("c"), b"k", &entry), None);
+        assert!(sealing.decode(&cache("c"), b"k", &entry, usize::MAX).is_some());
+        assert_eq!(sealing.decode(&cache("c"), b"other", &entry, usize::MAX), None);
+        assert_eq!(sealing.decode(&cache("other"), b"k", &entry, usize::MAX), None);
+        assert_eq!(sealing.decode(&CacheId::new("c", false).unwrap(), b"k", &entry, usize::MAX), None);
+        assert_eq!(codec(&[SEAL, ("namespace", "n")]).decode(&cache("c"), b"k", &entry, usize::MAX), None);
+        assert_eq!(
+            codec(&[("seal_key", "0123456789abcdeg")]).decode(&cache("c"), b"k", &entry, usize::MAX),
+            None
+        );
+        assert_eq!(codec(&[]).decode(&cache("c"), b"k", &entry, usize::MAX), None);
         let unsealed = codec(&[]).encode(&cache("c"), b"k", b"v", None);
-        assert_eq!(sealing.decode(&cache("c"), b"k", &unsealed), None);
+        assert_eq!(sealing.decode(&cache("c"), b"k", &unsealed, usize::MAX), None);
     }
 }

@@ -7,6 +7,7 @@
 //! bailout (`memory_limit`, a fatal error) inside them is caught and returned as [`Error::Bailout`]; the
 //! caller then drops what it owns and calls [`resume_bailout`] at once.
 
+pub(crate) mod bound;
 pub(crate) mod class;
 pub(crate) mod decode;
 mod encode;
@@ -106,6 +107,7 @@ pub fn decode(payload: Terminated<'_>, out: &mut Zval) -> Result<(), Error> {
         Ok(()) => Ok(()),
         Err(Stop::Broken) => Err(Error::Broken),
         Err(Stop::Full) => Err(Error::Full),
+        Err(Stop::Foreign) if !bound::is_rewritable(payload.bytes()) => Err(Error::Broken),
         Err(Stop::Foreign) => {
             let mut text = to_php_serialized(payload.bytes()).map_err(|_| Error::Broken)?;
             text.push(0);

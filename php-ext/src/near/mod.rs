@@ -18,6 +18,7 @@ use ext_php_rs::ffi as php;
 use ext_php_rs::types::Zval;
 use larder::payload::{EXT_PHP, Reader, Token};
 
+use crate::codec::bound::{LARGEST, is_bounded};
 use crate::codec::decode::{Scratch, Stop, build};
 use crate::codec::{self, Error, Terminated};
 use crate::zend::guard::guarded;
@@ -41,9 +42,6 @@ pub struct NearValue {
     inner: Rc<Inner>,
 }
 
-/// The most bytes of a decoded value, whatever `memory_limit` is.
-const LARGEST: usize = 1 << 30;
-
 /// No value has this type.
 const ENCODED: u32 = php::IS_UNDEF;
 
@@ -64,16 +62,19 @@ impl NearValue {
     /// [`Error::Broken`].
     pub fn from_payload(payload: &[u8]) -> Result<Self, Error> {
         if let Ok(Token::Ext(EXT_PHP, _)) = Reader::new(payload).token() {
-            return Ok(Self::encoded(payload));
+            return Self::encoded(payload);
         }
         let mut arena = Arena::new(payload.len(), limit::bytes().min(LARGEST));
         // Not to be dropped as a zval: its memory is the arena's.
         let mut value = ManuallyDrop::new(Zval::new());
         match build(&mut arena, &mut Scratch::default(), payload, &raw mut *value) {
             // What is beyond `memory_limit` as it lies here may be made of objects, which a get makes on the request's heap.
-            Err(Stop::Full) if arena.objects => return Ok(Self::encoded(payload)),
+            Err(Stop::Full) if arena.objects => {
+                drop(arena);
+                return Self::encoded(payload);
+            }
             Err(Stop::Broken | Stop::Full) => return Err(Error::Broken),
-            Err(Stop::Foreign) => return Ok(Self::encoded(payload)),
+            Err(Stop::Foreign) => return Self::encoded(payload),
             Ok(()) => {}
         }
         let kept = if arena.classes { Terminated::copied(payload) } else { Box::default() };
@@ -82,8 +83,15 @@ impl NearValue {
     }
 
     /// Keeps the payload, to be decoded to the request's heap at each get.
-    pub fn encoded(payload: &[u8]) -> Self {
-        Self::new(php::zend_value { lval: 0 }, ENCODED, None, Terminated::copied(payload))
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Broken`] for what would become larger than 1 GB.
+    pub fn encoded(payload: &[u8]) -> Result<Self, Error> {
+        if !is_bounded(payload) {
+            return Err(Error::Broken);
+        }
+        Ok(Self::new(php::zend_value { lval: 0 }, ENCODED, None, Terminated::copied(payload)))
     }
 
     fn new(value: php::zend_value, type_info: u32, arena: Option<Arena>, payload: Box<[u8]>) -> Self {

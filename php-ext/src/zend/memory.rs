@@ -192,6 +192,12 @@ impl Memory for RequestHeap {
         Ok(emalloc(unsafe { Layout::from_size_align_unchecked(size, 8) }).cast())
     }
 
+    /// Not counted: the slots are, which take more.
+    #[inline]
+    fn alloc_table(&mut self) -> Result<*mut HashTable, Full> {
+        Ok(emalloc(Layout::new::<HashTable>()).cast())
+    }
+
     #[inline]
     fn array(&mut self, table: *mut HashTable, _: bool, out: *mut Zv) {
         put(out, php::zend_value { arr: table }, Self::ARRAY_TYPE);

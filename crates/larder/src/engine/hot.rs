@@ -160,7 +160,9 @@ impl<D: Decode> Engine<D> {
     fn payload(&self, cache: &Handle, key: &[u8]) -> Result<Option<Vec<u8>>> {
         let answer = self.fetch(&[Read { cache: cache.id(), key }])?;
         let entry = answer.fetched.entries.into_iter().next().flatten();
-        Ok(entry.and_then(|entry| Some(self.entries.decode(cache.id(), key, &entry)?.payload.into_owned())))
+        Ok(entry.and_then(|entry| {
+            Some(self.entries.decode(cache.id(), key, &entry, self.decode.most())?.payload.into_owned())
+        }))
     }
 }
 

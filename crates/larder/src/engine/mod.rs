@@ -38,6 +38,11 @@ pub trait Decode {
     ///
     /// Runs while the engine waits for it without a lock; it must not call the engine.
     fn decode(&self, payload: &[u8]) -> Option<(Self::Value, usize)>;
+
+    /// The most bytes of a payload that is worth decompressing; a larger one is broken.
+    fn most(&self) -> usize {
+        usize::MAX
+    }
 }
 
 /// One cache of an engine. Cheap to clone.

@@ -176,7 +176,7 @@ impl<D: Decode> Engine<D> {
         if self.is_refused(cache, read.key) {
             return None;
         }
-        let Some(opened) = self.entries.decode(read.cache, read.key, entry) else {
+        let Some(opened) = self.entries.decode(read.cache, read.key, entry, self.decode.most()) else {
             if !has_epoch(entry) {
                 self.counters.broken.fetch_add(1, Ordering::Relaxed);
             }
