@@ -47,6 +47,7 @@ foreach (named_graphs() as $name => $graph) {
 }
 $seed = (int)(getenv("LARDER_SEED") ?: 20261128);
 $count = (int)(getenv("LARDER_GRAPHS") ?: 24000);
+gc_disable(); // It would take references from values while they are looked at.
 $maker = new GraphMaker($seed);
 $end = hrtime(true) + 40_000_000_000;
 for ($made = $failed = $joined = $direct = 0; $made < $count && $failed < 3 && ($made < 20000 || hrtime(true) < $end); $made++) {

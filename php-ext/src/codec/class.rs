@@ -104,6 +104,13 @@ impl PlainClasses {
             self.last.1.then_some(Owner::Class((*class).name))
         }
     }
+
+    /// Whether to write an object may run a script's code.
+    pub(super) fn has_hooks(&mut self, object: *const zend_object) -> bool {
+        // SAFETY: the object is live.
+        let (kind, flags) = unsafe { ((*(*object).ce).type_, (*(*object).ce).ce_flags) };
+        kind == USER_CLASS && flags & php::ZEND_ACC_ENUM == 0 && self.owner(object).is_none()
+    }
 }
 
 /// The class of this name, if it is loaded and an object of it may be made from slots alone.

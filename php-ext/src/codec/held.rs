@@ -64,7 +64,7 @@ impl Held {
                 php::IS_REFERENCE => self.find(&raw const (*(*value).value.ref_).val),
                 php::IS_OBJECT => {
                     let object = (*value).value.obj;
-                    self.hooks |= self.classes.owner(object).is_none();
+                    self.hooks |= self.classes.has_hooks(object);
                     if (*object).properties.is_null() {
                         class::declared(object).for_each(|(item, _)| self.find(item));
                     } else {
