@@ -6,7 +6,7 @@
 
 namespace Larder;
 
-/** Misuse or bad configuration; never an outage. */
+/** Misuse, bad configuration or a grace; never an outage. */
 class Exception extends \Exception
 {
 }
@@ -18,6 +18,14 @@ class ConfigException extends Exception
 
 /** A key, cache name or value that cannot be stored. */
 class ValueException extends Exception
+{
+}
+
+/**
+ * Nobody new gets a named lock for a while, because locks may have been lost and its holder may not know yet; the message says
+ * how long. Thrown by Store::acquireLock() if that is longer than the wait.
+ */
+class GraceException extends Exception
 {
 }
 
@@ -91,6 +99,36 @@ final class Store
      * @return list<string>
      */
     public function news(): array
+    {
+    }
+
+    /**
+     * Waits for a named lock, which guards something outside of the cache. Acquiring is a sync point.
+     *
+     * It belongs to this request like one of a cache, see Cache::acquireLock(). After a server was restarted or replaced, or a
+     * fallback took over, its holder may still work: for `lock_lease` seconds nobody new gets it, and who held it gets it back.
+     * Where there never were any locks nobody waits for that.
+     *
+     * @param string|int $name At most 64 KiB.
+     * @param string|int $owner Shown by `larder locks`; need not be unique.
+     * @param float $wait Seconds at the most. Signal handlers (pcntl_async_signals) run meanwhile.
+     * @return bool Whether it is held now; false = another has it, or the backend is away.
+     * @throws GraceException if nobody new gets it before the wait ends.
+     */
+    public function acquireLock(string|int $name, string|int $owner, float $wait): bool
+    {
+    }
+
+    /** Gives a named lock back; false if this request did not get it for this owner. */
+    public function releaseLock(string|int $name, string|int $owner): bool
+    {
+    }
+
+    /**
+     * Whose a named lock is, asked now: true = this owner's, who got it in this request; false = another's, or the backend
+     * is away; null = nobody's.
+     */
+    public function lockState(string|int $name, string|int $owner): ?bool
     {
     }
 
@@ -190,6 +228,10 @@ final class Cache
     }
     /**
      * Waits for the lock on a key. Acquiring is a sync point: later reads see all that the holder before wrote.
+     *
+     * The lock guards entries of this cache, nothing else: after a server was restarted or replaced, or a fallback took over,
+     * another may get it while its holder still works, whose writes are refused then. For effects outside of the cache take
+     * Store::acquireLock().
      *
      * A lock belongs to this request: the same owner asking again waits like another, here and elsewhere. It is kept
      * for as long as the process lives, and given back and reported in PHP's log if the request ends without doing so.

@@ -41,7 +41,7 @@ final class lock_test extends \advanced_testcase {
         $this->resetAfterTest();
         $CFG->lock_factory = '\\' . factory::class;
         $CFG->cachestore_larder_lock = \cachestore_larder::unit_test_configuration() + ['lock_lease' => 1];
-        // A server that is new to these locks gives none away for a lease.
+        // A server that has just begun, or that was flushed, gives no named lock away for a lease.
         $lock = (new factory('ready'))->get_lock('ready', 15);
         $this->assertNotFalse($lock);
         $lock->release();
@@ -101,6 +101,23 @@ final class lock_test extends \advanced_testcase {
         $this->assertNotFalse($again);
         $this->assertTrue($again->release());
         $this->assertFalse($again->release());
+    }
+
+    /**
+     * The factory's locks are named ones: not those of a cache, whatever their names.
+     */
+    public function test_named_locks(): void {
+        global $CFG;
+        $held = (new factory('default'))->get_lock('abc', 0);
+        $this->assertNotFalse($held);
+        $configuration = configuration::for_extension($CFG->cachestore_larder_lock);
+        $store = \Larder\Store::open($configuration);
+        $this->assertFalse($store->lockState("default\0abc", 'me'));
+        $this->assertFalse($store->acquireLock("default\0abc", 'me', 0));
+        $cache = $store->cache('lock/default', ['near' => false]);
+        $this->assertNull($cache->lockState('abc', 'me'));
+        $this->assertTrue($held->release());
+        $this->assertNull($store->lockState("default\0abc", 'me'));
     }
 
     /**

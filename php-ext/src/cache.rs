@@ -1,23 +1,19 @@
 //! `Larder\Cache`.
 
 use std::borrow::Cow;
-use std::time::Duration;
 
 use ext_php_rs::boxed::ZBox;
 use ext_php_rs::prelude::*;
 use ext_php_rs::types::{ZendHashTable, ZendStr, Zval};
-use larder::{Handle, Item, Position};
+use larder::{Handle, Item, Position, key_lock};
 
-use crate::exceptions::{bad_value, outage};
-use crate::interrupts::{self, Served};
+use crate::exceptions::outage;
 use crate::keys::{Key, insert, key_bytes, listed};
+use crate::locks;
 use crate::near::{Lent, NearValue};
 use crate::registry::Shared;
 use crate::values::{Stop, collected, encode, finish, give, release, unless_thrown};
 use crate::zend::limit::{self, Meter, Room};
-
-/// Nobody waits longer for a lock.
-const LONGEST_WAIT: Duration = Duration::from_hours(24);
 
 /// One cache of a store. No method throws because the backend is away: reads miss, writes return false.
 #[php_class]
@@ -149,33 +145,6 @@ impl Cache {
         })
     }
 
-    fn acquire(&self, key: &Zval, owner: &Zval, wait: f64) -> Result<bool, Stop> {
-        let wait = Duration::try_from_secs_f64(wait.max(0.0))
-            .ok()
-            .filter(|wait| *wait <= LONGEST_WAIT)
-            .ok_or_else(|| bad_value("a wait must be a number of seconds, a day at most".into()))?;
-        let begun = self.engine.begin_lock(&self.handle, &key_bytes(key)?, &key_bytes(owner)?, wait);
-        let Some(token) = outage(begun)? else { return Ok(false) };
-        loop {
-            match outage(self.engine.advance_lock(token))? {
-                Some(None) => {}
-                got => return Ok(got.flatten().unwrap_or(false)),
-            }
-            // The wait is known to the engine by its token: whatever happens here, the request's end ends it.
-            match interrupts::serve() {
-                Ok(Served::GoOn) => {}
-                Ok(Served::OverLimit) => {
-                    self.engine.named_locks().give_up(token);
-                    return Ok(false);
-                }
-                Err(stop) => {
-                    self.engine.named_locks().give_up(token);
-                    return Err(stop);
-                }
-            }
-        }
-    }
-
     fn write_one(&self, key: &Zval, value: &Zval, ttl: Option<i64>) -> Result<bool, Stop> {
         let payload = encode(value)?;
         // As with the option of a cache, 0 is for ever: beyond what any clock will show.
@@ -272,20 +241,21 @@ impl Cache {
 
     /// Waits for the lock on a key, `$wait` seconds at the most; false if it was not to be had. A sync point.
     ///
-    /// The same owner asking again waits like another. Signal handlers run meanwhile.
+    /// It guards entries: once another may have got it, which can be while its holder works, writes under it are refused. For
+    /// effects outside of the cache there is `Store::acquireLock()`. The same owner asking again waits like another. Signal handlers
+    /// run meanwhile.
     pub fn acquire_lock(&self, key: &Zval, owner: &Zval, wait: f64) -> PhpResult<bool> {
-        finish(self.acquire(key, owner, wait))
+        finish(locks::acquire(&self.engine, key_lock(&self.handle, &key_bytes(key)?), owner, wait))
     }
 
     /// Gives a lock back; false if this request did not get it for `$owner`.
     pub fn release_lock(&self, key: &Zval, owner: &Zval) -> PhpResult<bool> {
-        Ok(self.engine.release_lock(&self.handle, &key_bytes(key)?, &key_bytes(owner)?))
+        locks::release(&self.engine, key_lock(&self.handle, &key_bytes(key)?), owner)
     }
 
     /// Whose the lock on a key is, asked now: true = `$owner`'s who got it in this request, false = another's (or the
     /// backend is away), null = nobody's.
     pub fn lock_state(&self, key: &Zval, owner: &Zval) -> PhpResult<Option<bool>> {
-        let state = self.engine.lock_state(&self.handle, &key_bytes(key)?, &key_bytes(owner)?);
-        Ok(outage(state)?.unwrap_or(Some(false)))
+        locks::state(&self.engine, key_lock(&self.handle, &key_bytes(key)?), owner)
     }
 }

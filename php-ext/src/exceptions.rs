@@ -14,10 +14,11 @@ use larder::{Error, ErrorKind};
 static EXCEPTION: AtomicPtr<ClassEntry> = AtomicPtr::new(std::ptr::null_mut());
 static CONFIG: AtomicPtr<ClassEntry> = AtomicPtr::new(std::ptr::null_mut());
 static VALUE: AtomicPtr<ClassEntry> = AtomicPtr::new(std::ptr::null_mut());
+static GRACE: AtomicPtr<ClassEntry> = AtomicPtr::new(std::ptr::null_mut());
 
-/// Registers `Larder\Exception` (misuse or bad configuration, never an outage) and its children `ConfigException`
-/// (an option is unknown or has a bad value; the message names it) and `ValueException` (a key, cache name or value
-/// that cannot be stored).
+/// Registers `Larder\Exception` (misuse, bad configuration or a grace, never an outage) and its children `ConfigException`
+/// (an option is unknown or has a bad value; the message names it), `ValueException` (a key, cache name or value
+/// that cannot be stored) and `GraceException` (nobody new gets a named lock for a while).
 pub(crate) fn register() -> ext_php_rs::error::Result<()> {
     ClassBuilder::new("Larder\\Exception")
         .extends((ce::exception, "\\Exception"))
@@ -30,6 +31,10 @@ pub(crate) fn register() -> ext_php_rs::error::Result<()> {
     ClassBuilder::new("Larder\\ValueException")
         .extends((|| class(&EXCEPTION), "\\Larder\\Exception"))
         .registration(|class, _| VALUE.store(class, Ordering::Relaxed))
+        .register()?;
+    ClassBuilder::new("Larder\\GraceException")
+        .extends((|| class(&EXCEPTION), "\\Larder\\Exception"))
+        .registration(|class, _| GRACE.store(class, Ordering::Relaxed))
         .register()
 }
 
@@ -56,11 +61,12 @@ pub(crate) fn outage<T>(result: larder::Result<T>) -> PhpResult<Option<T>> {
     }
 }
 
-/// The exception for an error that is the caller's fault.
+/// The exception for an error that is the caller's fault, or that asks it to come again.
 pub(crate) fn misuse(error: &Error) -> Option<PhpException> {
     match error.kind() {
         ErrorKind::Config => Some(bad_config(error.to_string())),
         ErrorKind::Value => Some(bad_value(error.to_string())),
+        ErrorKind::Grace => Some(PhpException::new(error.to_string(), 0, class(&GRACE))),
         _ => None,
     }
 }

@@ -18,6 +18,7 @@ mod hit;
 mod info;
 mod interrupts;
 mod keys;
+mod locks;
 pub mod near;
 mod options;
 #[cfg(feature = "probe")]

@@ -7,7 +7,7 @@ use std::ffi::CString;
 use std::mem::ManuallyDrop;
 use std::rc::Rc;
 
-use larder::{Config, Decode, Engine, Forgotten, parse_lock_name};
+use larder::{Config, Decode, Engine, Forgotten, LockKind, parse_lock_name};
 
 use crate::near::{NearValue, graveyard};
 use crate::zend::ffi::php_log_err_with_severity;
@@ -120,11 +120,13 @@ pub(crate) fn give_back_locks() {
 
 fn report(lock: &Forgotten) {
     let (cache, key) = parse_lock_name(&lock.name).unwrap_or_default();
-    let message = format!(
-        "larder: lock on key \"{}\" of cache \"{cache}\" was still held by \"{}\" when the request ended; released",
-        key.escape_ascii(),
-        lock.owner.escape_ascii()
-    );
+    let key = key.escape_ascii();
+    let what = match LockKind::of(&lock.name) {
+        LockKind::Cache => format!("lock on key \"{key}\" of cache \"{cache}\""),
+        LockKind::Named => format!("lock \"{key}\""),
+    };
+    let owner = lock.owner.escape_ascii();
+    let message = format!("larder: {what} was still held by \"{owner}\" when the request ended; released");
     if let Ok(message) = CString::new(message) {
         const WARNING: i32 = 4;
         // SAFETY: the message ends with a zero byte and lives until the call returns; PHP's log is still there when

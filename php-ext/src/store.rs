@@ -4,13 +4,16 @@ use ext_php_rs::boxed::ZBox;
 use ext_php_rs::class::RegisteredClass;
 use ext_php_rs::prelude::*;
 use ext_php_rs::types::{ZendHashTable, Zval};
-use larder::{Config, Tier};
+use larder::{Config, Tier, named_lock};
 
 use crate::cache::Cache;
 use crate::exceptions::{bad_value, misuse, outage};
+use crate::keys::key_bytes;
+use crate::locks;
 use crate::near::graveyard;
 use crate::options;
 use crate::registry::{self, Shared};
+use crate::values::finish;
 use crate::zend::method::hide_argument;
 
 /// A store: a backend with decoded values before it in the memory of this process.
@@ -43,7 +46,7 @@ impl Store {
     /// A cache of this store. Options: `ttl` in seconds, `near` (default true), `durable`.
     #[php(optional = options)]
     pub fn cache(&self, name: &Zval, options: Option<&ZendHashTable>) -> PhpResult<Cache> {
-        let name = crate::keys::key_bytes(name)?;
+        let name = key_bytes(name)?;
         let name = std::str::from_utf8(&name).map_err(|_| bad_value("a cache name must be UTF-8".into()))?;
         let (mut ttl, mut near, mut durable) = (None, true, false);
         let mut entries = options.into_iter().flat_map(|options| {
@@ -145,6 +148,23 @@ impl Store {
     /// No round trip.
     pub fn news(&self) -> Vec<String> {
         self.engine.news()
+    }
+
+    /// Waits for a named lock, `$wait` seconds at the most; false if another had it all the while. A sync point. Throws
+    /// `Larder\GraceException` if locks may have been lost, and the grace outlasts the wait.
+    pub fn acquire_lock(&self, name: &Zval, owner: &Zval, wait: f64) -> PhpResult<bool> {
+        finish(locks::acquire(&self.engine, named_lock(&key_bytes(name)?), owner, wait))
+    }
+
+    /// Gives a named lock back; false if this request did not get it for `$owner`.
+    pub fn release_lock(&self, name: &Zval, owner: &Zval) -> PhpResult<bool> {
+        locks::release(&self.engine, named_lock(&key_bytes(name)?), owner)
+    }
+
+    /// Whose a named lock is, asked now: true = `$owner`'s who got it in this request, false = another's (or the backend is away),
+    /// null = nobody's.
+    pub fn lock_state(&self, name: &Zval, owner: &Zval) -> PhpResult<Option<bool>> {
+        locks::state(&self.engine, named_lock(&key_bytes(name)?), owner)
     }
 
     /// Empties every cache of this namespace, on every node; false if the backend is away or refuses.

@@ -159,7 +159,9 @@ fn apply_to_all(backend: &dyn Backend, writes: &[Write]) -> Result<Option<()>, E
 /// As the backend.
 pub fn wait_for_grace(backend: &dyn Backend) -> Result<(), Error> {
     let Some(locks) = backend.locks() else { return Ok(()) };
-    while let Attempt::Wait { at_most } = ask(locks, "ready", 9, INSTANT)? {
+    while let Attempt::Wait { at_most } | Attempt::Grace { left: at_most } =
+        ask(locks, "n ready", 9, INSTANT)?
+    {
         locks.doze(Token::from_number(9), at_most);
     }
     locks.release(b"ready", Token::from_number(9)).map(drop)

@@ -97,7 +97,7 @@ impl Node {
     }
 }
 
-/// Processes that count under locks.
+/// Processes that take named locks.
 struct Lockers(Vec<(Child, PathBuf)>);
 
 impl Lockers {
@@ -108,7 +108,7 @@ impl Lockers {
             let mut command = Command::new(&program[0]);
             command.args(&program[1..]).arg(node.proxy.url()).arg(&log);
             let numbers = [LOCKS.to_string(), "5".to_owned(), (number + 1).to_string()];
-            command.args(numbers).arg("0.3").arg(format!("fallback={}", node.fallback));
+            command.args(numbers).arg("0.3").arg("kind=named").arg(format!("fallback={}", node.fallback));
             (command.spawn().unwrap(), log)
         };
         Self(nodes.iter().cycle().take(LOCKERS * nodes.len()).enumerate().map(start).collect())
@@ -121,12 +121,8 @@ impl Lockers {
             child.kill().unwrap();
             child.wait().unwrap();
         }
-        let mut sections: Vec<Section> =
+        let sections: Vec<Section> =
             self.0.iter().flat_map(|(_, log)| Section::read_all(log).unwrap()).collect();
-        // Counts begin anew on another tier, which is entered empty.
-        for section in &mut sections {
-            section.stored = 0;
-        }
         for key in 0..LOCKS {
             let wrong = violations(sections.iter().filter(|section| section.key == key).copied().collect());
             assert!(wrong.is_empty(), "{} violations, the first: {}", wrong.len(), wrong[0]);

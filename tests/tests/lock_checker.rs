@@ -3,7 +3,7 @@
 //! `LARDER_SECTIONS=100000 cargo test -p larder-tests --test lock_checker` is the long run; without it a short one is
 //! made.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use larder::{Attempt, Backend, Claim, Config, Token, open_backend};
 use larder_testkit::slowfs::{self, Behaviour, Node, Request, SlowFs};
 use larder_testkit::{Answers, Proxy, RedisServer};
-use larder_tests::locks::{Section, violations};
+use larder_tests::locks::{SIZE, Section, late_writes, violations};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
@@ -26,6 +26,7 @@ const STOPPED: u32 = 8;
 struct Worker {
     child: Child,
     url: String,
+    kind: Kind,
     log: PathBuf,
     timeout: &'static str,
     /// For so many rounds.
@@ -33,16 +34,25 @@ struct Worker {
 }
 
 impl Worker {
-    fn start(url: &str, log: PathBuf, number: usize) -> Self {
+    fn start(url: &str, kind: Kind, log: PathBuf, number: usize) -> Self {
         // Half of them give a server up after less than a lease, half wait for answers that come after it.
         let timeout = if number % 8 < 4 { "0.3" } else { "3" };
-        let child = Self::spawn(url, &log, number, timeout);
-        Self { child, url: url.to_owned(), log, timeout, stopped: 0 }
+        let child = Self::spawn(url, kind, &log, number, timeout);
+        Self { child, url: url.to_owned(), kind, log, timeout, stopped: 0 }
     }
 
-    fn spawn(url: &str, log: &Path, seed: usize, timeout: &str) -> Child {
+    /// `url` may be followed by options, each after a space.
+    fn spawn(url: &str, kind: Kind, log: &Path, seed: usize, timeout: &str) -> Child {
+        let mut words = url.split(' ');
+        let kind = match kind {
+            Kind::CacheWithLosses => "kind=fence",
+            Kind::Cache => "kind=count",
+            Kind::Named => "kind=named",
+        };
         Command::new(env!("CARGO_BIN_EXE_lock_worker"))
-            .args([url, log.to_str().unwrap(), &LOCKS.to_string(), "1", &(seed + 1).to_string(), timeout])
+            .arg(words.next().unwrap())
+            .args([log.to_str().unwrap(), &LOCKS.to_string(), "1", &(seed + 1).to_string(), timeout, kind])
+            .args(words)
             .spawn()
             .unwrap()
     }
@@ -54,7 +64,7 @@ impl Worker {
     fn restart(&mut self, seed: usize) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
-        self.child = Self::spawn(&self.url, &self.log, seed, self.timeout);
+        self.child = Self::spawn(&self.url, self.kind, &self.log, seed, self.timeout);
         self.stopped = 0;
     }
 
@@ -75,14 +85,25 @@ impl Drop for Worker {
     }
 }
 
+/// What the workers lock.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Entries. Locks may be lost: only what is written under them counts.
+    CacheWithLosses,
+    /// Entries, and no lock is lost.
+    Cache,
+    /// Something outside.
+    Named,
+}
+
 /// Runs workers on `urls` until they entered enough sections, `few` if the environment does not say how many. `harass` is
 /// called again and again with a number, in the end with 0.
-fn check(urls: &[String], few: usize, mut harass: impl FnMut(usize)) {
+fn check(urls: &[String], kind: Kind, few: usize, mut harass: impl FnMut(usize)) {
     let wanted: usize = std::env::var("LARDER_SECTIONS").map_or(few, |count| count.parse().unwrap());
     let directory = TempDir::new().unwrap();
     let mut workers: Vec<Worker> = (0..WORKERS)
         .zip(urls.iter().cycle())
-        .map(|(at, url)| Worker::start(url, directory.path().join(at.to_string()), at))
+        .map(|(at, url)| Worker::start(url, kind, directory.path().join(at.to_string()), at))
         .collect();
     let started = Instant::now();
     let mut round = 0;
@@ -99,7 +120,7 @@ fn check(urls: &[String], few: usize, mut harass: impl FnMut(usize)) {
         }
         workers.iter_mut().for_each(Worker::look_after);
         let size: u64 = workers.iter().map(|worker| worker.log.metadata().map_or(0, |log| log.len())).sum();
-        if size >= wanted as u64 * 40 {
+        if size >= (wanted * SIZE) as u64 {
             break;
         }
         assert!(
@@ -116,12 +137,13 @@ fn check(urls: &[String], few: usize, mut harass: impl FnMut(usize)) {
     let stored = sections.iter().filter(|section| section.stored > 0).count();
     println!("{} sections, {stored} acknowledged writes, {seconds:.0} s", sections.len());
     assert!(
-        stored * 10 > sections.len() * 8,
+        kind != Kind::Cache || stored * 10 > sections.len() * 8,
         "most sections should be of use: {stored} of {}",
         sections.len()
     );
     for key in 0..LOCKS {
-        let wrong = violations(sections.iter().filter(|section| section.key == key).copied().collect());
+        let of_key = sections.iter().filter(|section| section.key == key).copied().collect();
+        let wrong = if kind == Kind::CacheWithLosses { late_writes(of_key) } else { violations(of_key) };
         assert!(wrong.is_empty(), "{} violations, the first: {}", wrong.len(), wrong.first().unwrap());
     }
 }
@@ -161,10 +183,64 @@ fn an_answer_after_the_lease(server: &RedisServer) {
 fn redis() {
     let server = RedisServer::start();
     an_answer_after_the_lease(&server);
+    on_redis(&server, Kind::Cache);
+}
+
+#[test]
+fn redis_named() {
+    on_redis(&RedisServer::start(), Kind::Named);
+}
+
+/// The server is killed again and again, and comes back empty, or with an old copy.
+#[test]
+fn redis_that_loses_locks() {
+    with_losses(Kind::CacheWithLosses);
+}
+
+#[test]
+fn redis_that_loses_named_locks() {
+    with_losses(Kind::Named);
+}
+
+fn with_losses(kind: Kind) {
+    let mut server = RedisServer::start();
+    // Named locks have a grace of a second after each loss.
+    let every = if kind == Kind::Named { 40 } else { 16 };
+    check(&[server.unix_url()], kind, 2_000, |round| match round % every {
+        3 => server.save(),
+        8 if round / every % 2 == 0 => server.restart_empty(),
+        8 => server.restart(),
+        _ => {}
+    });
+}
+
+/// A server that stalls now and then, and a fallback.
+#[test]
+fn failover() {
+    with_a_fallback(Kind::CacheWithLosses);
+}
+
+#[test]
+fn failover_named() {
+    with_a_fallback(Kind::Named);
+}
+
+fn with_a_fallback(kind: Kind) {
+    let server = RedisServer::start();
+    let directory = TempDir::new().unwrap();
+    let url = format!("{} fallback=local:{}/store?size=64M", server.unix_url(), directory.path().display());
+    check(&[url], kind, 1_500, |round| match round % 60 {
+        10 => server.pause(),
+        0 | 25 => server.resume(),
+        _ => {}
+    });
+}
+
+fn on_redis(server: &RedisServer, kind: Kind) {
     let proxies: Vec<Proxy> = (0..2).map(|_| Proxy::new(server.port())).collect();
     let mut urls = vec![server.unix_url(); 2];
     urls.extend(proxies.iter().map(Proxy::url));
-    check(&urls, 6_000, |round| {
+    check(&urls, kind, 6_000, |round| {
         let proxy = &proxies[round / 24 % proxies.len()];
         match round % 24 {
             1 => proxy.answers(Answers::Cut),
@@ -185,18 +261,39 @@ fn redis() {
 #[test]
 fn local() {
     let directory = TempDir::new().unwrap();
-    check(&[format!("local:{}/store?size=64M", directory.path().display())], 6_000, |_| {});
+    check(&[format!("local:{}/store?size=64M", directory.path().display())], Kind::Cache, 6_000, |_| {});
+}
+
+#[test]
+fn local_named() {
+    let directory = TempDir::new().unwrap();
+    check(&[format!("local:{}/store?size=64M", directory.path().display())], Kind::Named, 6_000, |_| {});
 }
 
 #[test]
 fn dir() {
     let directory = in_memory();
-    check(&[format!("dir:{}/store?size=64M", directory.path().display())], 6_000, |_| {});
+    check(&[format!("dir:{}/store?size=64M", directory.path().display())], Kind::Cache, 6_000, |_| {});
 }
 
-/// Half of the workers on each of two nodes, whose mounts fail now and then.
+#[test]
+fn dir_named() {
+    let directory = in_memory();
+    check(&[format!("dir:{}/store?size=64M", directory.path().display())], Kind::Named, 4_000, |_| {});
+}
+
+/// Half of the workers on each of two nodes, whose mounts fail now and then: a history is lost by that, and with it its locks.
 #[test]
 fn dir_on_two_nodes() {
+    on_two_nodes(Kind::CacheWithLosses);
+}
+
+#[test]
+fn dir_on_two_nodes_named() {
+    on_two_nodes(Kind::Named);
+}
+
+fn on_two_nodes(kind: Kind) {
     if !slowfs::available() {
         return;
     }
@@ -205,7 +302,7 @@ fn dir_on_two_nodes() {
     let export = SlowFs::export(exported).unwrap();
     let nodes = [first, second].map(|path| export.mount(path, Behaviour::default()).unwrap());
     let urls = [first, second].map(|path| format!("dir:{}/store?size=64M", path.display()));
-    check(&urls, 1_500, |round| {
+    check(&urls, kind, 1_500, |round| {
         let node = &nodes[round / 8 % 2];
         match round % 8 {
             1 => node.hang(),

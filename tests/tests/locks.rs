@@ -35,7 +35,7 @@ fn cache(url: &str) -> Cache {
     store(url).cache_with("counts", CacheOptions { near: false, ..CacheOptions::default() }).unwrap()
 }
 
-/// A place for locks, past its first grace.
+/// A place for locks, past the first grace of named ones.
 struct Place {
     url: String,
     server: Option<RedisServer>,
@@ -65,7 +65,7 @@ impl Place {
     fn ready(url: String, server: Option<RedisServer>) -> Self {
         let directory = TempDir::new().unwrap();
         let place = Self { url, server, directory };
-        assert!(place.cache().lock("ready", "test", LONG).unwrap().is_some());
+        assert!(store(&place.url).lock("ready", "test", LONG).unwrap().is_some());
         place
     }
 
@@ -74,10 +74,10 @@ impl Place {
     }
 
     /// A process that holds the lock on `n0` for as long as it lives, most of the time.
-    fn holder(&self) -> Holder {
+    fn holder(&self, kind: &str) -> Holder {
         let log = TempDir::new().unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_lock_worker"))
-            .args([&self.url, log.path().join("log").to_str().unwrap(), "1", "100000000", "7", "0.3"])
+            .args([&self.url, log.path().join("log").to_str().unwrap(), "1", "100000000", "7", "0.3", kind])
             .spawn()
             .unwrap();
         let holder = Holder { child, _log: log };
@@ -247,7 +247,7 @@ fn a_living_holder_keeps_its_lock_for_a_minute_with_a_lease_of_two_seconds() {
 #[test]
 fn a_killed_holders_lock_is_free_within_a_lease() {
     all(|place| {
-        let mut holder = place.holder();
+        let mut holder = place.holder("kind=cache");
         holder.child.kill().unwrap();
         holder.child.wait().unwrap();
         // The last attempt is made when the wait is over, and so is the lease then. On a shared directory a lease begins
@@ -260,7 +260,7 @@ fn a_killed_holders_lock_is_free_within_a_lease() {
 #[test]
 fn a_holder_paused_beyond_its_lease_finds_out() {
     all(|place| {
-        let holder = place.holder();
+        let holder = place.holder("kind=cache");
         holder.signal(Signal::STOP);
         let cache = place.cache();
         let lock = cache.lock("n0", "next", 5 * LEASE).unwrap().unwrap();
@@ -308,28 +308,88 @@ fn getting_a_lock_is_a_sync_point() {
 }
 
 #[test]
-fn a_server_restarted_empty_gives_no_lock_to_a_second() {
+fn a_server_restarted_empty_gives_no_named_lock_to_a_second() {
     let mut place = Place::redis();
-    let (a, b) = (place.cache(), place.cache());
+    let (a, b) = (store(&place.url), store(&place.url));
     let held = a.lock("k", "a", AT_ONCE).unwrap().unwrap();
     let fence = held.fence();
     place.server.as_mut().unwrap().restart_empty();
     assert!(b.lock("k", "b", 3 * LEASE).unwrap().is_none(), "its holder lives");
     assert!(held.confirm().unwrap());
-    a.set_locked(&held, "k", &1).unwrap();
     drop(held);
     assert!(b.lock("k", "b", 3 * LEASE).unwrap().unwrap().fence() > fence);
+}
+
+/// Why a write under a lock is refused. It may also be that its connection is gone, which tells nothing.
+fn refused(cache: &Cache, lock: &larder::LockGuard) -> ErrorKind {
+    loop {
+        match cache.set_locked(lock, "k", &2).unwrap_err().kind() {
+            ErrorKind::Unavailable => thread::sleep(Duration::from_millis(10)),
+            kind => return kind,
+        }
+    }
+}
+
+/// R23, R24: nobody waits for a cache lock because the server lost locks, and who held one before writes nothing more.
+#[test]
+fn a_server_restarted_empty_gives_a_cache_lock_at_once() {
+    let mut place = Place::redis();
+    let open = || store_with(&place.url, "30").cache("counts").unwrap();
+    let (a, b) = (open(), open());
+    let held = a.lock("k", "a", AT_ONCE).unwrap().unwrap();
+    a.set_locked(&held, "k", &1).unwrap();
+    place.server.as_mut().unwrap().restart_empty();
+    let next = b.lock("k", "b", AT_ONCE).unwrap().unwrap();
+    assert!(next.fence() > held.fence());
+    assert_eq!(refused(&a, &held), ErrorKind::LockLost);
+    drop(next);
+    assert_eq!(a.set_locked(&held, "k", &3).unwrap_err().kind(), ErrorKind::LockLost);
+    assert!(!held.confirm().unwrap() && !held.is_held());
+    assert_eq!(b.get::<i32>("k").unwrap(), None);
+}
+
+/// A place that may have lost locks says so, and until when, to who does not wait as long.
+#[test]
+fn a_grace_is_told_with_its_end() {
+    let mut place = Place::redis();
+    place.server.as_mut().unwrap().restart_empty();
+    let store = store_with(&place.url, "5");
+    for wait in [AT_ONCE, LEASE] {
+        let error = store.lock("k", "b", wait).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Grace, "{error}");
+        let left = error.grace_until().unwrap().saturating_duration_since(Instant::now());
+        assert!(left > Duration::from_secs(1) && left <= Duration::from_secs(5), "{left:?}");
+        assert!(error.to_string().contains("nobody new gets this one for another"), "{error}");
+    }
+    assert!(store.lock("k", "b", LONG).unwrap().is_some(), "who waits long enough gets it");
+}
+
+/// Where there never were locks none were lost: nobody waits, for either kind. What was flushed was lost.
+#[test]
+fn a_place_that_never_was_gives_locks_at_once() {
+    let server = RedisServer::start();
+    let directory = TempDir::new().unwrap();
+    // Locks of a server, or of a directory, before this one would be over by then.
+    thread::sleep(LEASE + Duration::from_millis(2_100));
+    for url in [server.unix_url(), format!("local:{}/store?size=64M", directory.path().display())] {
+        assert!(cache(&url).lock("k", "a", AT_ONCE).unwrap().is_some(), "{url}");
+        assert!(store(&url).lock("k", "a", AT_ONCE).unwrap().is_some(), "{url}");
+    }
+    let _: redis::Value = server.tell(&["FLUSHALL"]);
+    let store = store_with(&server.unix_url(), "30");
+    assert_eq!(store.lock("k", "b", AT_ONCE).unwrap_err().kind(), ErrorKind::Grace);
+    assert!(store.cache("counts").unwrap().lock("k", "b", AT_ONCE).unwrap().is_some());
 }
 
 #[test]
 fn a_server_restored_old_does_not_bring_a_former_holder_back() {
     let mut place = Place::redis();
     let server = place.server.as_ref().unwrap();
-    let holder = place.holder();
+    let holder = place.holder("kind=named");
     server.save();
     holder.signal(Signal::STOP);
-    let cache = place.cache();
-    let lock = cache.lock("n0", "next", 5 * LEASE).unwrap().unwrap();
+    let store = store(&place.url);
+    let lock = store.lock("n0", "next", 5 * LEASE).unwrap().unwrap();
     place.server.as_mut().unwrap().restart();
     holder.signal(Signal::CONT);
     let start = Instant::now();
@@ -340,10 +400,27 @@ fn a_server_restored_old_does_not_bring_a_former_holder_back() {
     }
 }
 
+/// The same for a cache lock: neither may write, and the next has it at once.
+#[test]
+fn a_server_restored_old_knows_no_holder_of_a_cache_lock() {
+    let mut place = Place::redis();
+    let open = || store_with(&place.url, "30").cache("counts").unwrap();
+    let (a, b) = (open(), open());
+    let held = a.lock("k", "a", AT_ONCE).unwrap().unwrap();
+    a.set_locked(&held, "k", &1).unwrap();
+    place.server.as_ref().unwrap().save();
+    place.server.as_mut().unwrap().restart();
+    assert_eq!(refused(&a, &held), ErrorKind::LockLost, "the copy may be an old one");
+    let next = b.lock("k", "b", AT_ONCE).unwrap().unwrap();
+    b.set_locked(&next, "k", &3).unwrap();
+    drop(held);
+    assert!(next.confirm().unwrap());
+}
+
 #[test]
 fn locks_that_were_evicted_are_not_given_away() {
     let place = Place::redis();
-    let (a, b) = (place.cache(), place.cache());
+    let (a, b) = (store(&place.url), store(&place.url));
     let held = a.lock("k", "a", AT_ONCE).unwrap().unwrap();
     let _: u64 = place.server.as_ref().unwrap().tell(&["DEL", "{checker:0}k"]);
     assert!(b.lock("k", "b", 3 * LEASE).unwrap().is_none());

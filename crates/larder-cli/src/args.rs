@@ -94,7 +94,7 @@ pub(crate) enum Command {
     },
     /// Lists the locks that are held, the longest held first, or takes one from its holder.
     Locks {
-        /// Take this lock from its holder, and give it to who waits for it next.
+        /// Take this lock from its holder, and give it to who waits for it next. CACHE is `-` for a named lock.
         #[arg(long, num_args = 2, value_names = ["CACHE", "KEY"], conflicts_with = "json")]
         r#break: Option<Vec<String>>,
         /// Print JSON.

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use larder::{CacheId, LockInfo, Store, lock_name, parse_lock_name};
+use larder::{CacheId, LockInfo, LockKind, Store, lock_name, named_lock_name, parse_lock_name};
 use serde_json::json;
 
 use crate::failure::Failure;
@@ -43,11 +43,14 @@ pub(crate) fn list(store: &Store, as_json: bool, out: &mut dyn Write) -> Result<
     Ok(ExitCode::SUCCESS)
 }
 
-/// Takes a lock from its holder: from those of both sorts of caches, if there are two of the name.
+/// Takes a lock from its holder: from those of both sorts of caches, if there are two of the name; a named one if the cache is `-`.
 pub(crate) fn break_one(store: &Store, words: &[String], out: &mut dyn Write) -> Result<ExitCode, Failure> {
     let [cache, key] = words else { return Err(Failure::Usage("--break takes a cache and a key".into())) };
     let bytes = text::unescape(key)?;
     let mut broken = false;
+    if cache == NO_CACHE {
+        broken |= store.break_lock(&named_lock_name(&bytes))?;
+    }
     for logged in [true, false] {
         broken |= store.break_lock(&lock_name(&CacheId::new(cache, logged)?, &bytes))?;
     }
@@ -58,8 +61,14 @@ pub(crate) fn break_one(store: &Store, words: &[String], out: &mut dyn Write) ->
     Ok(ExitCode::SUCCESS)
 }
 
+/// What stands for the cache of a named lock.
+const NO_CACHE: &str = "-";
+
 fn names(lock: &LockInfo) -> (String, String) {
     match parse_lock_name(&lock.name) {
+        Some((_, name)) if LockKind::of(&lock.name) == LockKind::Named => {
+            (NO_CACHE.to_owned(), text::escape(name))
+        }
         Some((cache, key)) => (cache.to_owned(), text::escape(key)),
         None => (String::new(), text::escape(&lock.name)),
     }

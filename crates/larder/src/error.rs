@@ -1,7 +1,7 @@
 //! The one error type of the crate.
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A result whose error is Larder's.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -23,6 +23,9 @@ pub enum ErrorKind {
     Foreign,
     /// A lock was lost while its holder worked: another may have got it, so the write under it did not happen.
     LockLost,
+    /// Locks may have been lost, so nobody new gets a named lock for one lease: its holder may not know yet. See
+    /// [`Error::grace_until`].
+    Grace,
 }
 
 /// An error of Larder. Messages never contain passwords, keys of seals or values.
@@ -44,6 +47,11 @@ enum Repr {
     Value(String),
     #[error("the lock is held no longer; nothing was stored")]
     LockLost,
+    #[error(
+        "locks may have been lost: nobody new gets this one for another {:.1} s, since its holder may not know yet",
+        .until.saturating_duration_since(Instant::now()).as_secs_f64()
+    )]
+    Grace { until: Instant },
     #[error("{backend} is unavailable: {reason}")]
     Unavailable { backend: &'static str, reason: String },
     #[error("{0} (found a moment ago)")]
@@ -115,6 +123,7 @@ impl Error {
             Repr::Config(_) => ErrorKind::Config,
             Repr::Value(_) => ErrorKind::Value,
             Repr::LockLost => ErrorKind::LockLost,
+            Repr::Grace { .. } => ErrorKind::Grace,
             Repr::Unavailable { .. } | Repr::LeftAlone(_) => ErrorKind::Unavailable,
             Repr::Refused { .. } => ErrorKind::Refused,
             Repr::Foreign { .. } => ErrorKind::Foreign,
@@ -154,6 +163,18 @@ impl Error {
             }
             (Trouble::Unknown, _) => "",
         }
+    }
+
+    /// When the grace ends, for [`ErrorKind::Grace`]: the lock is to be had then, unless its holder was alive.
+    pub fn grace_until(&self) -> Option<Instant> {
+        match self.inner.repr {
+            Repr::Grace { until } => Some(until),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn grace(left: Duration) -> Self {
+        Self::from(Repr::Grace { until: Instant::now() + left }).blaming(Blame::Call)
     }
 
     pub(crate) fn config(message: impl Into<String>) -> Self {

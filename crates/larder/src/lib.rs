@@ -31,11 +31,11 @@ pub use backend::{
 pub use backend::{dir, redis, tier};
 pub use clock::Millis;
 pub use config::{Config, NAMES as CONFIG_NAMES, RedisAddress, Secret, Server};
-pub use engine::{Decode, Engine, Handle, Item, MAX_KEY};
+pub use engine::{Decode, Engine, Handle, Item, MAX_KEY, key_lock, named_lock};
 pub use error::{Error, ErrorKind, Result};
 pub use lock::{
-    Attempt, Claim, Forgotten, Handed, LockBackend, LockGuard, LockInfo, LockProof, NamedLocks, Renewal,
-    Token, lock_name, parse_lock_name,
+    Attempt, Claim, Forgotten, Handed, LockBackend, LockGuard, LockInfo, LockKind, LockProof, NamedLocks,
+    Renewal, Token, lock_name, named_lock_name, parse_lock_name, rules as lock_rules,
 };
 pub use payload::Value;
 pub use stats::Stats;

@@ -162,6 +162,36 @@ impl Store {
         Ok(usage)
     }
 
+    /// Waits for a named lock, for `wait` at the longest; `None` if another had it all the while. A sync point. `owner` is what
+    /// lists show. One round trip if the lock is free.
+    ///
+    /// A named lock guards something outside of Larder. After locks may have been lost, nobody new gets it for one lease, so
+    /// that its holder, which may still work, finds out or gets it back. For entries of a cache use
+    /// [`Cache::lock`], which never makes anybody wait for that.
+    ///
+    /// ```no_run
+    /// # let store = larder::Store::open(&larder::Config::from_url("redis://localhost")?)?;
+    /// use std::time::Duration;
+    ///
+    /// if let Some(lock) = store.lock("nightly export", "host 7", Duration::from_secs(5))? {
+    ///     // What is guarded can refuse a holder that was too late: its number is smaller.
+    ///     println!("writing as number {}", lock.fence());
+    /// } // Released here.
+    /// # Ok::<(), larder::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::Grace`](crate::ErrorKind::Grace) if locks may have been lost and the wait ends before the grace does;
+    /// [`grace_until`](crate::Error::grace_until) says when that is. Others if the backend is unavailable or refuses.
+    pub fn lock(
+        &self,
+        name: impl AsRef<[u8]>,
+        owner: impl AsRef<[u8]>,
+        wait: Duration,
+    ) -> Result<Option<LockGuard>> {
+        self.engine.lock_named(name.as_ref(), owner.as_ref(), wait)
+    }
+
     /// All locks that are held. Some round trips, more with more locks.
     ///
     /// # Errors
@@ -265,8 +295,12 @@ impl Cache {
         self.engine.set_many(&self.handle, &items)
     }
 
-    /// Waits for the lock on a key, for `wait` at the longest; `None` if it was not to be had. The next read sees all
+    /// Waits for the lock on a key, for `wait` at the longest; `None` if another had it all the while. The next read sees all
     /// that the holder before wrote. `owner` is what lists show. One round trip if the lock is free.
+    ///
+    /// The lock guards entries: [`set_locked`](Self::set_locked) stores nothing once another may have got it. That can be while its
+    /// holder works, after a server was restarted or replaced; so for effects outside of the cache take
+    /// [`Store::lock`].
     ///
     /// ```no_run
     /// # let store = larder::Store::open(&larder::Config::from_url("redis://localhost")?)?;
@@ -290,7 +324,7 @@ impl Cache {
         self.engine.lock(&self.handle, key.as_ref(), owner.as_ref(), wait)
     }
 
-    /// Stores a value while the lock on its key is held. One round trip.
+    /// Stores a value while the lock on its key is held. One round trip, one more if it is not.
     ///
     /// # Errors
     /// [`ErrorKind::LockLost`](crate::ErrorKind::LockLost) if the lock is held no longer, or is not that of `key`; nothing
@@ -303,13 +337,12 @@ impl Cache {
     ) -> Result<()> {
         let payload = payload::to_payload(value)?;
         let item = Item { key: key.as_ref(), payload: &payload, ttl: None, lock: Some(lock.proof()) };
-        match self.engine.set_many(&self.handle, &[item]) {
-            // A server that was restarted knows the lock again once it was renewed.
-            Err(error) if error.kind() == ErrorKind::LockLost && lock.confirm()? => {
-                self.engine.set_many(&self.handle, &[item])
+        self.engine.set_many(&self.handle, &[item]).inspect_err(|error| {
+            if error.kind() == ErrorKind::LockLost {
+                // So that the holder knows, if it was this lock.
+                let _ = lock.confirm();
             }
-            done => done,
-        }
+        })
     }
 
     /// Removes a value; whether there was one. One round trip.

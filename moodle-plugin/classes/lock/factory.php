@@ -27,6 +27,9 @@ use core\lock\lock_factory;
  * The server is that of $CFG->cachestore_larder_lock, an array as of the store's configuration; without it that of the first
  * Larder instance. All nodes must use the same one.
  *
+ * They are named locks: what they guard lies outside of the cache. So after the server was restarted or replaced, or a fallback took
+ * over, nobody new gets one for a lease.
+ *
  * A lock lives as long as its process works, so the maximal lifetime that callers name is not needed. It is not
  * recursive.
  *
@@ -41,10 +44,7 @@ class factory implements lock_factory {
     /** @var \Larder\Store|null */
     protected $store = null;
 
-    /** @var \Larder\Cache|null The cache whose locks are used. It holds nothing. */
-    protected $cache = null;
-
-    /** @var string[] Resources of the locks that are held, by the locks' keys. */
+    /** @var string[] Names of the locks that are held, by the locks' keys. */
     protected $open = [];
 
     /**
@@ -56,7 +56,6 @@ class factory implements lock_factory {
         $this->type = $type;
         try {
             $this->store = \Larder\Store::open(self::configuration());
-            $this->cache = $this->store->cache('lock/' . $type, ['near' => false]);
         } catch (\Throwable $e) {
             news::log('locks cannot be used: ' . $e->getMessage());
         }
@@ -87,11 +86,11 @@ class factory implements lock_factory {
      * @return bool
      */
     public function is_available() {
-        return $this->cache !== null;
+        return $this->store !== null;
     }
 
     /**
-     * Waits for a lock.
+     * Waits for a lock. In the grace after a loss of locks this ends at once, with a line in the log, unless the grace ends in time.
      *
      * @param string $resource
      * @param int $timeout Seconds to wait at the most.
@@ -100,15 +99,16 @@ class factory implements lock_factory {
      */
     public function get_lock($resource, $timeout, $maxlifetime = 86400) {
         $owner = php_uname('n') . ' ' . getmypid() . ' ' . bin2hex(random_bytes(8));
+        $name = $this->name($resource);
         try {
-            if (!$this->cache->acquireLock((string)$resource, $owner, max(0.0, (float)$timeout))) {
+            if (!$this->store->acquireLock($name, $owner, max(0.0, (float)$timeout))) {
                 return false;
             }
         } catch (\Throwable $e) {
             news::log($e->getMessage());
             return false;
         }
-        $this->open[$owner] = (string)$resource;
+        $this->open[$owner] = $name;
         // The caller may read what the holder before wrote from another store of this process.
         configuration::sync_stores();
         return new lock($owner, $this);
@@ -125,19 +125,29 @@ class factory implements lock_factory {
         if (!isset($this->open[$owner])) {
             return false;
         }
-        $resource = $this->open[$owner];
+        $name = $this->open[$owner];
         unset($this->open[$owner]);
-        return $this->cache->releaseLock($resource, $owner);
+        return $this->store->releaseLock($name, $owner);
     }
 
     /**
      * Releases all locks. Called when the request ends; the extension does it too, should this not be called.
      */
     public function auto_release() {
-        foreach ($this->open as $owner => $resource) {
-            $this->cache->releaseLock($resource, (string)$owner);
+        foreach ($this->open as $owner => $name) {
+            $this->store->releaseLock($name, (string)$owner);
         }
         $this->open = [];
+    }
+
+    /**
+     * The name of a lock: locks of different types do not meet.
+     *
+     * @param string $resource
+     * @return string
+     */
+    private function name($resource): string {
+        return $this->type . "\0" . $resource;
     }
 
     /**

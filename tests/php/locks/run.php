@@ -47,7 +47,7 @@ function check(bool $holds, string $what): void {
 }
 
 $cache = Larder\Store::open($config)->cache('c');
-check($cache->acquireLock('grace', 'me', 5) && $cache->releaseLock('grace', 'me'), 'the first lock');
+check($cache->acquireLock('first', 'me', 0) && $cache->releaseLock('first', 'me'), 'the first lock is to be had at once');
 
 // The basics.
 check($cache->lockState('k', 'me') === null, 'free');
@@ -62,6 +62,14 @@ check($cache->set('k', 1), 'a set under the lock');
 check($cache->releaseLock('k', 'me'), 'release');
 check(!$cache->releaseLock('k', 'me'), 'release twice');
 check($cache->acquireLock("\0\xff\n", "\0", 0) && $cache->releaseLock("\0\xff\n", "\0"), 'any bytes');
+
+// Named locks, of the store itself.
+$store = Larder\Store::open($config);
+check($store->acquireLock('k', 'me', 5), 'the first named lock, after a grace at the most');
+check($cache->lockState('k', 'me') === null, 'no lock of a cache');
+check(elsewhere('var_dump(Larder\Store::open(' . var_export($config, true) . ')->acquireLock("k", "me", 0));')[0] === "bool(false)\n",
+    'a named lock of another process');
+check($store->releaseLock('k', 'me') && $store->lockState('k', 'me') === null, 'a named lock given back');
 
 // A lost lock: stopped beyond the lease.
 [$process, $pipes, $pid] = elsewhere('$cache->acquireLock("lost", "a", 0); echo "go\n"; flush(); fgets(STDIN) ?: 0;'

@@ -1,7 +1,8 @@
 //! A process of the lock checker: takes locks, counts under them, writes down what it saw, until it is killed.
 //!
 //! Arguments: URL, log, number of locks, milliseconds of work at the most, seed,
-//! seconds to wait for an answer, and more options NAME=VALUE.
+//! seconds to wait for an answer, and more options NAME=VALUE. With `kind=named` the locks are named ones, under which nothing
+//! is stored; with `kind=fence` each holder stores its fence, in a cache that is emptied when locks may be lost, in place of the next count.
 
 use std::error::Error;
 use std::path::Path;
@@ -18,10 +19,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let own =
         [("server", url.as_str()), ("namespace", "checker"), ("lock_lease", "1"), ("read_timeout", timeout)];
-    let more = more.iter().filter_map(|option| option.split_once('='));
+    let more: Vec<_> = more.iter().filter_map(|option| option.split_once('=')).collect();
+    let (named, fences) = (more.contains(&("kind", "named")), more.contains(&("kind", "fence")));
+    let more = more.into_iter().filter(|(name, _)| *name != "kind");
     let config = Config::from_options(own.into_iter().chain(more))?;
-    let cache = Store::open(&config)?
-        .cache_with("counts", CacheOptions { near: false, ..CacheOptions::default() })?;
+    let store = Store::open(&config)?;
+    let cache = store.cache_with("counts", CacheOptions { near: fences, ..CacheOptions::default() })?;
     let mut log = locks::log(Path::new(log))?;
     let (locks, work): (u64, u64) = (locks.parse()?, work.parse()?);
     let mut random = Random(seed.parse()?);
@@ -33,8 +36,11 @@ fn main() -> Result<(), Box<dyn Error>> {
             1..16 => 50,
             _ => 5_000,
         });
-        let Ok(Some(lock)) = cache.lock(format!("n{key}"), "worker", wait) else { continue };
-        let mut section = Section { key, fence: lock.fence(), from: locks::now(), until: 0, stored: 0 };
+        let name = format!("n{key}");
+        let got = if named { store.lock(&name, "worker", wait) } else { cache.lock(&name, "worker", wait) };
+        let Ok(Some(lock)) = got else { continue };
+        let mut section =
+            Section { key, fence: lock.fence(), from: locks::now(), until: 0, found: 0, stored: 0 };
         let believed = |section: &mut Section, lock: &LockGuard| {
             let now = locks::now();
             if lock.is_held() {
@@ -42,15 +48,16 @@ fn main() -> Result<(), Box<dyn Error>> {
             }
         };
         believed(&mut section, &lock);
-        let name = format!("n{key}");
-        if let Ok(count) = cache.get::<u64>(&name) {
-            let pause = random.below(1000 * (work + 1));
-            if pause > 100 {
-                thread::sleep(Duration::from_micros(pause));
-            }
-            let count = count.unwrap_or(0) + 1;
-            if cache.set_locked(&lock, &name, &count).is_ok() {
-                section.stored = count;
+        let pause = random.below(1000 * (work + 1));
+        let count = if named { None } else { cache.get::<u64>(&name).ok() };
+        if pause > 100 {
+            thread::sleep(Duration::from_micros(pause));
+        }
+        if let Some(count) = count {
+            section.found = count.unwrap_or(0);
+            let number = if fences { section.fence } else { section.found + 1 };
+            if cache.set_locked(&lock, &name, &number).is_ok() {
+                section.stored = number;
             }
         }
         believed(&mut section, &lock);

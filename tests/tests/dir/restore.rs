@@ -151,7 +151,7 @@ fn a_lost_history_gives_no_lock_to_a_second() {
     crash::wait_for_grace(&holder).unwrap();
     let Attempt::Mine { fence } = crash::ask(&holder, "n", 1, LEASE).unwrap() else { panic!("it is free") };
     fs::remove_dir_all(directory.path().join("cache")).unwrap();
-    assert!(matches!(crash::ask(&other, "n", 2, LEASE).unwrap(), Attempt::Wait { .. }));
+    assert!(matches!(crash::ask(&other, "n", 2, LEASE).unwrap(), Attempt::Grace { .. }));
     let proof = LockProof { token: Token::from_number(1), fence };
     let renewal = Renewal { name: b"n", owner: b"", proof, believed: true };
     assert_eq!(holder.renew(&[renewal], LEASE).unwrap(), [true]);
@@ -180,7 +180,9 @@ fn wait(backend: &Dir, token: u128, lease: Duration) -> u64 {
     loop {
         match crash::ask(backend, "n", token, lease).unwrap() {
             Attempt::Mine { fence } => return fence,
-            Attempt::Wait { at_most } => drop(backend.doze(Token::from_number(token), at_most)),
+            Attempt::Wait { at_most } | Attempt::Grace { left: at_most } => {
+                let _ = backend.doze(Token::from_number(token), at_most);
+            }
         }
     }
 }

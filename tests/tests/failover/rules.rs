@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use std::{fs, thread};
 
-use larder::{Backend as _, Tier};
+use larder::{Backend as _, ErrorKind, Tier};
 use larder_testkit::{Answers, Proxy};
 
 use crate::support::{Process, Site, await_that, failover, patient_failover};
@@ -143,29 +143,60 @@ fn r13_the_return_is_not_undone_by_those_who_were_kept_away() {
     assert_eq!(news.len(), 2, "{news:?}");
 }
 
-/// R23, R25: nobody gets a lock twice over a change of tier, and its holder keeps it.
+/// R23, R25: nobody gets a named lock twice over a change of tier, and its holder keeps it.
 #[test]
-fn r23_a_lock_has_one_holder_through_an_outage() {
+fn r23_a_named_lock_has_one_holder_through_an_outage() {
     let site = Site::new();
     let options = [("lock_lease", "2")];
     let (a, b) = (site.process_with(&options), site.process_with(&options));
     let brief = Duration::from_millis(50);
-    // A new server grants nothing for a lease.
-    let held = a.cache.lock("k", "a", Duration::from_secs(5)).unwrap().unwrap();
+    let lock = |process: &Process, wait| process.store.lock("k", "me", wait);
+    // A server that has just begun may have lost some.
+    let held = lock(&a, Duration::from_secs(5)).unwrap().unwrap();
     site.proxy.stall_requests(true);
     let _ = b.get("k");
     b.await_tier(Tier::Fallback);
-    assert!(b.cache.lock("k", "b", Duration::from_secs(3)).unwrap().is_none(), "the holder renewed it there");
+    assert!(lock(&b, Duration::from_secs(3)).unwrap().is_none(), "the holder renewed it there");
     assert!(held.confirm().unwrap());
     site.proxy.stall_requests(false);
     b.await_tier(Tier::Primary);
-    assert!(b.cache.lock("k", "b", brief).unwrap().is_none());
+    match lock(&b, brief) {
+        Ok(got) => assert!(got.is_none()),
+        Err(error) => assert_eq!(error.kind(), ErrorKind::Grace, "{error}"),
+    }
     assert!(held.confirm().unwrap());
-    a.cache.set_locked(&held, "k", "v").unwrap();
     let fence = held.proof().fence;
     drop(held);
-    let next = b.cache.lock("k", "b", Duration::from_secs(5)).unwrap().unwrap();
+    let next = lock(&b, Duration::from_secs(5)).unwrap().unwrap();
     assert!(next.proof().fence > fence);
+}
+
+/// R23, R24: a cache lock makes nobody wait over a change of tier, and who held it before writes nothing more.
+#[test]
+fn r23_a_cache_lock_is_to_be_had_at_once_in_the_other_tier() {
+    let site = Site::new();
+    let options = [("lock_lease", "30")];
+    let (a, b) = (site.process_with(&options), site.process_with(&options));
+    let at_once = Duration::ZERO;
+    let first = a.cache.lock("k", "a", at_once).unwrap().unwrap();
+    a.cache.set_locked(&first, "k", "first").unwrap();
+    site.proxy.stall_requests(true);
+    let _ = b.get("k");
+    b.await_tier(Tier::Fallback);
+    let second = b.cache.lock("k", "b", at_once).unwrap().unwrap();
+    assert!(second.fence() > first.fence());
+    b.cache.set_locked(&second, "k", "second").unwrap();
+    assert_eq!(a.cache.set_locked(&first, "k", "late").unwrap_err().kind(), ErrorKind::LockLost);
+    site.proxy.stall_requests(false);
+    b.await_tier(Tier::Primary);
+    let third = b.cache.lock("k", "b", at_once).unwrap().unwrap();
+    assert!(third.fence() > second.fence());
+    for lost in [&first, &second] {
+        assert_eq!(a.cache.set_locked(lost, "k", "late").unwrap_err().kind(), ErrorKind::LockLost);
+    }
+    assert_eq!(b.get("k"), None, "what was written in the fallback is old here");
+    b.cache.set_locked(&third, "k", "third").unwrap();
+    assert_eq!(a.get("k").as_deref(), Some("third"));
 }
 
 /// A lost fallback costs the cache, though the server is well: nobody could be told.

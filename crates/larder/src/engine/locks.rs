@@ -1,12 +1,12 @@
-//! Locks of an engine: acquiring is a sync point, and a write under a lock that is gone is refused.
+//! Locks of an engine: acquiring is a sync point, and a write under a cache lock that is gone is refused.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Decode, Engine, Handle, Item, check_key};
 use crate::backend::Backend;
-use crate::error::{ErrorKind, Result};
-use crate::lock::{Lender, LockBackend, LockGuard, NamedLocks, Token, Waiting, lock_name};
+use crate::error::Result;
+use crate::lock::{Lender, LockBackend, LockGuard, NamedLocks, Token, Waiting, lock_name, named_lock_name};
 
 /// What an engine needs for locks.
 pub(super) struct EngineLocks {
@@ -21,8 +21,26 @@ impl EngineLocks {
     }
 }
 
+/// The name of the lock on a key.
+///
+/// # Errors
+/// [`ErrorKind::Value`](crate::ErrorKind::Value) for a bad key.
+pub fn key_lock(cache: &Handle, key: &[u8]) -> Result<Vec<u8>> {
+    check_key(key)?;
+    Ok(lock_name(cache.id(), key))
+}
+
+/// The name, for a backend, of a named lock.
+///
+/// # Errors
+/// [`ErrorKind::Value`](crate::ErrorKind::Value) if it is longer than a key may be.
+pub fn named_lock(name: &[u8]) -> Result<Vec<u8>> {
+    check_key(name)?;
+    Ok(named_lock_name(name))
+}
+
 impl<D: Decode> Engine<D> {
-    /// Waits for the lock on a key, for `wait` at the longest; `None` if it was not to be had. A sync point. `owner`
+    /// Waits for the lock on a key, for `wait` at the longest; `None` if another had it all the while. A sync point. `owner`
     /// is what lists show: any bytes. One round trip if the lock is free.
     ///
     /// # Errors
@@ -34,8 +52,19 @@ impl<D: Decode> Engine<D> {
         owner: &[u8],
         wait: Duration,
     ) -> Result<Option<LockGuard>> {
-        check_key(key)?;
-        let waiting = Waiting::new(&lock_name(cache.id(), key), owner, wait)?;
+        self.lock_as(&key_lock(cache, key)?, owner, wait)
+    }
+
+    /// The same for a named lock.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get), and [`ErrorKind::Grace`](crate::ErrorKind::Grace).
+    pub fn lock_named(&self, name: &[u8], owner: &[u8], wait: Duration) -> Result<Option<LockGuard>> {
+        self.lock_as(&named_lock(name)?, owner, wait)
+    }
+
+    fn lock_as(&self, name: &[u8], owner: &[u8], wait: Duration) -> Result<Option<LockGuard>> {
+        let waiting = Waiting::new(name, owner, wait)?;
         let held = self.call(|| self.locks.lender.acquire(waiting))?;
         self.state().require_sync();
         Ok(held.map(|held| LockGuard::new(Arc::clone(&self.locks.lender), held)))
@@ -46,32 +75,32 @@ impl<D: Decode> Engine<D> {
         &self.locks.named
     }
 
-    /// Begins to wait for the lock on a key. No round trip; [`advance_lock`](Self::advance_lock) asks for it.
+    /// Begins to wait for the lock of this [name](key_lock). No round trip; [`advance_lock`](Self::advance_lock) asks
+    /// for it.
     ///
     /// # Errors
-    /// [`ErrorKind::Value`] for a bad key.
-    pub fn begin_lock(&self, cache: &Handle, key: &[u8], owner: &[u8], wait: Duration) -> Result<Token> {
-        check_key(key)?;
-        self.locks.named.begin(&lock_name(cache.id(), key), owner, wait)
+    /// If there are no random numbers.
+    pub fn begin_lock(&self, name: &[u8], owner: &[u8], wait: Duration) -> Result<Token> {
+        self.locks.named.begin(name, owner, wait)
     }
 
-    /// Gives the lock on a key back; whether `owner` had got it here. One round trip, none if not.
-    pub fn release_lock(&self, cache: &Handle, key: &[u8], owner: &[u8]) -> bool {
-        self.locks.named.release(&lock_name(cache.id(), key), owner)
+    /// Gives a lock back; whether `owner` had got it here. One round trip, none if not.
+    pub fn release_lock(&self, name: &[u8], owner: &[u8]) -> bool {
+        self.locks.named.release(name, owner)
     }
 
-    /// Whose the lock on a key is, see [`NamedLocks::state_of`].
+    /// Whose a lock is, see [`NamedLocks::state_of`].
     ///
     /// # Errors
     /// If the backend is unavailable or refuses.
-    pub fn lock_state(&self, cache: &Handle, key: &[u8], owner: &[u8]) -> Result<Option<bool>> {
-        self.call(|| self.locks.named.state_of(&lock_name(cache.id(), key), owner))
+    pub fn lock_state(&self, name: &[u8], owner: &[u8]) -> Result<Option<bool>> {
+        self.call(|| self.locks.named.state_of(name, owner))
     }
 
     /// One step of waiting for a named lock, see [`NamedLocks::advance`]; a sync point when it ends.
     ///
     /// # Errors
-    /// If the backend is unavailable or refuses; the wait is over then.
+    /// If the backend is unavailable or refuses, or a grace outlasts the wait, which is over then.
     pub fn advance_lock(&self, token: Token) -> Result<Option<bool>> {
         let step = self.call(|| self.locks.named.advance(token));
         if step.is_err() {
@@ -98,17 +127,7 @@ impl<D: Decode> Engine<D> {
             .zip(&on_keys)
             .map(|(item, name)| Item { lock: named.proof(name), ..*item })
             .collect();
-        match self.set_many(cache, &items) {
-            Err(error) if error.kind() == ErrorKind::LockLost => {
-                // A server that was restarted knows the lock again once it was renewed (R23).
-                let locked = on_keys.iter().zip(&items).filter(|(_, item)| item.lock.is_some());
-                if !locked.into_iter().all(|(name, _)| named.confirm(name)) {
-                    return Err(error);
-                }
-                self.set_many(cache, &items)
-            }
-            done => done,
-        }
+        self.set_many(cache, &items)
     }
 
     /// The backend's locks, for tools.

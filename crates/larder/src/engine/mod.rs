@@ -25,6 +25,7 @@ use crate::node::Node;
 use crate::stats::{Counters, Stats};
 use hot::HotSet;
 use locks::EngineLocks;
+pub use locks::{key_lock, named_lock};
 
 /// The longest key, in bytes.
 pub const MAX_KEY: usize = 64 << 10;

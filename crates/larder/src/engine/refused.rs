@@ -73,7 +73,11 @@ impl<D: Decode> Engine<D> {
             // Whoever had a set refused removes what is under its key.
             ErrorKind::Refused => ops.iter().all(|op| !matches!(op, Op::Set { .. })),
             ErrorKind::Unavailable => !error.blame().is_server(),
-            ErrorKind::Config | ErrorKind::Value | ErrorKind::Foreign | ErrorKind::LockLost => false,
+            ErrorKind::Config
+            | ErrorKind::Value
+            | ErrorKind::Foreign
+            | ErrorKind::LockLost
+            | ErrorKind::Grace => false,
         };
         // A guarded set would have replaced nothing.
         let removes = |op: &&Op<'_>| !matches!(op, Op::Set { cache, guard: Some(_), .. } if cache.logged());

@@ -73,7 +73,8 @@ impl Lender {
     /// Whoever gives up has to call [`give_back`](Self::give_back).
     ///
     /// # Errors
-    /// If the backend refuses, or is away: at once at the first attempt, after a while for who stands in line.
+    /// If the backend refuses, or is away: at once at the first attempt, after a while for who stands in line. If a grace
+    /// does not end before the wait does.
     pub(crate) fn advance(&self, waiting: &mut Waiting) -> Result<Option<Arc<HeldLock>>> {
         let locks = self.locks()?;
         let _limit = not_beyond(waiting.deadline);
@@ -88,7 +89,8 @@ impl Lender {
         };
         match locks.acquire(&claim) {
             Ok(Attempt::Mine { fence }) => Ok(Some(self.keep(waiting.held(fence, sent, self.lease), locks))),
-            Ok(Attempt::Wait { at_most }) => {
+            Ok(Attempt::Grace { left: grace }) if grace > left => Err(Error::grace(grace)),
+            Ok(Attempt::Wait { at_most } | Attempt::Grace { left: at_most }) => {
                 waiting.queued = true;
                 waiting.away = None;
                 if left.is_zero() {
@@ -134,8 +136,8 @@ impl Lender {
         self.renewals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for the lock; `None` when the wait is over, which a server that is away makes longer by one call's
-    /// time-outs.
+    /// Waits for the lock; `None` when the wait is over and another has it. A server that is away makes the wait longer by one
+    /// call's time-outs.
     pub(crate) fn acquire(&self, mut waiting: Waiting) -> Result<Option<Arc<HeldLock>>> {
         let _limit = not_beyond(waiting.deadline);
         loop {

@@ -4,12 +4,16 @@
 //! are told apart. It is held for a *lease*, which a thread of its own renews while the process lives. Each grant
 //! has a *fencing number* larger than all before; a write that shows token and number is refused once the lock has
 //! gone to another (R22 to R25 of `docs/protocol.md`).
+//!
+//! There are two [kinds](LockKind): *cache locks*, which guard entries of their cache and are always to be had at once, and
+//! *named locks*, which guard something outside of Larder and have a grace after a loss.
 
 mod guard;
 mod held;
 mod holder;
 mod named;
 mod renewal;
+pub mod rules;
 
 use std::fmt;
 use std::time::Duration;
@@ -20,6 +24,7 @@ pub use guard::LockGuard;
 pub(crate) use held::HeldLock;
 pub(crate) use holder::{Lender, Waiting};
 pub use named::{Forgotten, NamedLocks};
+pub use rules::LockKind;
 
 /// Who holds a lock or waits for it: random, drawn for each attempt.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -91,10 +96,16 @@ pub enum Attempt {
         /// The fencing number.
         fence: u64,
     },
-    /// It is not, and nothing but a wake-up can change that for this long.
+    /// It is another's, and nothing but a wake-up can change that for this long.
     Wait {
         /// When to ask again at the latest.
         at_most: Duration,
+    },
+    /// It is nobody's for sure, and somebody may hold it all the same: locks may have been lost. Nobody new gets this one, a
+    /// [named](LockKind::Named) lock, before so much time has passed.
+    Grace {
+        /// How long that takes.
+        left: Duration,
     },
 }
 
@@ -117,7 +128,7 @@ pub struct Renewal<'a> {
     pub owner: &'a [u8],
     /// What was granted.
     pub proof: LockProof,
-    /// The holder still believes that it holds the lock: in the grace after a restart it may have it back (R23).
+    /// The holder still believes that it holds the lock: in the grace after a loss it gets a named one back (R23).
     pub believed: bool,
 }
 
@@ -146,7 +157,8 @@ pub struct LockInfo {
 /// 1. A lock has at most one token. It changes hands only when it is released, broken, or not renewed for a lease.
 /// 2. Fencing numbers only grow, whatever the backend loses (R25).
 /// 3. First come, first served, among those who asked again within the last three seconds.
-/// 4. For one lease after the backend may have lost locks nobody new gets one; holders get theirs back by renewing.
+/// 4. After the backend may have lost locks, cache locks are free: who held one holds it no more. For one lease nobody new gets a
+///    named lock; who held one gets it back by renewing (R23). Where there never were any, nothing was lost.
 pub trait LockBackend: Send + Sync {
     /// Asks for a lock. The answer is `Mine` whenever the lock is the token's already.
     ///
@@ -189,8 +201,7 @@ pub trait LockBackend: Send + Sync {
     /// If the backend cannot be reached or refuses.
     fn break_lock(&self, name: &[u8]) -> Result<bool>;
 
-    /// Forgets all locks and grants nothing for one lease, as after a loss: others were kept elsewhere meanwhile, whose
-    /// holders get them back here by renewing. Fencing numbers go on above `fence`.
+    /// Forgets all locks, as after a loss: others were kept elsewhere meanwhile. Fencing numbers go on above `fence`.
     ///
     /// # Errors
     /// If the backend cannot be reached or refuses.
@@ -198,6 +209,14 @@ pub trait LockBackend: Send + Sync {
 
     /// Another handle on the same locks, which shares no connection with this one.
     fn another(&self) -> Box<dyn LockBackend>;
+}
+
+/// What the names of named locks begin with; those of cache locks begin with `l` or `u`.
+pub(crate) const NAMED: u8 = b'n';
+
+/// The name, for a backend, of a named lock: `n`, a zero byte, the name.
+pub fn named_lock_name(name: &[u8]) -> Vec<u8> {
+    [&[NAMED, 0], name].concat()
 }
 
 /// The name of the lock on a key of a cache: `l` or `u` (whether the cache is logged), the cache's name, a zero byte, the
@@ -211,7 +230,7 @@ pub fn lock_name(cache: &CacheId, key: &[u8]) -> Vec<u8> {
     [kind, cache.name().as_bytes(), &[0], key].concat()
 }
 
-/// The reverse of [`lock_name`]: the cache's name and the key; `None` if it is no such name.
+/// The reverse of [`lock_name`]: the cache's name and the key; `None` if it is no such name. A named lock has an empty cache.
 pub fn parse_lock_name(name: &[u8]) -> Option<(&str, &[u8])> {
     let (_, rest) = name.split_first()?;
     let end = rest.iter().position(|byte| *byte == 0)?;

@@ -56,7 +56,7 @@ impl NamedLocks {
     /// `Some(false)` when the wait is over, else `None`: call again within two seconds.
     ///
     /// # Errors
-    /// If the backend refuses, or is away; the wait is over then.
+    /// If the backend refuses, or is away, or a grace outlasts the wait, which is over then.
     pub fn advance(&self, token: Token) -> Result<Option<bool>> {
         // Nothing is locked while this sleeps.
         let Some(mut waiting) = self.state().waiting.remove(&token) else { return Ok(Some(false)) };
@@ -148,12 +148,6 @@ impl NamedLocks {
                 Forgotten { name: lock.name.clone(), owner: lock.owner.clone() }
             })
             .collect()
-    }
-
-    /// Asks the backend about a lock that a write was refused for: whether it is held after all.
-    pub(crate) fn confirm(&self, name: &[u8]) -> bool {
-        let lock = self.state().held.get(name).cloned();
-        lock.is_some_and(|lock| self.lender.confirm(&lock).unwrap_or(false))
     }
 
     fn take(&self, name: &[u8], owner: &[u8]) -> Option<Arc<HeldLock>> {

@@ -40,7 +40,7 @@ impl Handle {
     fn take(&self, name: &[u8], token: u128) -> Option<u64> {
         match self.ask(name, token, false) {
             Attempt::Mine { fence } => Some(fence),
-            Attempt::Wait { .. } => None,
+            Attempt::Wait { .. } | Attempt::Grace { .. } => None,
         }
     }
 
@@ -57,7 +57,7 @@ impl Handle {
         loop {
             match self.ask(name, token, true) {
                 Attempt::Mine { fence } => return fence,
-                Attempt::Wait { at_most } => {
+                Attempt::Wait { at_most } | Attempt::Grace { left: at_most } => {
                     let doze = at_most.min(LEASE / 2);
                     if let Some(Handed { fence, .. }) = self.locks().doze(Token::from_number(token), doze) {
                         return fence;
@@ -101,11 +101,13 @@ fn sure<T>(result: larder::Result<T>) -> T {
     result.unwrap_or_else(|error| unreachable!("{error}"))
 }
 
-/// Two handles on a store that is past its first grace, in which it grants nothing (R23).
+/// Two handles on a store that is past its first grace, in which it grants no named lock (R23).
+///
+/// Names in these cases begin with `n` where it matters, and so are those of named locks.
 fn ready(fixture: &dyn Fixture) -> (Handle, Handle) {
     let (a, b) = (Handle(fixture.open()), Handle(fixture.open()));
-    a.wait(b"ready", u128::MAX);
-    assert!(a.release(b"ready", u128::MAX));
+    a.wait(b"n ready", u128::MAX);
+    assert!(a.release(b"n ready", u128::MAX));
     (a, b)
 }
 
@@ -173,7 +175,7 @@ pub fn any_bytes_are_a_name(fixture: &dyn Fixture) {
             let claim = Claim { name, token, owner: name, lease: LEASE, queue: false };
             match sure(a.locks().acquire(&claim)) {
                 Attempt::Mine { fence } => fence,
-                Attempt::Wait { .. } => unreachable!("the lock is free"),
+                attempt => unreachable!("the lock is free: {attempt:?}"),
             }
         })
         .collect();
@@ -368,6 +370,47 @@ pub fn a_reset_spares_locks(fixture: &dyn Fixture) {
     sure(b.0.reset());
     assert_eq!(b.take(b"n", 2), None);
     assert!(a.renew(b"n", 1, fence));
+}
+
+/// After a loss of locks a cache lock is to be had at once, under a larger number; its holder has lost it, and finds out when it
+/// writes or renews.
+pub fn a_cache_lock_has_no_grace(fixture: &dyn Fixture) {
+    let (a, b) = ready(fixture);
+    let (cache, key) = (logged("c"), b"k");
+    let name = lock_name(&cache, key);
+    let write = |handle: &Handle, token, fence| {
+        let lock = Some(LockProof { token: Token::from_number(token), fence });
+        let set = Op::Set { cache: &cache, key, entry: b"v", expires: None, guard: None, lock };
+        handle.0.apply(None, &[set]).map(drop).map_err(|error| error.kind())
+    };
+    let fence = a.sure_take(&name, 1);
+    assert_eq!(write(&a, 1, fence), Ok(()));
+    sure(b.locks().distrust(fence));
+    assert_eq!(write(&a, 1, fence), Err(ErrorKind::LockLost));
+    assert!(!a.renew(&name, 1, fence), "nobody knows who had it since");
+    let next = b.sure_take(&name, 2);
+    assert!(next > fence);
+    assert!(!a.renew(&name, 1, fence) && !a.release(&name, 1));
+    assert_eq!((write(&a, 1, fence), write(&b, 2, next)), (Err(ErrorKind::LockLost), Ok(())));
+    // The line moves on, too.
+    a.stand_in_line(&name, 3);
+    assert!(b.release(&name, 2));
+    assert_eq!(a.holder(&name), Some(3));
+    assert!(!a.renew(&name, 1, fence));
+}
+
+/// After a loss of locks nobody new gets a named lock for a lease, and is told so; its holder has it back by renewing.
+pub fn a_named_lock_has_a_grace(fixture: &dyn Fixture) {
+    let (a, b) = ready(fixture);
+    let (kept, gone) = (a.sure_take(b"n kept", 1), a.sure_take(b"n gone", 2));
+    sure(b.locks().distrust(gone));
+    assert!(matches!(b.ask(b"n gone", 3, true), Attempt::Grace { left } if left <= 2 * LEASE));
+    assert!(a.renew(b"n kept", 1, kept));
+    assert!(matches!(b.ask(b"n kept", 4, false), Attempt::Wait { .. }), "its holder is known again");
+    assert_eq!(a.holder(b"n kept"), Some(1));
+    assert!(b.wait(b"n gone", 3) > gone);
+    assert!(!a.renew(b"n gone", 2, gone));
+    assert!(b.wait(b"n kept", 4) > kept, "nobody renewed it again");
 }
 
 /// Threads that queue up for a lock are never in it together, and see fences grow.

@@ -100,7 +100,8 @@ macro_rules! lock_conformance_suite {
                 who_is_silent_is_passed_over, a_wake_up_before_the_sleep_counts,
                 a_stale_wake_up_is_not_believed, an_unrenewed_lease_ends, a_renewed_lease_goes_on,
                 a_broken_lock_is_the_next_ones, a_list_says_who_holds_and_waits, a_write_needs_its_lock,
-                a_reset_spares_locks, one_at_a_time, a_killed_holder_loses_its_lock,
+                a_reset_spares_locks, a_cache_lock_has_no_grace, a_named_lock_has_a_grace,
+                one_at_a_time, a_killed_holder_loses_its_lock,
                 a_killed_waiter_is_passed_over;
         );
     };

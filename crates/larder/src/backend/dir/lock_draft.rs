@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::bells;
 use super::lock_table::{Grant, Holder, LockChange, LockTable, Party};
 use crate::clock::wall_clock;
-use crate::lock::{Attempt, LockProof, Token};
+use crate::lock::{Attempt, LockKind, LockProof, Token};
 
 /// How long a lock that was handed over waits for the new holder to say that it is alive. Who waits looks once a second.
 const CLAIM: Duration = Duration::from_secs(3);
@@ -60,9 +60,13 @@ impl Draft {
             return Attempt::Mine { fence };
         }
         let held = holder.filter(|holder| !is_over(holder, self.now)).map(|holder| holder.left(self.now));
-        let mut blocked = self.table.grace(asking.lease, self.now).max(held.unwrap_or_default());
+        let grace = match LockKind::of(name) {
+            LockKind::Cache => Duration::ZERO,
+            LockKind::Named => self.table.grace(asking.lease, self.now),
+        };
+        let mut blocked = grace.max(held.unwrap_or_default());
         if blocked.is_zero() {
-            if !self.table.open {
+            if LockKind::of(name) == LockKind::Named && !self.table.open {
                 self.push(LockChange::Common { fence: 0, open: true });
             }
             self.bury_holder(name);
@@ -81,6 +85,9 @@ impl Draft {
         if asking.queue && !queued {
             self.push(LockChange::Wait { name: name.into(), who: asking.who.clone() });
         }
+        if held.is_none() && !grace.is_zero() {
+            return Attempt::Grace { left: grace };
+        }
         Attempt::Wait { at_most: self.look_again(name, &asking.who).min(blocked) }
     }
 
@@ -96,7 +103,7 @@ impl Draft {
         let held = holder.is_some_and(|holder| token.is_none_or(|token| token == holder));
         if held {
             self.push(LockChange::Free { name: name.into() });
-            if self.table.open
+            if (self.table.open || LockKind::of(name) == LockKind::Cache)
                 && let Some(first) = self.first(name)
             {
                 self.hand_over(name, first);
@@ -119,7 +126,7 @@ impl Draft {
                 self.push(LockChange::Renew { name: name.into(), lease });
                 true
             }
-            None if lock.believed && !self.table.open => {
+            None if lock.believed && !self.table.open && LockKind::of(name) == LockKind::Named => {
                 let to = Party { token, owner: lock.owner.clone(), node: 0 };
                 let grant = Grant { to, fence, lease, at: wall_clock(), claimed: true };
                 self.push(LockChange::Grant { name: name.into(), grant });

@@ -114,7 +114,7 @@ impl LockTable {
         holder.is_some_and(|grant| grant.to.token == proof.token && grant.fence == proof.fence)
     }
 
-    /// For how long nobody new gets a lock, because somebody may hold it from before this history (R23).
+    /// For how long nobody new gets a named lock, because somebody may hold it from before this history (R23).
     pub(super) fn grace(&self, lease: Duration, now: Duration) -> Duration {
         let over = if self.open { Duration::ZERO } else { self.known_since + with_margin(lease) };
         over.saturating_sub(now)

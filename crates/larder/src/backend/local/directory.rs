@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use super::super::owner;
 use super::fault::{NAME, io_error};
+use crate::clock::{Millis, boottime, wall_clock};
 use crate::error::{Error, Result};
 
 const FORMAT: &str = "larder local 1";
@@ -26,6 +27,8 @@ pub(super) const READERS: &str = "lock.mdb";
 /// The subdirectory of those who wait for locks.
 pub(super) const BELLS: &str = "larder.wake";
 const OWN_FILES: [&str; 6] = [MARK, NEW_MARK, LOCK, DATA, READERS, BELLS];
+/// What a directory has of these, if Larder's data was in it before.
+const TRACES: [&str; 4] = [NEW_MARK, DATA, READERS, BELLS];
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// Filesystems that several machines see: LMDB's locks and its map do not reach across.
@@ -61,13 +64,36 @@ pub(super) enum Before {
     Same,
     /// One of an earlier boot, which no living process used.
     EarlierBoot,
-    /// Nothing, or one that a living process may have used.
+    /// Nothing, and nothing was removed there since this time of the boot clock.
+    Nothing(Millis),
+    /// One that a living process may have used, or traces of it.
     Unknown,
 }
 
 /// A directory that may be used.
 pub(super) struct Directory {
     path: PathBuf,
+    quiet: Quiet,
+}
+
+/// Since when nothing was put into a directory or taken out but by this process.
+#[derive(Clone, Copy)]
+pub(super) struct Quiet {
+    /// On the boot clock. If the directory was not there, this is of its parent.
+    since: Millis,
+    /// The last change of the directory, as its filesystem says.
+    stamp: (i64, i64),
+}
+
+impl Quiet {
+    /// The status of a directory cannot be dated back, as its content can.
+    fn of(directory: &Path) -> io::Result<Self> {
+        let found = fs::symlink_metadata(directory)?;
+        let changed = u64::try_from(found.ctime()).unwrap_or(0).saturating_add(1).saturating_mul(1_000);
+        let ago = wall_clock().saturating_sub(changed);
+        let now = u64::try_from(boottime().as_millis()).unwrap_or(0);
+        Ok(Self { since: now.saturating_sub(ago), stamp: (found.ctime(), found.ctime_nsec()) })
+    }
 }
 
 impl Directory {
@@ -77,6 +103,7 @@ impl Directory {
         if !path.is_absolute() {
             return Err(refuse("the path must be absolute"));
         }
+        let before = Quiet::of(path).or_else(|_| Quiet::of(path.parent().unwrap_or(path)));
         if let Err(error) = fs::symlink_metadata(path)
             && error.kind() == io::ErrorKind::NotFound
         {
@@ -106,7 +133,9 @@ impl Directory {
             return Err(refuse(&format!("is on a network filesystem ({name}); local: needs a local disk")));
         }
         let path = path.canonicalize().map_err(|error| refuse(&error.to_string()))?;
-        Ok(Self { path })
+        let mut quiet = Quiet::of(&path).map_err(|error| Error::refused(NAME, error))?;
+        quiet.since = before.map_or(quiet.since, |before| before.since);
+        Ok(Self { path, quiet })
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -115,6 +144,17 @@ impl Directory {
 
     pub(super) fn lock_file(&self) -> PathBuf {
         self.path.join(LOCK)
+    }
+
+    pub(super) fn quiet(&self) -> Quiet {
+        self.quiet
+    }
+
+    /// This process looked at the directory before, and may have created it.
+    pub(super) fn recall(&mut self, before: Quiet) {
+        if before.stamp == self.quiet.stamp {
+            self.quiet.since = self.quiet.since.min(before.since);
+        }
     }
 
     /// The data file that is there now.
@@ -156,10 +196,14 @@ impl Directory {
         if data.is_some() && data != damaged && whole {
             return Ok(Before::Same);
         }
+        let untouched = !ours && mark.is_empty() && !TRACES.iter().any(|name| self.path.join(name).exists());
         self.wipe()?;
         self.write_mark(&self.contents(&boot_id))?;
-        let earlier = !mark.is_empty() && !mark.contains(&boot_id);
-        Ok(if earlier { Before::EarlierBoot } else { Before::Unknown })
+        Ok(match () {
+            () if untouched => Before::Nothing(self.quiet.since),
+            () if !mark.is_empty() && !mark.contains(&boot_id) => Before::EarlierBoot,
+            () => Before::Unknown,
+        })
     }
 
     /// Says, under the lock, that the data file that is there now was written in this boot, by Larder.

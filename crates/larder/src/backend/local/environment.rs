@@ -13,7 +13,7 @@ use heed::{AnyTls, Env, EnvFlags, EnvOpenOptions, MdbError, RoTxn, RwTxn, Withou
 use rustix::fs::OFlags;
 use rustix::io::{Errno, FdFlags, fcntl_getfd, fcntl_setfd};
 
-use super::directory::{Before, DATA, Directory, FileId, LOCK, READERS, length_of_named};
+use super::directory::{Before, DATA, Directory, FileId, LOCK, Quiet, READERS, length_of_named};
 use super::fault::{Fault, NAME, io_error};
 use super::lock::{Mark, WriteGuard, WriteLock, wait_for};
 use super::locks;
@@ -190,6 +190,8 @@ impl Open {
 pub(super) struct Slot {
     path: PathBuf,
     max_bytes: u64,
+    /// As the directory was found.
+    quiet: Quiet,
     open: RwLock<Option<Open>>,
 }
 
@@ -198,13 +200,14 @@ static SLOTS: LazyLock<Mutex<HashMap<PathBuf, Weak<Slot>>>> = LazyLock::new(Mute
 impl Slot {
     /// The slot of a directory, which is created if it is not there. The size is that of the first who asks.
     pub(super) fn of(path: &Path, max_bytes: u64) -> Result<Arc<Self>> {
-        let path = Directory::prepare(path)?.path().to_owned();
+        let directory = Directory::prepare(path)?;
+        let (path, quiet) = (directory.path().to_owned(), directory.quiet());
         let mut slots = SLOTS.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(slot) = slots.get(&path).and_then(Weak::upgrade) {
             return Ok(slot);
         }
         slots.retain(|_, slot| slot.strong_count() > 0);
-        let slot = Arc::new(Self { path: path.clone(), max_bytes, open: RwLock::new(None) });
+        let slot = Arc::new(Self { path: path.clone(), max_bytes, quiet, open: RwLock::new(None) });
         slots.insert(path, Arc::downgrade(&slot));
         Ok(slot)
     }
@@ -275,7 +278,8 @@ impl Slot {
 
     /// Opens the files; `ours` = data that this process had open before.
     fn open(&self, damaged: Option<FileId>, ours: Option<FileId>) -> Result<Open> {
-        let directory = Directory::prepare(&self.path)?;
+        let mut directory = Directory::prepare(&self.path)?;
+        directory.recall(self.quiet);
         let lock = WriteLock::open(&directory.lock_file())?;
         let guard = lock.acquire()?;
         let certify = |damaged| -> Result<Before> {

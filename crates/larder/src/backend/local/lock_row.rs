@@ -4,36 +4,21 @@ use heed::{AnyTls, RoTxn, RwTxn};
 
 use super::fault::{Fault, damaged};
 use super::process::Process;
-use super::tables::{Row, Tables};
+use super::tables::{Row as Bytes, Tables};
 use crate::backend::CacheId;
-use crate::clock::Millis;
+use crate::lock::rules::{Holder, Party, Row, Waiter};
 use crate::lock::{LockProof, Token, lock_name};
 
-/// Who holds the lock.
-pub(super) struct Holder {
-    pub(super) token: Token,
-    pub(super) fence: u64,
-    /// On the boot clock, like all times here.
-    pub(super) until: Millis,
-    pub(super) since: Millis,
-    pub(super) process: Process,
-    pub(super) owner: Vec<u8>,
-}
-
-/// Who stands in line.
-pub(super) struct Waiter {
-    pub(super) token: Token,
-    pub(super) seen: Millis,
-    pub(super) process: Process,
-    pub(super) owner: Vec<u8>,
-}
+/// Whether somebody holds a lock, in its row. (1 was a holder without the length of its lease.)
+const FREE: u8 = 0;
+const HELD: u8 = 2;
 
 /// A lock that is held or waited for.
 #[derive(Default)]
 pub(super) struct LockRow {
     pub(super) name: Vec<u8>,
-    pub(super) holder: Option<Holder>,
-    pub(super) queue: Vec<Waiter>,
+    /// Times are those of the boot clock.
+    pub(super) row: Row<Process>,
 }
 
 impl LockRow {
@@ -65,7 +50,7 @@ impl LockRow {
     /// Stores it, or removes it when nobody holds it or waits for it.
     pub(super) fn put(&self, tables: &Tables, txn: &mut RwTxn<'_>, namespace: &str) -> Result<(), Fault> {
         let key = row_key(namespace, &self.name);
-        if self.holder.is_none() && self.queue.is_empty() {
+        if self.row.holder.is_none() && self.row.queue.is_empty() {
             tables.locks.delete(txn, &key)?;
         } else {
             tables.locks.put(txn, &key, &self.encode())?;
@@ -73,62 +58,43 @@ impl LockRow {
         Ok(())
     }
 
-    /// Forgets a holder whose lease is over.
-    pub(super) fn drop_late_holder(&mut self, now: Millis) {
-        self.holder = self.holder.take().filter(|holder| holder.until > now);
-    }
-
-    /// Forgets a holder whose lease is over or whose process is dead.
-    pub(super) fn drop_dead_holder(&mut self, now: Millis) {
-        self.drop_late_holder(now);
-        self.holder = self.holder.take().filter(|holder| !holder.process.is_dead());
+    /// Forgets a holder whose process is dead.
+    pub(super) fn drop_dead_holder(&mut self) {
+        self.row.holder.take_if(|holder| holder.who.process.is_dead());
     }
 
     fn encode(&self) -> Vec<u8> {
         let mut row = Vec::new();
         put_bytes(&mut row, &self.name);
-        row.push(u8::from(self.holder.is_some()));
-        if let Some(holder) = &self.holder {
-            row.extend_from_slice(&holder.token.number().to_le_bytes());
-            put_numbers(&mut row, [holder.fence, holder.until, holder.since]);
-            put_process(&mut row, holder.process);
-            put_bytes(&mut row, &holder.owner);
+        row.push(if self.row.holder.is_some() { HELD } else { FREE });
+        if let Some(Holder { who, fence, until, since, lease }) = &self.row.holder {
+            put_numbers(&mut row, [*fence, *until, *since, *lease]);
+            put_party(&mut row, who);
         }
-        for waiter in &self.queue {
-            row.extend_from_slice(&waiter.token.number().to_le_bytes());
-            put_numbers(&mut row, [waiter.seen]);
-            put_process(&mut row, waiter.process);
-            put_bytes(&mut row, &waiter.owner);
+        for Waiter { who, seen } in &self.row.queue {
+            put_numbers(&mut row, [*seen]);
+            put_party(&mut row, who);
         }
         row
     }
 
     fn decode(row: &[u8]) -> Result<Self, Fault> {
-        let mut row = Row(row);
+        let mut row = Bytes(row);
         let name = take_bytes(&mut row)?;
         let holder = match row.u8()? {
-            0 => None,
-            1 => Some(Holder {
-                token: Token::from_number(row.u128()?),
-                fence: row.u64()?,
-                until: row.u64()?,
-                since: row.u64()?,
-                process: take_process(&mut row)?,
-                owner: take_bytes(&mut row)?,
-            }),
+            FREE => None,
+            HELD => {
+                let (fence, until, since, lease) = (row.u64()?, row.u64()?, row.u64()?, row.u64()?);
+                Some(Holder { who: take_party(&mut row)?, fence, until, since, lease })
+            }
             _ => return Err(damaged("lock")),
         };
         let mut queue = Vec::new();
         while !row.0.is_empty() {
-            let token = Token::from_number(row.u128()?);
-            queue.push(Waiter {
-                token,
-                seen: row.u64()?,
-                process: take_process(&mut row)?,
-                owner: take_bytes(&mut row)?,
-            });
+            let seen = row.u64()?;
+            queue.push(Waiter { who: take_party(&mut row)?, seen });
         }
-        Ok(Self { name, holder, queue })
+        Ok(Self { name, row: Row { holder, queue } })
     }
 }
 
@@ -140,24 +106,29 @@ pub(super) fn holds(
     (cache, key): (&CacheId, &[u8]),
     proof: LockProof,
 ) -> Result<bool, Fault> {
-    let row = LockRow::get(tables, txn, namespace, &lock_name(cache, key))?;
-    Ok(row.holder.is_some_and(|holder| holder.token == proof.token && holder.fence == proof.fence))
+    let lock = LockRow::get(tables, txn, namespace, &lock_name(cache, key))?;
+    Ok(lock.row.holder.is_some_and(|holder| holder.who.token == proof.token && holder.fence == proof.fence))
 }
 
 fn put_numbers<const N: usize>(row: &mut Vec<u8>, numbers: [u64; N]) {
     row.extend_from_slice(numbers.map(u64::to_le_bytes).as_flattened());
 }
 
-fn put_process(row: &mut Vec<u8>, Process { space, id, started }: Process) {
+fn put_party(row: &mut Vec<u8>, who: &Party<Process>) {
+    let Process { space, id, started } = who.process;
+    row.extend_from_slice(&who.token.number().to_le_bytes());
     put_numbers(row, [space, u64::from(id), started]);
+    put_bytes(row, &who.owner);
 }
 
-fn take_process(row: &mut Row<'_>) -> Result<Process, Fault> {
-    Ok(Process {
+fn take_party(row: &mut Bytes<'_>) -> Result<Party<Process>, Fault> {
+    let token = Token::from_number(row.u128()?);
+    let process = Process {
         space: row.u64()?,
         id: u32::try_from(row.u64()?).map_err(|_| damaged("process"))?,
         started: row.u64()?,
-    })
+    };
+    Ok(Party { token, owner: take_bytes(row)?.into(), process })
 }
 
 fn put_bytes(row: &mut Vec<u8>, bytes: &[u8]) {
@@ -165,7 +136,7 @@ fn put_bytes(row: &mut Vec<u8>, bytes: &[u8]) {
     row.extend_from_slice(bytes);
 }
 
-fn take_bytes(row: &mut Row<'_>) -> Result<Vec<u8>, Fault> {
+fn take_bytes(row: &mut Bytes<'_>) -> Result<Vec<u8>, Fault> {
     let len = row.u32()? as usize;
     Ok(row.take(len)?.to_vec())
 }

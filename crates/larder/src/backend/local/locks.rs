@@ -2,6 +2,8 @@
 //!
 //! The lock of a holder whose process is dead is free at once, that of one that is stopped after its lease.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::time::Duration;
 
 use heed::{Env, RwTxn, WithoutTls};
@@ -10,21 +12,18 @@ use super::bell::Sleeper;
 use super::directory::Before;
 use super::environment::Open;
 use super::fault::Fault;
-use super::lock_row::{Holder, LockRow, Waiter};
+use super::lock_row::LockRow;
 use super::process::Process;
 use super::tables::{Row, Tables};
 use super::{Local, room};
 use crate::clock::{self, Millis};
 use crate::error::Result;
-use crate::lock::{Attempt, Claim, Handed, LockBackend, LockInfo, Renewal, Token};
+use crate::lock::rules::{Common, Party, Turn, Waiter};
+use crate::lock::{Attempt, Claim, Handed, LockBackend, LockInfo, LockKind, Renewal, Token};
 
-/// Who did not ask again for so long is out of the line.
-const SEEN: Millis = 3_000;
-/// How long a lock that was handed over waits for the new holder to say that it is alive.
-const CLAIM: Millis = 2_000;
 /// How often to evict entries and try again.
 const ATTEMPTS: u32 = 3;
-/// Since when locks are kept in this file, and the last fencing number.
+/// When locks may have been lost last, and the last fencing number.
 const BORN: &[u8] = b"b";
 const FENCE: &[u8] = b"f";
 
@@ -33,17 +32,13 @@ impl LockBackend for Local {
         if !self.bells.has(claim.token) {
             // Most locks are free: no pipe is made for nothing.
             let first = Claim { queue: false, ..*claim };
-            let attempt = self.change_locks(claim.name, |change| change.acquire(&first))?;
+            let attempt = self.attempt(&first)?;
             if !claim.queue || matches!(attempt, Attempt::Mine { .. }) {
                 return Ok(attempt);
             }
         }
         self.with(|open| self.bells.hang(&open.path, claim.token))?;
-        let attempt = self.change_locks(claim.name, |change| {
-            // What is in the pipe after this was granted after this.
-            self.bells.drain(claim.token);
-            change.acquire(claim)
-        })?;
+        let attempt = self.attempt(claim)?;
         if matches!(attempt, Attempt::Mine { .. }) {
             self.bells.take_down(claim.token);
         }
@@ -59,7 +54,10 @@ impl LockBackend for Local {
     }
 
     fn release(&self, name: &[u8], token: Token) -> Result<bool> {
-        let released = self.change_locks(name, |change| change.release(Some(token)));
+        let released = self.change_locks(name, |change| {
+            let lease = change.lease;
+            Ok(change.turn(|turn| turn.release(Some(token), lease)))
+        });
         self.bells.take_down(token);
         released
     }
@@ -67,15 +65,23 @@ impl LockBackend for Local {
     fn renew(&self, locks: &[Renewal<'_>], lease: Duration) -> Result<Vec<bool>> {
         locks
             .iter()
-            .map(|lock| self.change_locks(lock.name, |change| Ok(change.renew(lock, millis(lease)))))
+            .map(|lock| {
+                let who = party(lock.proof.token, lock.owner);
+                self.change_locks(lock.name, |change| {
+                    let renewed =
+                        change.turn(|turn| turn.renew(&who, lock.proof, lock.believed, millis(lease)));
+                    Ok((renewed, None))
+                })
+            })
             .collect()
     }
 
     fn holder(&self, name: &[u8]) -> Result<Option<Token>> {
         self.with(|open| {
-            let mut row = LockRow::get(&open.tables, &*open.read()?, &self.settings.namespace, name)?;
-            row.drop_dead_holder(now());
-            Ok(row.holder.map(|holder| holder.token))
+            let mut lock = LockRow::get(&open.tables, &*open.read()?, &self.settings.namespace, name)?;
+            lock.drop_dead_holder();
+            let holder = lock.row.holder.filter(|holder| holder.until > now());
+            Ok(holder.map(|holder| holder.who.token))
         })
     }
 
@@ -86,16 +92,17 @@ impl LockBackend for Local {
     }
 
     fn break_lock(&self, name: &[u8]) -> Result<bool> {
-        self.change_locks(name, |change| change.release(None))
+        self.change_locks(name, |change| {
+            let lease = change.lease;
+            Ok(change.turn(|turn| turn.release(None, lease)))
+        })
     }
 
     fn distrust(&self, fence: u64) -> Result<()> {
         self.change_locks(b"", |change| {
-            let Change { open, txn, now, .. } = change;
-            LockRow::forget_all(&open.tables, txn, &self.settings.namespace)?;
-            let last = number(open, txn, FENCE)?.unwrap_or(0).max(fence);
-            open.tables.locks.put(txn, FENCE, &last.to_le_bytes())?;
-            Ok(open.tables.locks.put(txn, BORN, &now.to_le_bytes())?)
+            LockRow::forget_all(&change.open.tables, &mut change.txn, &self.settings.namespace)?;
+            change.common = Common { born: change.now, fence: change.common.fence.max(fence) };
+            Ok(((), None))
         })
     }
 
@@ -104,25 +111,34 @@ impl LockBackend for Local {
     }
 }
 
-fn describe(mut row: LockRow, now: Millis) -> Option<LockInfo> {
-    row.drop_dead_holder(now);
-    let holder = row.holder?;
+fn describe(mut lock: LockRow, now: Millis) -> Option<LockInfo> {
+    lock.drop_dead_holder();
+    let holder = lock.row.holder.filter(|holder| holder.until > now)?;
     Some(LockInfo {
-        name: row.name,
-        owner: holder.owner,
+        name: lock.name,
+        owner: holder.who.owner.into(),
         fence: holder.fence,
         age: Duration::from_millis(now.saturating_sub(holder.since)),
         left: Duration::from_millis(holder.until.saturating_sub(now)),
-        waiters: row.queue.len() as u64,
+        waiters: lock.row.queue.len() as u64,
     })
 }
 
 impl Local {
-    /// Changes one lock in a transaction of its own, then wakes whom that calls for.
+    fn attempt(&self, claim: &Claim<'_>) -> Result<Attempt> {
+        let who = party(claim.token, claim.owner);
+        self.change_locks(claim.name, |change| {
+            // What is in the pipe after this was granted after this.
+            self.bells.drain(claim.token);
+            Ok(change.turn(|turn| turn.acquire(&who, millis(claim.lease), claim.queue)))
+        })
+    }
+
+    /// Takes a turn at one lock in a transaction of its own, then wakes whom that calls for.
     fn change_locks<T>(
         &self,
         name: &[u8],
-        mut work: impl FnMut(&mut Change<'_, '_>) -> Result<T, Fault>,
+        mut work: impl FnMut(&mut Change<'_, '_>) -> Result<(T, Woken), Fault>,
     ) -> Result<T> {
         self.with(|open| {
             let _guard = open.lock.acquire()?;
@@ -153,163 +169,82 @@ impl Local {
         &self,
         open: &Open,
         name: &[u8],
-        work: &mut impl FnMut(&mut Change<'_, '_>) -> Result<T, Fault>,
+        work: &mut impl FnMut(&mut Change<'_, '_>) -> Result<(T, Woken), Fault>,
     ) -> Result<(T, Option<(Sleeper, Handed)>), Fault> {
         let namespace = &self.settings.namespace;
         let txn = open.write()?;
         let now = now();
-        let born = number(open, &txn, BORN)?.unwrap_or(now);
-        let row = LockRow::get(&open.tables, &txn, namespace, name)?;
+        let before = Common {
+            born: number(open, &txn, BORN)?.unwrap_or(now),
+            fence: number(open, &txn, FENCE)?.unwrap_or(0),
+        };
+        let lock = LockRow::get(&open.tables, &txn, namespace, name)?;
         let lease = millis(self.settings.lock_lease);
-        let mut change = Change { open, txn, row, now, lease, free_from: born + lease, handed: None };
-        let done = work(&mut change)?;
-        let Change { mut txn, row, handed, .. } = change;
-        row.put(&open.tables, &mut txn, namespace)?;
+        let awake = RefCell::default();
+        let mut change = Change { open, txn, common: before, lock, now, lease, awake: &awake };
+        let (done, woken) = work(&mut change)?;
+        let Change { mut txn, common, lock, .. } = change;
+        for (key, old, new) in [(BORN, before.born, common.born), (FENCE, before.fence, common.fence)] {
+            if old != new {
+                open.tables.locks.put(&mut txn, key, &new.to_le_bytes())?;
+            }
+        }
+        lock.put(&open.tables, &mut txn, namespace)?;
         txn.commit()?;
+        let handed = woken.and_then(|(token, handed)| Some((awake.take().remove(&token)?, handed)));
         Ok((done, handed))
     }
 }
+
+/// To whom a lock was handed, and what.
+type Woken = Option<(Token, Handed)>;
 
 /// A change of one lock.
 struct Change<'o, 't> {
     open: &'o Open,
     txn: RwTxn<'t>,
-    row: LockRow,
+    common: Common,
+    lock: LockRow,
     now: Millis,
     lease: Millis,
-    /// Before that nobody new gets a lock.
-    free_from: Millis,
-    /// Whom to wake, and with what.
-    handed: Option<(Sleeper, Handed)>,
+    /// Who was found to be alive.
+    awake: &'o RefCell<HashMap<Token, Sleeper>>,
 }
 
 impl Change<'_, '_> {
-    fn acquire(&mut self, claim: &Claim<'_>) -> Result<Attempt, Fault> {
-        self.row.drop_dead_holder(self.now);
-        let until = self.now + millis(claim.lease);
-        if let Some(holder) = self.row.holder.as_mut().filter(|holder| holder.token == claim.token) {
-            holder.until = until;
-            holder.process = Process::this();
-            return Ok(Attempt::Mine { fence: holder.fence });
-        }
-        if claim.queue {
-            match self.row.queue.iter_mut().find(|waiter| waiter.token == claim.token) {
-                Some(waiter) => waiter.seen = self.now,
-                None => self.row.queue.push(self.waiter(claim)),
-            }
-        }
-        let free_at = self.row.holder.as_ref().map_or(0, |holder| holder.until).max(self.free_from);
-        if self.now < free_at {
-            return Ok(self.wait_until(free_at));
-        }
-        match self.first(Some(claim.token)) {
-            First::Asking | First::Nobody => {
-                let asking = self.waiter(claim);
-                Ok(Attempt::Mine { fence: self.grant(asking, until)? })
-            }
-            First::Sleeper(sleeper) => {
-                let until = self.hand_over(sleeper)?;
-                Ok(self.wait_until(until))
-            }
-        }
-    }
-
-    fn waiter(&self, claim: &Claim<'_>) -> Waiter {
-        Waiter { token: claim.token, seen: self.now, process: Process::this(), owner: claim.owner.to_vec() }
-    }
-
-    /// Takes the lock from `token`, or from whoever holds it.
-    fn release(&mut self, token: Option<Token>) -> Result<bool, Fault> {
-        if let Some(token) = token {
-            self.row.queue.retain(|waiter| waiter.token != token);
-        }
-        match &self.row.holder {
-            Some(holder) if token.is_none_or(|token| holder.token == token) => {}
-            _ => return Ok(false),
-        }
-        self.row.drop_late_holder(self.now);
-        let held = self.row.holder.take().is_some();
-        if self.now >= self.free_from
-            && let First::Sleeper(sleeper) = self.first(None)
-        {
-            self.hand_over(sleeper)?;
-        }
-        Ok(held)
-    }
-
-    fn renew(&mut self, lock: &Renewal<'_>, lease: Millis) -> bool {
-        self.row.drop_late_holder(self.now);
-        let until = self.now + lease;
-        match &mut self.row.holder {
-            Some(holder) if holder.token == lock.proof.token => {
-                holder.until = until;
+    /// Decides, by the rules.
+    fn turn<T>(&mut self, decide: impl FnOnce(&mut Turn<'_, Process>) -> T) -> T {
+        self.lock.drop_dead_holder();
+        let alive = |waiter: &Waiter<Process>| {
+            let sleeper = Sleeper::find(&self.open.path, waiter.who.token);
+            sleeper.is_some_and(|sleeper| {
+                self.awake.borrow_mut().insert(waiter.who.token, sleeper);
                 true
-            }
-            None if lock.believed && self.now < self.free_from => {
-                self.row.holder = Some(Holder {
-                    token: lock.proof.token,
-                    fence: lock.proof.fence,
-                    until,
-                    since: self.now,
-                    process: Process::this(),
-                    owner: lock.owner.to_vec(),
-                });
-                true
-            }
-            _ => false,
-        }
-    }
-
-    /// The first in line who is alive; it leaves the line, as do the dead before it.
-    fn first(&mut self, asking: Option<Token>) -> First {
-        while !self.row.queue.is_empty() {
-            let waiter = self.row.queue.remove(0);
-            if Some(waiter.token) == asking {
-                return First::Asking;
-            }
-            if waiter.seen + SEEN >= self.now
-                && let Some(sleeper) = Sleeper::find(&self.open.path, waiter.token)
-            {
-                return First::Sleeper((waiter, sleeper));
-            }
-        }
-        First::Nobody
-    }
-
-    /// Until when the grant lasts.
-    fn hand_over(&mut self, (waiter, sleeper): (Waiter, Sleeper)) -> Result<Millis, Fault> {
-        let lease = self.lease.min(CLAIM);
-        let until = self.now + lease;
-        let fence = self.grant(waiter, until)?;
-        self.handed = Some((sleeper, Handed { fence, lease: Duration::from_millis(lease) }));
-        Ok(until)
-    }
-
-    fn grant(&mut self, to: Waiter, until: Millis) -> Result<u64, Fault> {
-        let last = number(self.open, &self.txn, FENCE)?.unwrap_or(0);
-        let fence = (last + 1).max(clock::wall_clock().saturating_mul(1_000));
-        self.open.tables.locks.put(&mut self.txn, FENCE, &fence.to_le_bytes())?;
-        let Waiter { token, process, owner, .. } = to;
-        self.row.holder = Some(Holder { token, fence, until, since: self.now, process, owner });
-        Ok(fence)
-    }
-
-    fn wait_until(&self, time: Millis) -> Attempt {
-        Attempt::Wait { at_most: Duration::from_millis(time.saturating_sub(self.now)) }
+            })
+        };
+        decide(&mut Turn {
+            kind: LockKind::of(&self.lock.name),
+            common: &mut self.common,
+            row: &mut self.lock.row,
+            now: self.now,
+            stamp: clock::wall_clock().saturating_mul(1_000),
+            alive: &alive,
+        })
     }
 }
 
-/// Who is first in line.
-enum First {
-    Nobody,
-    /// Who asks just now.
-    Asking,
-    Sleeper((Waiter, Sleeper)),
+fn party(token: Token, owner: &[u8]) -> Party<Process> {
+    Party { token, owner: owner.into(), process: Process::this() }
 }
 
-/// Begins a new file. Nobody knows what was held in the one before (R23), unless that was in an earlier boot.
+/// Begins a new file. Nobody knows what was held in the one before (R23), unless that was in an earlier boot, or none was there
+/// for so long.
 pub(super) fn begin(env: &Env<WithoutTls>, tables: &Tables, before: Before) -> Result<(), Fault> {
-    let born = if before == Before::EarlierBoot { 0 } else { now() };
+    let born = match before {
+        Before::EarlierBoot => 0,
+        Before::Nothing(since) => since.min(now()),
+        Before::Same | Before::Unknown => now(),
+    };
     let mut txn = env.write_txn()?;
     tables.locks.put(&mut txn, BORN, &born.to_le_bytes())?;
     Ok(txn.commit()?)

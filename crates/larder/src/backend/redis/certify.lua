@@ -31,6 +31,7 @@ local listed = redis.call('SISMEMBER', KEYS[3], '') == 1
 local own = inc and inc ~= ARGV[5] and known[2] == cert and listed and redis.call('XLEN', KEYS[2]) > 0
 if own and not everything then return {'OK', now, inc} end
 
+local never = redis.call('EXISTS', KEYS[1], KEYS[2], KEYS[3], base .. 'k') == 0
 redis.call('UNLINK', KEYS[2])
 if known[2] and not listed then
   -- What empties all caches must find them all.
@@ -55,9 +56,25 @@ for _, member in ipairs(redis.call('SMEMBERS', KEYS[3])) do
   end
 end
 redis.call('SADD', KEYS[3], '')
+
+-- Since when locks may have been held that are not here. A namespace of which nothing is here, on a server that never took over from
+-- another, and never lost a key of its own accord or on command, was not lost while the server ran.
+local born = now
+if never then
+  local run = tonumber(string.match(server, 'uptime_in_seconds:(%d+)'))
+  local calls = redis.call('INFO', 'commandstats')
+  local lost = not string.find(replication, 'master_replid2:0+%s')
+  for _, command in ipairs({'flushall', 'flushdb', 'swapdb', 'debug', 'restore', 'config|resetstat'}) do
+    lost = lost or string.find(calls, 'cmdstat_' .. command .. ':', 1, true)
+  end
+  if not string.find(redis.call('INFO', 'stats'), 'evicted_keys:0%s') then
+    lost = lost or not string.find(redis.call('INFO', 'memory'), 'maxmemory_policy:[nv]o')
+  end
+  if run and not lost then born = now - run * 1000 end
+end
 -- Locks stay: their holders are no older than before. If the server may have lost some, none is granted for a lease (R23).
 local kept = known[2] == cert and redis.call('HSETNX', base .. 'k', '', '') == 0
 redis.call('HSET', base .. 'k', '', '')
-redis.call('HSET', KEYS[1], 'inc', ARGV[1], 'cert', cert, 'born', kept and known[3] or now)
+redis.call('HSET', KEYS[1], 'inc', ARGV[1], 'cert', cert, 'born', kept and known[3] or born)
 redis.call('XADD', KEYS[2], '*', 'n', ARGV[2], 'c', 0, 'v', '')
 return {'OK', now, ARGV[1]}

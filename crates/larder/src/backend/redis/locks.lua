@@ -1,4 +1,4 @@
--- Everything that is done to locks.
+-- Everything that is done to locks. `lock/rules.rs` states the same rules, and both are tested against each other.
 --
 -- KEYS 1 meta  2 locks: a hash of rows `<token> <fence> <until ms> <since ms> <lease ms> <owner>`  3 queue of the lock: a
 --      hash of `<number> <last seen ms> <owner>` by token, and the last number under `#`
@@ -9,7 +9,7 @@
 --      holder   name
 --      distrust fence
 --      renew    lease (ms), then for each lock: name  token  owner  fence  '1': still believed to be held
--- Answers {'LATE' | 'CERT', now}, {'TYPE', now, key} or {'OK', now, …}: acquire → fence or '', ms to wait at most; release, break → 1 or 0;
+-- Answers {'LATE' | 'CERT', now}, {'TYPE', now, key} or {'OK', now, …}: acquire → fence, '' (another has it) or 'grace', ms to wait at most; release, break → 1 or 0;
 --      distrust → nothing; holder → token or ''; renew → a letter '1' or '0' for each.
 local SEEN, CLAIM, RUBBISH = 3000, 2000, 60000
 local time = redis.call('TIME')
@@ -72,6 +72,11 @@ local function read(name)
   return row
 end
 
+-- A named lock guards what is outside, where nobody asks for a proof; any other guards entries of a cache.
+local function is_named(name)
+  return string.sub(name, 1, 1) == 'n'
+end
+
 -- Crashed holders leave rows; a few are looked at with each grant.
 local function sweep()
   local at = redis.call('HGET', KEYS[1], 'swept')
@@ -126,6 +131,11 @@ local function hand_over(name, lease)
   redis.call('PEXPIRE', base .. 'w:' .. first.token, CLAIM)
 end
 
+-- Until when nobody new gets a lock (R23).
+local function grace(name, lease)
+  return is_named(name) and born + lease or 0
+end
+
 local what, name, token = ARGV[1], ARGV[3], ARGV[4]
 if what == 'acquire' then
   local owner, lease, queue = ARGV[5], tonumber(ARGV[6]), ARGV[7] == '1'
@@ -137,7 +147,8 @@ if what == 'acquire' then
     redis.call('HDEL', KEYS[3], token)
     return {'OK', now, string.format('%.0f', row.fence), 0}
   end
-  local free_at = math.max(row and row.till or 0, born + lease)
+  local held = row and row.since >= born and row.till > now
+  local free_at = math.max(row and (is_named(name) or row.since >= born) and row.till or 0, grace(name, lease))
   local waiting = redis.call('EXISTS', KEYS[3]) == 1
   if now >= free_at and not waiting then
     return {'OK', now, string.format('%.0f', grant(name, token, owner, lease)), 0}
@@ -161,15 +172,15 @@ if what == 'acquire' then
       return {'OK', now, string.format('%.0f', grant(name, token, owner, lease)), 0}
     end
     hand_over(name, lease)
-    free_at = now + math.min(lease, CLAIM)
+    free_at, held = now + math.min(lease, CLAIM), true
   end
-  return {'OK', now, '', free_at - now}
+  return {'OK', now, held and '' or 'grace', free_at - now}
 elseif what == 'release' or what == 'break' then
   local row = read(name)
   if what == 'release' then redis.call('HDEL', KEYS[3], token) end
   if not row or (what == 'release' and row.token ~= token) then return {'OK', now, 0} end
   redis.call('HDEL', KEYS[2], name)
-  if now >= born + tonumber(ARGV[5]) and redis.call('EXISTS', KEYS[3]) == 1 then hand_over(name, tonumber(ARGV[5])) end
+  if now >= grace(name, tonumber(ARGV[5])) and redis.call('EXISTS', KEYS[3]) == 1 then hand_over(name, tonumber(ARGV[5])) end
   return {'OK', now, row.till > now and 1 or 0}
 elseif what == 'distrust' then
   redis.call('DEL', KEYS[2])
@@ -186,9 +197,10 @@ local lease, answers = tonumber(ARGV[3]), {}
 for i = 4, #ARGV, 5 do
   local name, token, owner, fence = ARGV[i], ARGV[i + 1], ARGV[i + 2], tonumber(ARGV[i + 3])
   local row = read(name)
-  local believed = ARGV[i + 4] == '1'
-  local held = row and row.token == token and (believed or row.since >= born)
-  if not held and believed and now < born + lease and (not row or row.fence < fence) then
+  -- A cache lock from before a loss is over: another may have got it meanwhile, and this server would not know.
+  local reclaims = ARGV[i + 4] == '1' and is_named(name)
+  local held = row and row.token == token and (reclaims or row.since >= born)
+  if not held and reclaims and now < born + lease and (not row or (row.since < born and row.fence < fence)) then
     -- The server lost the lock, or has an old row of it, and nobody got it since (R23).
     row, held = {token = token, fence = fence, since = now, lease = lease, owner = owner}, true
     if fence > last then

@@ -37,11 +37,12 @@ impl LockBackend for Redis {
         let words = [b"acquire", claim.name, token.as_bytes(), claim.owner, &lease, queue];
         let mut answers = self.ask(claim.name, &words)?;
         let fence = answers.next();
-        if matches!(&fence, Value::BulkString(text) if text.is_empty()) {
-            let at_most = Duration::from_millis(integer(&answers.next(), "acquire")?);
-            return Ok(Attempt::Wait { at_most });
-        }
-        Ok(Attempt::Mine { fence: integer(&fence, "acquire")? })
+        let left = Duration::from_millis(integer(&answers.next(), "acquire")?);
+        Ok(match &fence {
+            Value::BulkString(word) if word.is_empty() => Attempt::Wait { at_most: left },
+            Value::BulkString(word) if word == b"grace" => Attempt::Grace { left },
+            fence => Attempt::Mine { fence: integer(fence, "acquire")? },
+        })
     }
 
     fn doze(&self, token: Token, at_most: Duration) -> Option<Handed> {
