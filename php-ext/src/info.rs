@@ -24,7 +24,7 @@ pub(crate) extern "C" fn print(module: *mut ModuleEntry) {
                 "{} values in {} of {} bytes, {} hits in memory, {} from the backend, {} round trips",
                 stats.near_entries,
                 stats.near_bytes,
-                config.near_bytes(),
+                stats.near_limit,
                 stats.near_hits,
                 stats.hits,
                 stats.round_trips

@@ -1,5 +1,5 @@
 //! The stores of this process: one for each configuration, kept across requests. Of those that no script holds, the ones that
-//! were opened last are kept.
+//! were opened last are kept. Those of one place share their memory.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -7,7 +7,7 @@ use std::ffi::CString;
 use std::mem::ManuallyDrop;
 use std::rc::Rc;
 
-use larder::{Config, Decode, Engine, Forgotten, LockKind, parse_lock_name};
+use larder::{Config, Decode, Engine, Forgotten, LockKind, Memories, parse_lock_name};
 
 use crate::near::{NearValue, graveyard};
 use crate::zend::ffi::php_log_err_with_severity;
@@ -80,6 +80,7 @@ impl Engines {
 thread_local! {
     // PHP's NTS builds run requests on one thread. Nothing is given up when the process ends: PHP is gone by then.
     static ENGINES: RefCell<ManuallyDrop<Engines>> = RefCell::default();
+    static MEMORIES: Memories<NearValue> = const { Memories::new() };
 }
 
 /// The engine for `config`.
@@ -88,7 +89,8 @@ pub(crate) fn open(config: &Config) -> larder::Result<Shared> {
         return Ok(engine);
     }
     let limit = usize::try_from(config.near_bytes()).unwrap_or(usize::MAX);
-    let engine = Rc::new(Engine::open(config, NearValues { limit })?);
+    let engine = MEMORIES.with(|memories| Engine::open(config, NearValues { limit }, memories))?;
+    let engine = Rc::new(engine);
     engine.begin_request();
     let removed = ENGINES.with_borrow_mut(|engines| engines.insert(config, &engine));
     // Its connections are closed, which may take a moment. What the request still sees of its values lives on.

@@ -4,7 +4,7 @@ use ext_php_rs::boxed::ZBox;
 use ext_php_rs::class::RegisteredClass;
 use ext_php_rs::prelude::*;
 use ext_php_rs::types::{ZendHashTable, Zval};
-use larder::{Config, Tier, named_lock};
+use larder::{Tier, named_lock};
 
 use crate::cache::Cache;
 use crate::exceptions::{bad_value, misuse, outage};
@@ -22,7 +22,6 @@ use crate::zend::method::hide_argument;
 #[php(flags = crate::FINAL)]
 pub struct Store {
     engine: Shared,
-    config: Config,
 }
 
 /// To be called when the classes are there and no script runs.
@@ -40,7 +39,7 @@ impl Store {
         let config = options::read(config)?;
         let engine = registry::open(&config)
             .map_err(|error| misuse(&error).unwrap_or_else(|| error.to_string().into()))?;
-        Ok(Self { engine, config })
+        Ok(Self { engine })
     }
 
     /// A cache of this store. Options: `ttl` in seconds, `near` (default true), `durable`.
@@ -108,11 +107,11 @@ impl Store {
             ("round_trips", stats.round_trips),
             ("near_entries", stats.near_entries),
             ("near_bytes", stats.near_bytes),
+            ("near_limit", stats.near_limit),
             ("graveyard_bytes", graveyard::bytes() as u64),
         ] {
             array.insert(name, i64::try_from(count).unwrap_or(i64::MAX))?;
         }
-        array.insert("near_limit", i64::try_from(self.config.near_bytes()).unwrap_or(i64::MAX))?;
         Ok(array)
     }
 

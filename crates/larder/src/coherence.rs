@@ -16,7 +16,7 @@ const MAX_MISSED_BYTES: usize = 16 << 20;
 /// What a remembered miss takes beside its key.
 const MISS_BYTES: usize = 96;
 
-/// The state of one process (or of one Rust `Store`) towards one backend.
+/// The state of one process towards one place, whatever backends its stores reach it by.
 pub(crate) struct Coherence<V> {
     near: Near<V>,
     position: Option<Position>,
@@ -274,6 +274,11 @@ impl<V: Clone> Coherence<V> {
     /// Whether a key may be served from nowhere.
     pub(crate) fn is_banned(&self, cache: CacheNumber, key: &[u8]) -> bool {
         self.ban.is_any() && self.near.name(cache).is_some_and(|name| self.ban.covers(name, key))
+    }
+
+    /// Makes room for `near_bytes` of values, if there was less.
+    pub(crate) fn grow(&mut self, near_bytes: u64) {
+        self.near.grow(near_bytes);
     }
 
     pub(crate) fn near(&self) -> &Near<V> {

@@ -31,7 +31,7 @@ pub use backend::{
 pub use backend::{dir, redis, tier};
 pub use clock::Millis;
 pub use config::{Config, NAMES as CONFIG_NAMES, RedisAddress, Secret, Server};
-pub use engine::{Decode, Engine, Handle, Item, MAX_KEY, key_lock, named_lock};
+pub use engine::{Decode, Engine, Handle, Item, MAX_KEY, Memories, key_lock, named_lock};
 pub use error::{Error, ErrorKind, Result};
 pub use lock::{
     Attempt, Claim, Forgotten, Handed, LockBackend, LockGuard, LockInfo, LockKind, LockProof, NamedLocks,

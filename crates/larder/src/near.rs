@@ -187,6 +187,14 @@ impl<V> Near<V> {
         }
     }
 
+    /// Makes room for `budget` bytes, if there was less.
+    pub(crate) fn grow(&mut self, budget: u64) {
+        if budget > self.budget {
+            self.budget = budget;
+            self.held.set_capacity(budget);
+        }
+    }
+
     pub(crate) fn clear(&mut self) {
         self.held.clear();
     }

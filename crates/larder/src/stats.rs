@@ -21,6 +21,8 @@ macro_rules! counters {
             pub near_entries: u64,
             /// Bytes that they hold.
             pub near_bytes: u64,
+            /// Bytes that they may hold.
+            pub near_limit: u64,
             /// Round trips (Redis) or transactions (local).
             pub round_trips: u64,
             /// Whether the backend answered when it was last asked.

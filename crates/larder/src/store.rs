@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use crate::backend::failover::Health;
 use crate::backend::{Backend, CacheUsage};
 use crate::config::Config;
-use crate::engine::{Decode, Engine, Handle, Item};
+use crate::engine::{Decode, Engine, Handle, Item, Memories};
 use crate::error::{ErrorKind, Result};
 use crate::lock::{LockGuard, LockInfo};
 use crate::payload;
@@ -45,7 +45,12 @@ impl Decode for Payloads {
     }
 }
 
-/// A coherent store of named caches. Cheap to clone; clones share the connection and the memory.
+/// The memories of this process.
+static MEMORIES: Memories<Arc<[u8]>> = Memories::new();
+
+/// A coherent store of named caches. Cheap to clone; clones share the connection and the memory. Stores of one process with
+/// the same server, credentials, `namespace`, `code_epoch`, `seal_key`, `ca_file` and `fallback` share their memory, so that
+/// each reads what the others wrote, whatever their other options are.
 ///
 /// ```
 /// # let dir = std::env::temp_dir().join(format!("larder-doc-{}", std::process::id()));
@@ -72,7 +77,12 @@ impl Store {
     /// # Errors
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) if a file that the configuration names cannot be read.
     pub fn open(config: &Config) -> Result<Self> {
-        Ok(Self { engine: Arc::new(Engine::open(config, Payloads)?) })
+        Ok(Self { engine: Arc::new(Engine::open(config, Payloads, &MEMORIES)?) })
+    }
+
+    /// A store on a given backend, with a memory of its own as a store of another process has.
+    pub fn with_backend(backend: Arc<dyn Backend>, config: &Config) -> Self {
+        Self { engine: Arc::new(Engine::with_backend(backend, config, Payloads)) }
     }
 
     /// The cache of this name with the default options. No round trip.
@@ -128,7 +138,7 @@ impl Store {
         self.engine.warm(progress)
     }
 
-    /// What this store did and holds. No round trip.
+    /// What this process did with the place of this store, and holds of it. No round trip.
     pub fn stats(&self) -> Stats {
         self.engine.stats()
     }

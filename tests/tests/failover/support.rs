@@ -53,7 +53,8 @@ impl Site {
     }
 
     pub(crate) fn process_with(&self, more: &[(&str, &str)]) -> Process {
-        let store = Store::open(&self.config(more)).unwrap();
+        let config = self.config(more);
+        let store = Store::with_backend(open_backend(&config).unwrap(), &config);
         let cache = store.cache("c").unwrap();
         Process { store, cache }
     }

@@ -63,6 +63,17 @@ pub struct Config {
 /// What stands behind the namespace of a fallback.
 const FALLBACK: &str = "fallback";
 
+/// See [`Config::identity`].
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    server: Server,
+    fallback: Option<Server>,
+    ca_file: Option<String>,
+    namespace: String,
+    seal_key: Option<Secret>,
+    code_epoch: Option<String>,
+}
+
 /// The longest `namespace`, `generation` and `code_epoch`, in bytes.
 const MAX_NAMESPACE: usize = 100;
 /// The shortest secret that is worth the name, in bytes.
@@ -189,6 +200,18 @@ impl Config {
                 format!("{address:?} {database} {} {:?}", self.namespace(), self.fallback)
             }
             server => format!("{server:?} {}", self.namespace()),
+        }
+    }
+
+    /// What stores of one process have to have in common to share their memory: all that decides which entries they see.
+    pub(crate) fn identity(&self) -> Identity {
+        Identity {
+            server: self.server.without_size(),
+            fallback: self.fallback.as_ref().map(Server::without_size),
+            ca_file: self.ca_file.clone(),
+            namespace: self.namespace(),
+            seal_key: self.seal_key.clone(),
+            code_epoch: self.code_epoch.clone(),
         }
     }
 

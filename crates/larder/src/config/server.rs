@@ -66,6 +66,15 @@ pub enum RedisAddress {
 }
 
 impl Server {
+    /// The same place, whatever its bound.
+    pub(super) fn without_size(&self) -> Self {
+        let mut place = self.clone();
+        if let Self::Local { max_bytes, .. } | Self::Dir { max_bytes, .. } = &mut place {
+            *max_bytes = 0;
+        }
+        place
+    }
+
     pub(super) fn parse(url: &str, username: Option<&str>, password: Option<&str>) -> Result<Self> {
         let scheme = url.split(':').next().unwrap_or_default();
         let server = match scheme {

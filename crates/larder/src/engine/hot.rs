@@ -87,7 +87,7 @@ impl<D: Decode> Engine<D> {
             present += self.fetch_batch(batch)?;
             progress(asked, all);
         }
-        self.hot().hits_before = self.counters.hits.load(Ordering::Relaxed);
+        self.hot().hits_before = self.counters().hits.load(Ordering::Relaxed);
         Ok(present)
     }
 
@@ -130,7 +130,7 @@ impl<D: Decode> Engine<D> {
     /// A request ends: if much had to be fetched one by one since this was last done, tells the next new process what to
     /// fetch at once. At most one round trip, rarely.
     pub fn end_request(&self) {
-        let hits = self.counters.hits.load(Ordering::Relaxed);
+        let hits = self.counters().hits.load(Ordering::Relaxed);
         let fetched = hits - self.hot().hits_before;
         if fetched < WORTH_LISTING || !self.is_there() {
             return;

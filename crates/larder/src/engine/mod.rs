@@ -2,13 +2,14 @@
 
 mod hot;
 mod locks;
+mod memory;
 mod node;
 mod reads;
 mod refused;
 
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use crate::backend::failover::{Health, Tier};
@@ -26,6 +27,8 @@ use crate::stats::{Counters, Stats};
 use hot::HotSet;
 use locks::EngineLocks;
 pub use locks::{key_lock, named_lock};
+pub use memory::Memories;
+use memory::Memory;
 
 /// The longest key, in bytes.
 pub const MAX_KEY: usize = 64 << 10;
@@ -111,23 +114,32 @@ pub struct Engine<D: Decode> {
     entries: EntryCodec,
     decode: D,
     max_staleness: Duration,
-    state: Mutex<Coherence<D::Value>>,
-    hot: Mutex<HotSet>,
+    memory: Arc<Memory<D::Value>>,
     locks: EngineLocks,
-    counters: Counters,
 }
 
 impl<D: Decode> Engine<D> {
-    /// An engine for `config`. Does not touch the backend yet.
+    /// An engine for `config` that shares its memory with all that were opened with the same `memories` on the same place.
+    /// Does not touch the backend yet.
     ///
     /// # Errors
     /// [`ErrorKind::Config`] if the configuration names files that cannot be read.
-    pub fn open(config: &Config, decode: D) -> Result<Self> {
-        Ok(Self::with_backend(crate::backend::open(config)?, config, decode))
+    pub fn open(config: &Config, decode: D, memories: &Memories<D::Value>) -> Result<Self> {
+        let backend = crate::backend::open(config)?;
+        Ok(Self::with_memory(backend, config, decode, memories.of(config)))
     }
 
-    /// An engine on a given backend.
+    /// An engine on a given backend, with a memory of its own.
     pub fn with_backend(backend: Arc<dyn Backend>, config: &Config, decode: D) -> Self {
+        Self::with_memory(backend, config, decode, Arc::new(Memory::new(config.near_bytes())))
+    }
+
+    fn with_memory(
+        backend: Arc<dyn Backend>,
+        config: &Config,
+        decode: D,
+        memory: Arc<Memory<D::Value>>,
+    ) -> Self {
         let node = || match config.server() {
             Server::Redis { .. } => Node::shared(&config.place()),
             _ => Node::alone(),
@@ -144,9 +156,7 @@ impl<D: Decode> Engine<D> {
             entries: EntryCodec::new(config),
             decode,
             max_staleness: config.max_staleness(),
-            state: Mutex::new(Coherence::new(config.near_bytes())),
-            hot: Mutex::new(HotSet::default()),
-            counters: Counters::default(),
+            memory,
         }
     }
 
@@ -259,13 +269,13 @@ impl<D: Decode> Engine<D> {
             }
             answer => answer?,
         };
-        self.counters.sets.fetch_add(items.len() as u64, Ordering::Relaxed);
+        self.counters().sets.fetch_add(items.len() as u64, Ordering::Relaxed);
         if !cache.near() {
             return Ok(());
         }
         for ((item, (entry, expires)), outcome) in items.iter().zip(&entries).zip(&applied.outcomes) {
             if *outcome == Outcome::Dropped {
-                self.counters.dropped_fills.fetch_add(1, Ordering::Relaxed);
+                self.counters().dropped_fills.fetch_add(1, Ordering::Relaxed);
             } else if let Some(ticket) = ticket {
                 let value = entry.as_ref().and_then(|_| self.decode.decode(item.payload));
                 let keep = value.map(|(value, weight)| Keep { value, weight, expires: *expires });
@@ -284,7 +294,7 @@ impl<D: Decode> Engine<D> {
         keys.iter().try_for_each(|key| check_key(key))?;
         let ops: Vec<_> = keys.iter().map(|key| Op::Delete { cache: &cache.id, key }).collect();
         let (answer, _) = self.apply(cache, &ops)?;
-        self.counters.deletes.fetch_add(keys.len() as u64, Ordering::Relaxed);
+        self.counters().deletes.fetch_add(keys.len() as u64, Ordering::Relaxed);
         Ok(answer.outcomes.iter().map(|outcome| *outcome == Outcome::Deleted { existed: true }).collect())
     }
 
@@ -294,7 +304,7 @@ impl<D: Decode> Engine<D> {
     /// If the backend is unavailable or refuses.
     pub fn purge(&self, cache: &Handle) -> Result<()> {
         self.apply(cache, &[Op::Purge { cache: &cache.id }])?;
-        self.counters.purges.fetch_add(1, Ordering::Relaxed);
+        self.counters().purges.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 
@@ -324,16 +334,18 @@ impl<D: Decode> Engine<D> {
         Ok(())
     }
 
-    /// What this engine did and holds. No round trip.
+    /// What this process did with the place of this engine, and holds of it; round trips are the engine's own. No round
+    /// trip.
     pub fn stats(&self) -> Stats {
         let state = self.state();
         Stats {
             near_hits: state.hits,
             near_entries: state.near().entries() as u64,
             near_bytes: state.near().bytes(),
+            near_limit: state.near().budget(),
             round_trips: self.backend.round_trips(),
             available: self.is_there(),
-            ..self.counters.stats()
+            ..self.counters().stats()
         }
     }
 
@@ -375,7 +387,7 @@ impl<D: Decode> Engine<D> {
 
     fn absorb(&self, ticket: Ticket, delta: &Delta) -> Option<Ticket> {
         if delta.reset && ticket.position().is_some() {
-            self.counters.resets.fetch_add(1, Ordering::Relaxed);
+            self.counters().resets.fetch_add(1, Ordering::Relaxed);
             self.expect_hot_set_again();
         }
         self.state().absorb(ticket, delta)
@@ -385,7 +397,7 @@ impl<D: Decode> Engine<D> {
     /// has to ask.
     fn call<T>(&self, call: impl FnOnce() -> Result<T>) -> Result<T> {
         self.guarded(call).inspect_err(|_| {
-            self.counters.errors.fetch_add(1, Ordering::Relaxed);
+            self.counters().errors.fetch_add(1, Ordering::Relaxed);
             self.state().require_sync();
         })
     }
@@ -456,12 +468,15 @@ impl<D: Decode> Engine<D> {
     }
 
     fn state(&self) -> MutexGuard<'_, Coherence<D::Value>> {
-        // A panic cannot leave the state in a way that serves old values: all it can do is drop too little memory.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.memory.state()
     }
 
     fn hot(&self) -> MutexGuard<'_, HotSet> {
-        self.hot.lock().unwrap_or_else(PoisonError::into_inner)
+        self.memory.hot()
+    }
+
+    fn counters(&self) -> &Counters {
+        &self.memory.counters
     }
 }
 

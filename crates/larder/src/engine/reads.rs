@@ -66,7 +66,7 @@ impl<D: Decode> Engine<D> {
             return false;
         }
         cache.missed(&mut state, at, key);
-        self.counters.misses.fetch_add(1, Ordering::Relaxed);
+        self.counters().misses.fetch_add(1, Ordering::Relaxed);
         true
     }
 
@@ -157,7 +157,7 @@ impl<D: Decode> Engine<D> {
                 Some(value)
             }
             (Known::Absent, at) => {
-                self.counters.misses.fetch_add(1, Ordering::Relaxed);
+                self.counters().misses.fetch_add(1, Ordering::Relaxed);
                 cache.missed(&mut self.state(), at?, key);
                 None
             }
@@ -178,7 +178,7 @@ impl<D: Decode> Engine<D> {
         }
         let Some(opened) = self.entries.decode(read.cache, read.key, entry, self.decode.most()) else {
             if !has_epoch(entry) {
-                self.counters.broken.fetch_add(1, Ordering::Relaxed);
+                self.counters().broken.fetch_add(1, Ordering::Relaxed);
             }
             return None;
         };
@@ -186,7 +186,7 @@ impl<D: Decode> Engine<D> {
             return None;
         }
         let Some((value, weight)) = self.decode.decode(&opened.payload) else {
-            self.counters.broken.fetch_add(1, Ordering::Relaxed);
+            self.counters().broken.fetch_add(1, Ordering::Relaxed);
             return None;
         };
         if let Some(ticket) = ticket.filter(|_| cache.near()) {
@@ -203,7 +203,7 @@ impl<D: Decode> Engine<D> {
                 self.state().end_miss(cache.number, read.key);
             }
             let value = entry.as_ref().and_then(|entry| self.take_in(cache, *read, entry, answer.ticket));
-            let counter = if value.is_some() { &self.counters.hits } else { &self.counters.misses };
+            let counter = if value.is_some() { &self.counters().hits } else { &self.counters().misses };
             counter.fetch_add(1, Ordering::Relaxed);
             if value.is_none() && cache.near() {
                 let mut state = self.state();
