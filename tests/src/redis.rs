@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a test fails by panicking")]
 
 use larder::redis::{Redis, Settings};
-use larder::{Backend, CacheId, Config, Error, ErrorKind, Op, Outcome, Position, Read};
+use larder::{Backend, CacheId, Config, Error, ErrorKind, Guard, Op, Outcome, Position, Read};
 
 /// The read timeout of [`open`], in milliseconds.
 pub const READ_TIMEOUT: u64 = 400;
@@ -50,6 +50,7 @@ pub fn set<'a>(cache: &'a CacheId, key: &'a [u8], entry: &'a [u8]) -> Op<'a> {
 
 /// Stores an entry if nothing happened to it since `guard`.
 pub fn fill<'a>(cache: &'a CacheId, key: &'a [u8], entry: &'a [u8], guard: Position) -> Op<'a> {
+    let guard = Guard::Fill { missed: guard, value: entry.len() };
     Op::Set { cache, key, entry, expires: None, guard: Some(guard), lock: None }
 }
 

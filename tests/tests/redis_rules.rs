@@ -273,6 +273,35 @@ fn r6_a_fill_that_raced_a_change_is_dropped() {
     assert_eq!(get(&w, b"k"), None);
 }
 
+/// Others may still have in memory what the server has evicted.
+#[test]
+fn r6_a_fill_that_lost_against_what_was_evicted_is_told_to_all() {
+    let server = RedisServer::start();
+    let (a, w, cache) = (open(&server.unix_url()), open(&server.unix_url()), cache());
+    let miss = here(&a);
+    make(&w, set(&cache, b"k", b"before"));
+    let position = here(&w);
+    let hashes: Vec<String> = server.tell(&["KEYS", "*:c"]);
+    let _: Value = server.tell(&["DEL", hashes.first().unwrap()]);
+    assert_eq!(make(&a, fill(&cache, b"k", b"committed since", miss)), Outcome::Cleared);
+    assert_eq!(w.fetch(Some(position), &[]).unwrap().delta.changes, [key_change(b"k")]);
+}
+
+/// A log of an older version does not tell sets from deletes: what stands decides.
+#[test]
+fn r6_records_of_older_versions_are_read() {
+    let server = RedisServer::start();
+    let (a, w, cache) = (open(&server.unix_url()), open(&server.unix_url()), cache());
+    let miss = here(&a);
+    make(&w, set(&cache, b"k", b"before"));
+    let log: String = server.tell::<Vec<String>>(&["KEYS", "*}l"]).pop().unwrap();
+    let names = "\0\0\0\u{3}c\0k\0\0\0\u{3}c\0l";
+    let _: Value = server.tell(&["XADD", &log, "*", "n", "0123456789abcdef", "c", "2", "v", names]);
+    assert_eq!(a.fetch(Some(miss), &[]).unwrap().delta.changes.len(), 3);
+    assert_eq!(make(&a, fill(&cache, b"k", b"committed since", miss)), Outcome::Cleared);
+    assert_eq!(make(&a, fill(&cache, b"l", b"committed since", miss)), Outcome::Dropped);
+}
+
 /// A's SET sits in the buffer of a stalled server; A times out; the server resumes and finds the SET.
 #[test]
 fn r7_a_write_given_up_does_not_land_in_a_resumed_server() {

@@ -14,7 +14,7 @@
 
 use std::borrow::Cow;
 
-use crate::backend::CacheId;
+use crate::backend::{CacheId, Guard, Position};
 use crate::clock::Millis;
 use crate::config::Config;
 
@@ -103,6 +103,13 @@ impl EntryCodec {
         }
         entry.extend_from_slice(&body);
         entry
+    }
+
+    /// The guard of a fill with an entry that was encoded so.
+    pub(crate) fn fill_guard(&self, missed: Position, entry: &[u8], expires: Option<Millis>) -> Guard {
+        let check = if self.seal.is_some() { SEAL_BYTES } else { CRC_BYTES };
+        let header = 2 + check + expires.map_or(0, |expires| expires.to_le_bytes().len());
+        Guard::Fill { missed, value: entry.len().saturating_sub(header) }
     }
 
     /// Reads an entry; `None` if it is of another version, broken, of another code epoch, or not sealed with our key, or if its

@@ -25,8 +25,8 @@ mod threads;
 
 pub use backend::failover::{Failover, Health, Tier};
 pub use backend::{
-    Applied, Backend, CacheId, CacheUsage, Change, Delta, Fetched, MAX_CACHE_NAME, MAX_CHANGES, Op, Outcome,
-    Position, Read, open as open_backend,
+    Applied, Backend, CacheId, CacheUsage, Change, Delta, Fetched, Guard, MAX_CACHE_NAME, MAX_CHANGES, Op,
+    Outcome, Position, Read, Ruling, Since, open as open_backend,
 };
 pub use backend::{dir, redis, tier};
 pub use clock::Millis;

@@ -278,8 +278,9 @@ impl Cache {
         values.inspect_err(|_| refs.iter().for_each(|key| self.unreadable(key)))
     }
 
-    /// Stores a value. One round trip. If the key was found missing before and has changed since, the newer state
-    /// stands: the value may have been computed from what is no longer true.
+    /// Stores a value. One round trip. If the key was found missing before and was deleted or purged since, it stays so: the
+    /// value may have been computed from what is no longer true. If another value was stored since, nobody knows which is
+    /// the newer one, and the key is deleted.
     ///
     /// # Errors
     /// [`ErrorKind::Value`](crate::ErrorKind::Value) if the value cannot be encoded; others if the backend is

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use larder::{
     Applied, Backend, CacheId, CacheUsage, Change, Delta, Error, Fetched, MAX_CHANGES, Millis, Op, Outcome,
-    Position, Read, Result,
+    Position, Read, Result, Ruling, Since,
 };
 
 type Hook = Box<dyn FnOnce() + Send>;
@@ -14,7 +14,8 @@ type Hook = Box<dyn FnOnce() + Send>;
 #[derive(Default)]
 struct Shared {
     entries: HashMap<(CacheId, Vec<u8>), Vec<u8>>,
-    log: VecDeque<(u128, Vec<Change>)>,
+    /// Each change with whether it stored the key.
+    log: VecDeque<(u128, Vec<(Change, bool)>)>,
     incarnation: u128,
     last: u128,
     now: Millis,
@@ -102,12 +103,12 @@ impl Shared {
     }
 
     /// The changes after `since`; `None` at a gap.
-    fn changes(&self, since: Position) -> Option<Vec<Change>> {
+    fn changes(&self, since: Position) -> Option<Vec<(Change, bool)>> {
         if since.incarnation != self.incarnation || since.id > self.last {
             return None;
         }
         let known = since.id == self.last || self.log.front().is_some_and(|(id, _)| *id <= since.id + 1);
-        let changes: Vec<Change> = self
+        let changes: Vec<(Change, bool)> = self
             .log
             .iter()
             .filter(|(id, _)| *id > since.id)
@@ -118,17 +119,30 @@ impl Shared {
 
     fn delta(&self, since: Option<Position>) -> Delta {
         let changes = since.and_then(|since| self.changes(since));
-        Delta { reset: changes.is_none(), changes: changes.unwrap_or_default(), position: self.position() }
+        let reset = changes.is_none();
+        let changes = changes.unwrap_or_default().into_iter().map(|(change, _)| change).collect();
+        Delta { reset, changes, position: self.position() }
     }
 
-    fn is_fresh(&self, guard: Option<Position>, cache: &CacheId, key: &[u8]) -> bool {
-        let Some(guard) = guard.filter(|_| cache.logged()) else { return true };
-        self.changes(guard).is_some_and(|changes| {
-            !changes.iter().any(|change| match change {
-                Change::Key { cache: c, key: k } => **c == *cache.name() && **k == *key,
-                Change::Cache { cache: c } => **c == *cache.name(),
-            })
-        })
+    fn ruling(&self, op: &Op<'_>) -> Ruling {
+        let Op::Set { cache, key, entry, guard: Some(guard), .. } = *op else { return Ruling::Store };
+        if !cache.logged() {
+            return Ruling::Store;
+        }
+        let touches = |(change, _): &&(Change, bool)| match change {
+            Change::Key { cache: c, key: k } => **c == *cache.name() && **k == *key,
+            Change::Cache { cache: c } => **c == *cache.name(),
+        };
+        let since = match self.changes(guard.position()) {
+            None => Since::Changed,
+            Some(changes) => match changes.iter().rfind(touches) {
+                None => Since::Nothing,
+                Some((_, true)) => Since::Stored,
+                Some((_, false)) => Since::Changed,
+            },
+        };
+        let standing = || Ok::<_, Error>(self.entries.get(&(cache.clone(), key.to_vec())).cloned());
+        guard.judge(since, entry, standing).unwrap_or(Ruling::Drop)
     }
 }
 
@@ -162,8 +176,13 @@ impl Backend for Memory {
                 }
                 Op::Purge { cache } => (cache, Change::Cache { cache: cache.name().into() }),
             };
+            let ruling = shared.ruling(op);
             outcomes.push(match *op {
-                Op::Set { key, guard, .. } if !shared.is_fresh(guard, cache, key) => Outcome::Dropped,
+                Op::Set { .. } if ruling == Ruling::Drop => Outcome::Dropped,
+                Op::Set { key, .. } if ruling == Ruling::Clear => {
+                    shared.entries.remove(&(cache.clone(), key.to_vec()));
+                    Outcome::Cleared
+                }
                 Op::Set { key, entry, .. } => {
                     shared.entries.insert((cache.clone(), key.to_vec()), entry.to_vec());
                     Outcome::Stored
@@ -177,7 +196,7 @@ impl Backend for Memory {
                 }
             });
             if cache.logged() && outcomes.last() != Some(&Outcome::Dropped) {
-                record.push(change);
+                record.push((change, outcomes.last() == Some(&Outcome::Stored)));
             }
         }
         if !record.is_empty() {

@@ -15,6 +15,7 @@ pub(crate) enum Action {
     EndFetch(usize),
     FetchInFallback(usize),
     Compute(usize),
+    Commit(usize),
     BeginSet(usize),
     Land(usize),
     GiveUp(usize),
@@ -39,7 +40,7 @@ pub(crate) enum Action {
 }
 
 /// The actions of one process.
-pub(crate) const OF_PROCESS: [fn(usize) -> Action; 24] = [
+pub(crate) const OF_PROCESS: [fn(usize) -> Action; 25] = [
     Action::Renew,
     Action::Expire,
     Action::Cut,
@@ -50,6 +51,7 @@ pub(crate) const OF_PROCESS: [fn(usize) -> Action; 24] = [
     Action::EndFetch,
     Action::FetchInFallback,
     Action::Compute,
+    Action::Commit,
     Action::BeginSet,
     Action::Land,
     Action::GiveUp,
@@ -91,6 +93,7 @@ impl Action {
             Self::EndFetch(i) => (Some(i), "ends its fetch: the second half is answered"),
             Self::FetchInFallback(i) => (Some(i), "fetches from the fallback"),
             Self::Compute(i) => (Some(i), "computes what it missed, and sends it"),
+            Self::Commit(i) => (Some(i), "commits a new value of what it missed, and sends it"),
             Self::BeginSet(i) => (Some(i), "begins to set a new value"),
             Self::Land(i) => (Some(i), "has its write executed, and answered, by the primary"),
             Self::GiveUp(i) => (Some(i), "waits no longer for its answer"),

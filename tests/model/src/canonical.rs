@@ -67,7 +67,13 @@ impl Process {
             self.position = None;
         }
         let guard = match &mut self.write {
-            Some(Write::Fill { guard: Miss::OnPrimary(position), .. }) => Some(position),
+            Some(Write::Fill { guard, own, .. }) => {
+                *own &= live;
+                match guard {
+                    Miss::OnPrimary(position) => Some(position),
+                    Miss::InFallback(_) => None,
+                }
+            }
             Some(Write::Set { kills, .. } | Write::Invalidate { kills, .. }) => {
                 *kills &= live;
                 None

@@ -13,6 +13,8 @@ pub enum Rule {
     Guard,
     /// R6: a fill is dropped if its cache was purged since the miss.
     GuardPurge,
+    /// R6: a fill that lost against a set leaves neither value.
+    Clear,
     /// R7: a write that its sender gave up takes no effect any more.
     Fence,
     /// R8: answers of the primary count only under a lease.
@@ -42,6 +44,8 @@ pub struct Bounds {
     pub invalidations: u8,
     /// Sets that follow no miss.
     pub sets: u8,
+    /// Sets that follow a miss, of what their process has just committed.
+    pub commits: u8,
     /// Cuts of one process from the primary.
     pub cuts: u8,
     /// Processes killed.
@@ -57,6 +61,7 @@ const NONE: Bounds = Bounds {
     faults: 0,
     invalidations: 1,
     sets: 0,
+    commits: 0,
     cuts: 0,
     crashes: 0,
     timed_lease: true,
@@ -81,17 +86,25 @@ pub(crate) const NODE: Bounds = Bounds { name: "node", timed_lease: false, ..CRA
 /// The same, while the primary fails.
 pub(crate) const NODE_OUTAGE: Bounds = Bounds { name: "node outage", timed_lease: false, ..ZOMBIE };
 
+/// A process commits a new value of what it missed, while others fill in what they computed before.
+pub(crate) const COMMIT: Bounds = Bounds { name: "commit", faults: 1, commits: 1, ..NONE };
+/// The same in the fallback.
+pub(crate) const COMMIT_OUTAGE: Bounds =
+    Bounds { name: "commit in the fallback", invalidations: 0, entered: 1, commits: 1, ..COMMIT };
+
 /// All scenarios.
-pub const SCENARIOS: [Bounds; 8] = [SERVER, OUTAGE, ZOMBIE, PARTITION, SPLIT, CRASH, NODE, NODE_OUTAGE];
+pub const SCENARIOS: [Bounds; 10] =
+    [SERVER, OUTAGE, ZOMBIE, PARTITION, SPLIT, CRASH, NODE, NODE_OUTAGE, COMMIT, COMMIT_OUTAGE];
 
 impl Rule {
     /// All rules.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Nonce,
         Self::LogFirst,
         Self::Certify,
         Self::Guard,
         Self::GuardPurge,
+        Self::Clear,
         Self::Fence,
         Self::Lease,
         Self::LeaseAck,

@@ -12,8 +12,18 @@ pub(crate) type Values = u8;
 pub(crate) struct Entry {
     /// What tells it from any other record, in this history or another.
     pub(crate) nonce: u8,
-    /// Whether the cache was purged, rather than the key written or deleted.
-    pub(crate) purge: bool,
+    pub(crate) kind: Kind,
+}
+
+/// What a record says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    /// The key was stored.
+    Stored,
+    /// The key was deleted, or nothing happened: the first record of a history.
+    Deleted,
+    /// The cache was purged.
+    Purged,
 }
 
 /// A place in the primary's log: how many records, and the nonce of the last.
@@ -106,8 +116,9 @@ pub(crate) enum Miss {
 /// A write on its way to the primary or, for a fill, to where the key was missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Write {
-    /// A fill after a miss.
-    Fill { value: Value, guard: Miss, identity: u8 },
+    /// A set after a miss. One that carries what its process has just committed ends the values `own` when it is
+    /// acknowledged; a mere fill ends none.
+    Fill { value: Value, guard: Miss, identity: u8, own: Values },
     /// A set after no miss. When it is acknowledged, it has ended the values `kills`.
     Set { value: Value, identity: u8, kills: Values },
     /// A set whose sender waits no longer.
@@ -163,6 +174,7 @@ pub(crate) struct Spent {
     pub(crate) faults: u8,
     pub(crate) invalidations: u8,
     pub(crate) sets: u8,
+    pub(crate) commits: u8,
     pub(crate) cuts: u8,
     pub(crate) crashes: u8,
 }
@@ -197,7 +209,7 @@ impl<const N: usize> State<N> {
             invalidation: None,
         };
         let now =
-            Contents { value: None, log: vec![Entry { nonce: 1, purge: false }], certified: 1, absorbed: 0 };
+            Contents { value: None, log: vec![Entry { nonce: 1, kind: Kind::Deleted }], certified: 1, absorbed: 0 };
         Self {
             primary: Primary { up: true, identity: 1, now, snapshot: None },
             fallback: Fallback { log: Vec::new(), value: Some(0) },

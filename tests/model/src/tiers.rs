@@ -3,7 +3,7 @@
 use larder::backend::failover::rules::Mode;
 
 use super::scenario::Rule;
-use super::state::{Contents, Entry, Note, State};
+use super::state::{Contents, Entry, Kind, Note, State};
 use super::world::World;
 
 impl<const N: usize> World<N> {
@@ -29,7 +29,7 @@ impl<const N: usize> World<N> {
         let mut missed = s.fallback.log.iter().take(needed.into()).skip(s.primary.now.absorbed.into());
         if let Some(change) = missed.rfind(|note| note.names_key()).copied() {
             s.primary.now.value = None;
-            s.log(change == Note::Purged);
+            s.log(if change == Note::Purged { Kind::Purged } else { Kind::Deleted });
         }
         s.primary.now.absorbed = needed;
         Some(())
@@ -64,7 +64,7 @@ impl<const N: usize> World<N> {
         let nonce = s.fresh_nonce();
         s.primary.now = Contents {
             value: None,
-            log: vec![Entry { nonce, purge: false }],
+            log: vec![Entry { nonce, kind: Kind::Deleted }],
             certified: s.primary.identity,
             absorbed,
         };

@@ -6,7 +6,7 @@ use larder::backend::failover::rules::{Mode, Verdict};
 use super::action::{Action, OF_PRIMARY, OF_PROCESS};
 use super::canonical::bit;
 use super::scenario::{Bounds, Rule};
-use super::state::{Entry, Invalidation, Position, Process, State, Values, Write};
+use super::state::{Entry, Invalidation, Kind, Position, Process, State, Values, Write};
 
 /// The protocol under the bounds of a scenario, with all rules or all but one.
 #[derive(Clone, Debug)]
@@ -39,6 +39,7 @@ impl<const N: usize> World<N> {
             Action::EndFetch(i) => self.end_fetch(&mut next, i),
             Action::FetchInFallback(i) => self.fetch_in_fallback(&mut next, i),
             Action::Compute(i) => self.compute(&mut next, i),
+            Action::Commit(i) => self.commit(&mut next, i),
             Action::BeginSet(i) => self.begin_set(&mut next, i),
             Action::Land(i) => self.land(&mut next, i),
             Action::GiveUp(i) => self.give_up(&mut next, i),
@@ -148,9 +149,9 @@ impl<const N: usize> State<N> {
     }
 
     /// The primary's log goes on by one record.
-    pub(crate) fn log(&mut self, purge: bool) {
+    pub(crate) fn log(&mut self, kind: Kind) {
         let nonce = self.fresh_nonce();
-        self.primary.now.log.push(Entry { nonce, purge });
+        self.primary.now.log.push(Entry { nonce, kind });
     }
 
     /// Somebody is given a value.

@@ -2,17 +2,42 @@
 
 use larder::backend::failover::rules::Mode;
 
+use super::canonical::bit;
 use super::scenario::Rule;
-use super::state::{Invalidation, Miss, Note, Position, State, Value, Write};
+use super::state::{Entry, Invalidation, Kind, Miss, Note, Position, Process, State, Value, Values, Write};
 use super::world::World;
+
+/// What a fill lost against.
+enum Lost {
+    /// A set of another value: each has its own here.
+    ToSet,
+    ToRemoval,
+}
 
 impl<const N: usize> World<N> {
     /// Computes what was missing. It is stored later, if nothing changed.
     pub(crate) fn compute(&self, s: &mut State<N>, i: usize) -> Option<()> {
+        self.fill(s, i, 0)
+    }
+
+    /// Commits what was missing anew, and sends it like a fill. Once that is acknowledged, nobody reads what was computed
+    /// before; but what others had sent by then may come after it.
+    pub(crate) fn commit(&self, s: &mut State<N>, i: usize) -> Option<()> {
+        (s.spent.commits < self.bounds.commits).then_some(())?;
+        s.spent.commits += 1;
+        let sent = |(j, process): (usize, &Process)| match process.write {
+            Some(Write::Fill { value, .. }) if j != i => bit(value),
+            _ => 0,
+        };
+        let sent = s.processes.iter().enumerate().map(sent).fold(0, |all, values| all | values);
+        self.fill(s, i, s.kills(i) & !sent)
+    }
+
+    fn fill(&self, s: &mut State<N>, i: usize, own: Values) -> Option<()> {
         let guard = s.processes[i].miss.filter(|_| s.processes[i].write.is_none())?;
         let value = self.new_value(s)?;
         s.processes[i].miss = None;
-        s.processes[i].write = Some(Write::Fill { value, guard, identity: s.primary.identity });
+        s.processes[i].write = Some(Write::Fill { value, guard, identity: s.primary.identity, own });
         Some(())
     }
 
@@ -39,32 +64,52 @@ impl<const N: usize> World<N> {
     pub(crate) fn land(&self, s: &mut State<N>, i: usize) -> Option<()> {
         let write = s.processes[i].write.filter(|_| s.primary.up)?;
         let fenced = matches!(write, Write::GivenUp { .. }) || write.identity() != s.primary.identity;
-        let unchanged = match write {
+        let lost = match write {
             Write::Fill { guard: Miss::InFallback(_), .. } => return None,
-            Write::Fill { guard: Miss::OnPrimary(position), .. } => self.unchanged(s, position),
-            _ => true,
+            Write::Fill { guard: Miss::OnPrimary(position), .. } => self.lost(s, position),
+            _ => None,
         };
         s.processes[i].write = None;
-        if !self.certified(s) || (fenced && self.has(Rule::Fence)) || !unchanged {
+        if !self.certified(s) || (fenced && self.has(Rule::Fence)) {
             if let Write::Invalidate { purge, kills, .. } = write {
                 s.processes[i].invalidation = Some(Invalidation { kills, purge, noted: None });
             }
             return Some(());
         }
-        s.primary.now.value = write.value();
-        s.log(matches!(write, Write::Invalidate { purge: true, .. }));
-        if let Write::Set { kills, .. } | Write::Invalidate { kills, .. } = write {
+        match lost {
+            None => {
+                s.primary.now.value = write.value();
+                s.log(match write {
+                    Write::Invalidate { purge: true, .. } => Kind::Purged,
+                    Write::Invalidate { purge: false, .. } => Kind::Deleted,
+                    _ => Kind::Stored,
+                });
+            }
+            Some(Lost::ToSet) if self.has(Rule::Clear) => {
+                s.primary.now.value = None;
+                s.log(Kind::Deleted);
+            }
+            Some(_) => {}
+        }
+        if let Write::Set { kills, .. } | Write::Invalidate { kills, .. } | Write::Fill { own: kills, .. } = write {
             s.dead |= kills;
         }
         Some(())
     }
 
-    /// Whether nothing happened to the key since it was missing on the primary (R6).
-    fn unchanged(&self, s: &State<N>, position: Position) -> bool {
-        let log = &s.primary.now.log;
-        let mut since = log.iter().skip(position.id.into());
-        !self.has(Rule::Guard)
-            || (self.known(log, position) && !since.any(|entry| !entry.purge || self.has(Rule::GuardPurge)))
+    /// What a fill lost against, if anything happened to the key since it was missing on the primary (R6).
+    fn lost(&self, s: &State<N>, position: Position) -> Option<Lost> {
+        let now = &s.primary.now;
+        if !self.has(Rule::Guard) {
+            return None;
+        }
+        if !self.known(&now.log, position) {
+            return Some(if now.value.is_some() { Lost::ToSet } else { Lost::ToRemoval });
+        }
+        let mut since = now.log.iter().skip(position.id.into());
+        let counts = |entry: &&Entry| entry.kind != Kind::Purged || self.has(Rule::GuardPurge);
+        let last = since.rfind(counts)?;
+        Some(if last.kind == Kind::Stored { Lost::ToSet } else { Lost::ToRemoval })
     }
 
     /// No answer came in time. Nobody knows what became of the write, so a set becomes a delete (R16).
@@ -94,17 +139,27 @@ impl<const N: usize> World<N> {
 
     /// The fallback executes a fill, or drops it.
     pub(crate) fn fill_fallback(&self, s: &mut State<N>, i: usize) -> Option<()> {
-        let Some(Write::Fill { value, guard: Miss::InFallback(guard), .. }) = s.processes[i].write else {
+        let Some(Write::Fill { value, guard: Miss::InFallback(guard), own, .. }) = s.processes[i].write else {
             return None;
         };
         let log = &s.fallback.log;
         let entered = s.fallback.control(s.fallback.length()).entered().unwrap_or(0);
         let mut since = log.iter().skip(guard.into());
-        let unchanged =
-            !self.has(Rule::Guard) || !since.any(|note| *note != Note::Purged || self.has(Rule::GuardPurge));
-        if s.fallback.mode() == Mode::Fallback && unchanged && self.drained(s, i, entered) {
-            s.fallback.log.push(Note::Stored);
-            s.fallback.value = Some(value);
+        let counts = |note: &&Note| **note != Note::Purged || self.has(Rule::GuardPurge);
+        let lost = since.rfind(counts).copied().filter(|_| self.has(Rule::Guard));
+        if s.fallback.mode() == Mode::Fallback && self.drained(s, i, entered) {
+            match lost {
+                None => {
+                    s.fallback.log.push(Note::Stored);
+                    s.fallback.value = Some(value);
+                }
+                Some(Note::Stored) if self.has(Rule::Clear) => {
+                    s.fallback.log.push(Note::Deleted);
+                    s.fallback.value = None;
+                }
+                Some(_) => {}
+            }
+            s.dead |= own;
         }
         s.processes[i].write = None;
         Some(())
@@ -165,6 +220,8 @@ impl<const N: usize> World<N> {
         process.write = match process.write {
             Some(Write::Set { value, identity, .. }) => Some(Write::Orphan { value, identity }),
             Some(Write::Invalidate { .. }) => None,
+            // Nobody is told of its end.
+            Some(Write::Fill { value, guard, identity, .. }) => Some(Write::Fill { value, guard, identity, own: 0 }),
             write => write,
         };
         process.near = None;

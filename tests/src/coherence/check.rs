@@ -169,8 +169,9 @@ impl History {
         }
         let mut remove = |name| self.removed.entry(name).or_default().push((start, end));
         match write {
-            Write::Set { .. } => {}
-            Write::Delete { name, .. } => remove(*name),
+            Write::Set { certain: true, .. } => {}
+            // It may have lost against another set.
+            Write::Set { name, .. } | Write::Delete { name, .. } => remove(*name),
             Write::Purge { cache, .. } => Name::all_of(*cache).for_each(remove),
         }
         if !acknowledged {
@@ -181,7 +182,8 @@ impl History {
             self.own.entry((process, name)).or_default().add(end, start, truth);
         };
         match write {
-            Write::Set { certain: false, .. } => {}
+            // If it was dropped, what stood there before was gone by then; but that was not told to those who compute.
+            Write::Set { name, certain: false, .. } => add(*name, 0),
             Write::Set { name, truth, .. } => {
                 add(*name, *truth);
                 self.stored.entry(*name).or_default().add(end, start, *truth);
@@ -335,8 +337,12 @@ mod tests {
     }
 
     #[test]
-    fn a_set_that_may_have_been_dropped_overwrites_nothing() {
-        assert_eq!(verdict(&SET, &["b 30 s:0:0:8:0:0:0", "e 40 1", "r 50 60 50 0:0:7"]), Ok(1));
+    fn a_fill_that_lost_leaves_nothing_of_before() {
+        assert!(verdict(&SET, &["b 30 s:0:0:8:0:0:0", "e 40 1", "r 50 60 50 0:0:7"]).is_err());
+        assert_eq!(verdict(&SET, &["b 30 s:0:0:8:0:0:0", "e 40 1", "r 50 60 50 0:0:-"]), Ok(0));
+        let fill = ["b 30 s:0:0:7:4:1:0", "e 90 1"];
+        let second = ["b 35 s:0:0:8:5:0:0", "e 40 1", "r 100 110 100 0:0:7"];
+        assert_eq!(verdict(&fill, &second), Ok(1), "computed before, and stored after a fill that lost against a delete");
     }
 
     #[test]

@@ -12,7 +12,7 @@
 //! - nobody had begun to write it to this key.
 //!
 //! A miss is wrong if a set of the key was acknowledged before its sync point and no delete or purge can have come after
-//! that set; only while nothing disturbs the backend, since a cache may lose entries.
+//! that set, nor a fill that lost against it; only while nothing disturbs the backend, since a cache may lose entries.
 //!
 //! A write whose outcome is unknown overwrites nothing for certain, but R7 says that it ends when the call returns. One
 //! whose process was killed ends when it cannot take effect any more.

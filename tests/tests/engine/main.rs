@@ -190,6 +190,38 @@ fn a_read_under_way_does_not_hide_an_own_write() {
     assert_eq!(b.get("k"), some("new"));
 }
 
+/// A fill may carry what its process has just committed. If another stored what it computed before that, it must not stand.
+#[test]
+fn a_fill_that_lost_against_another_leaves_neither() {
+    let (a, b) = Node::two();
+    for key in ["k", "l"] {
+        assert_eq!(a.get(key), None);
+        b.set(key, "before");
+        assert_eq!(a.trips(|| a.set(key, "committed since")), 1);
+        assert_eq!(a.get(key), None);
+        b.engine.begin_request();
+        assert_eq!(b.get(key), None, "nor in another's memory");
+        b.set(key, "after");
+        assert_eq!(a.get(key), some("after"));
+    }
+    assert_eq!(a.engine.stats().dropped_fills, 2);
+}
+
+#[test]
+fn of_two_fills_of_one_value_the_first_stands() {
+    let (a, b) = Node::two();
+    for ttl in [None, Some(100)] {
+        assert_eq!((a.get("k"), b.get("k")), (None, None));
+        b.set_for("k", "same", ttl);
+        a.memory.advance(7);
+        a.set_for("k", "same", ttl);
+        assert_eq!(a.get("k"), some("same"));
+        assert_eq!(b.trips(|| assert_eq!(b.get("k"), some("same"))), 0, "nothing was told");
+        b.delete("k");
+        (a.engine.begin_request(), b.engine.begin_request());
+    }
+}
+
 /// R6: a value computed before an invalidation does not come back after it.
 #[test]
 fn a_fill_that_lost_against_a_change_is_dropped() {
@@ -262,7 +294,8 @@ fn a_dropped_fill_ends_the_miss() {
     let (a, b) = Node::two();
     a.get("k");
     b.set("k", "1");
-    a.set("k", "dropped");
+    a.set("k", "lost");
+    assert!(!b.delete("k"), "neither is left");
     a.set("k", "2");
     assert_eq!(a.get("k"), some("2"));
     assert_eq!(a.engine.stats().dropped_fills, 1);

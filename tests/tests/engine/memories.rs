@@ -87,7 +87,7 @@ fn what_one_read_the_other_has() {
 
 fn redis_commands(server: &RedisServer) -> String {
     let info: String =
-        redis::cmd("INFO").arg("commandstats").query(&mut server.connection()).unwrap();
+        server.tell(&["INFO", "commandstats"]);
     info.lines().filter(|line| line.contains("cmdstat_xrevrange") || line.contains("hmget")).collect()
 }
 

@@ -15,8 +15,9 @@
 //! 3. **One identity.** A backend serves only while it is sure that it lost nothing it acknowledged; when it
 //!    is not sure (restart, failover, restored copy) it empties the logged caches under a new incarnation before
 //!    it answers (R5).
-//! 4. **Guards.** A [`Op::Set`] with a guard takes effect only if its key and cache did not change since that
-//!    position; otherwise it is [`Outcome::Dropped`] and nothing is written for it (R6).
+//! 4. **Guards.** A [`Op::Set`] with a [`Guard`] takes effect only if its key and cache did not change since that
+//!    position (R6). Otherwise it is [`Outcome::Dropped`] and nothing is written for it; but a fill that lost against
+//!    a set of another value is [`Outcome::Cleared`]: the key is deleted, and that is logged.
 //! 5. **No zombies.** When a write returned an error, it will not take effect after that return (R7). It may
 //!    have taken effect before.
 //! 6. **All or nothing.** The operations of one `apply` take effect together, in order, or not at all.
@@ -25,6 +26,7 @@
 
 pub mod dir;
 pub mod failover;
+pub(crate) mod guard;
 mod local;
 mod owner;
 pub mod redis;
@@ -32,6 +34,7 @@ pub mod tier;
 
 use std::sync::Arc;
 
+pub use self::guard::{Guard, Ruling, Since};
 use self::local::Local;
 use crate::clock::Millis;
 use crate::config::{Config, Server};
@@ -141,8 +144,8 @@ pub enum Op<'a> {
         entry: &'a [u8],
         /// When the entry may be reclaimed, on the backend's clock. Readers enforce expiry themselves.
         expires: Option<Millis>,
-        /// Store only if key and cache did not change since this position. Ignored for unlogged caches.
-        guard: Option<Position>,
+        /// Store only if key and cache did not change since. Ignored for unlogged caches.
+        guard: Option<Guard>,
         /// Store only while the lock on this key is still the one that was granted; if not, the whole batch fails with
         /// [`LockLost`](crate::ErrorKind::LockLost), and nothing of it takes effect (R24).
         lock: Option<LockProof>,
@@ -229,8 +232,10 @@ pub struct Applied {
 pub enum Outcome {
     /// The entry was stored.
     Stored,
-    /// The guard failed: something changed since the miss, the newer state stands.
+    /// The guard failed: something changed since, and what stands is left alone.
     Dropped,
+    /// The guard of a fill failed against a set of another value: neither is left, the key is deleted.
+    Cleared,
     /// The entry is gone; `existed` says whether there was one.
     Deleted {
         /// Whether there was an entry.

@@ -218,7 +218,8 @@ impl<D: Decode> Engine<D> {
     }
 
     /// Stores entries in one round trip, all or nothing. For each item whether it stands acknowledged: false if
-    /// the backend refused it. A fill that lost against a newer change counts as stored before it.
+    /// the backend refused it. A fill that lost against a newer change counts as stored before it; if that was a set of
+    /// another value, neither is left.
     ///
     /// # Errors
     /// [`ErrorKind::Value`] for a bad key; [`ErrorKind::LockLost`] if an item's lock is gone, nothing is changed then;
@@ -248,7 +249,12 @@ impl<D: Decode> Engine<D> {
                         key: item.key,
                         entry,
                         expires: *expires,
-                        guard: cache.id.logged().then(|| state.guard(cache.number, item.key)).flatten(),
+                        guard: cache
+                            .id
+                            .logged()
+                            .then(|| state.guard(cache.number, item.key))
+                            .flatten()
+                            .map(|missed| self.entries.fill_guard(missed, entry, *expires)),
                         lock: item.lock,
                     },
                 })
@@ -274,7 +280,7 @@ impl<D: Decode> Engine<D> {
             return Ok(());
         }
         for ((item, (entry, expires)), outcome) in items.iter().zip(&entries).zip(&applied.outcomes) {
-            if *outcome == Outcome::Dropped {
+            if matches!(outcome, Outcome::Dropped | Outcome::Cleared) {
                 self.counters().dropped_fills.fetch_add(1, Ordering::Relaxed);
             } else if let Some(ticket) = ticket {
                 let value = entry.as_ref().and_then(|_| self.decode.decode(item.payload));

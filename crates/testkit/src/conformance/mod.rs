@@ -22,7 +22,7 @@ use std::io;
 use std::process::Command;
 use std::sync::Arc;
 
-use larder::{Applied, Backend, CacheId, Change, Delta, Fetched, Op, Outcome, Position, Read};
+use larder::{Applied, Backend, CacheId, Change, Delta, Fetched, Guard, Op, Outcome, Position, Read};
 
 /// A store to test: empty when the fixture is made, removed when it is dropped.
 pub trait Fixture: Send + Sync {
@@ -67,7 +67,10 @@ macro_rules! conformance_suite {
                 keys_differ_after_a_nul, any_bytes_are_an_entry, large_entries, a_huge_entry_never_hurts,
                 large_batches, caches_are_apart, logged_and_unlogged_are_apart, hostile_cache_names,
                 an_expired_entry_does_no_harm, round_trips_are_counted, it_describes_itself;
-            guards: a_fresh_guard_stores, a_changed_key_drops, a_deleted_key_drops, a_purged_cache_drops,
+            guards: a_fresh_guard_stores, a_changed_key_is_cleared, the_same_value_drops, what_expires_is_compared_by_its_value,
+                a_cleared_key_is_told_to_all, a_set_after_a_delete_is_cleared, a_set_before_a_delete_drops,
+                a_set_of_another_history_is_cleared, an_exchange_that_lost_changes_nothing,
+                many_fills_at_once_leave_one_or_none, a_deleted_key_drops, a_purged_cache_drops,
                 another_key_does_not_drop, another_cache_does_not_drop, a_lost_anchor_drops,
                 a_forged_anchor_drops, a_trimmed_anchor_drops, own_changes_drop_too,
                 dropped_sets_are_not_logged, guards_are_ignored_when_unlogged, each_set_has_its_own_guard;
@@ -134,7 +137,13 @@ pub(crate) fn set<'a>(cache: &'a CacheId, key: &'a [u8], entry: &'a [u8]) -> Op<
 }
 
 pub(crate) fn set_if<'a>(cache: &'a CacheId, key: &'a [u8], entry: &'a [u8], guard: Position) -> Op<'a> {
+    let guard = Guard::Fill { missed: guard, value: entry.len() };
     Op::Set { cache, key, entry, expires: None, guard: Some(guard), lock: None }
+}
+
+/// Compares, and exchanges.
+pub(crate) fn exchange<'a>(cache: &'a CacheId, key: &'a [u8], entry: &'a [u8], at: Position) -> Op<'a> {
+    Op::Set { cache, key, entry, expires: None, guard: Some(Guard::Exchange(at)), lock: None }
 }
 
 pub(crate) fn delete<'a>(cache: &'a CacheId, key: &'a [u8]) -> Op<'a> {

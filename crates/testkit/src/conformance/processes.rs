@@ -3,7 +3,8 @@
 //! Each peer owns one cache: only it writes the true values there, numbered upwards; all peers read all caches
 //! through a near cache kept as the protocol says, and fill what they miss under a guard. Every write and read
 //! is reported with the time before and after it; afterwards each read must have returned a state that was
-//! current at some time between the last write acknowledged before it began and its end.
+//! current at some time between the last write acknowledged before it began and its end, or nothing if a fill lost against
+//! that write.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
@@ -223,8 +224,12 @@ impl Peer {
             std::thread::yield_now();
         }
         self.near.remove(&name);
+        let start = now();
         let applied = self.backend.sure_apply(self.position, &[set_if(&cache, &key, FILLED, guard)]);
         self.absorb(&applied.delta);
+        if applied.outcomes == [Outcome::Cleared] {
+            self.line('C', name, 0, start, now());
+        }
         if applied.outcomes == [Outcome::Stored] {
             self.near.insert(name, Some(FILLED.to_vec()));
         }
@@ -251,6 +256,7 @@ struct Event {
 fn judge(reports: &[String]) {
     assert_eq!(reports.len(), PEERS, "a peer failed");
     let mut writes: HashMap<(u64, u64), Vec<Event>> = HashMap::new();
+    let mut clears: HashMap<(u64, u64), Vec<Event>> = HashMap::new();
     let mut reads = Vec::new();
     for line in reports.iter().flat_map(|report| report.lines()) {
         let mut fields = line.split(' ');
@@ -258,11 +264,11 @@ fn judge(reports: &[String]) {
         let mut number = || -> u64 { fields.next().and_then(|field| field.parse().ok()).unwrap_or(u64::MAX) };
         let (name, event) =
             ((number(), number()), Event { version: number(), start: number(), end: number() });
-        if kind == Some("W") {
+        match kind {
             // Each owner reports its writes in order.
-            writes.entry(name).or_default().push(event);
-        } else {
-            reads.push((name, event));
+            Some("W") => writes.entry(name).or_default().push(event),
+            Some("C") => clears.entry(name).or_default().push(event),
+            _ => reads.push((name, event)),
         }
     }
     let hits = reads.iter().filter(|(_, read)| read.version != 0).count();
@@ -275,7 +281,12 @@ fn judge(reports: &[String]) {
         let seen = possible.any(|write| {
             if write.version % 2 == 0 { read.version == 0 } else { read.version == write.version }
         });
+        let since = acked.and_then(|last| history.get(last)).map_or(0, |write| write.start);
+        let cleared = read.version == 0
+            && clears.get(name).is_some_and(|clears| {
+                clears.iter().any(|clear| clear.end >= since && clear.start <= read.end)
+            });
         let newest = acked.and_then(|last| history.get(last)).map_or(0, |write| write.version);
-        assert!(none_yet || seen, "{name:?}: read version {} after {newest} was acknowledged", read.version);
+        assert!(none_yet || seen || cleared, "{name:?}: read version {} after {newest} was acknowledged", read.version);
     }
 }

@@ -6,7 +6,7 @@ use super::follow::{Access, Node};
 use super::hold::Hold;
 use super::names::{FileId, Kind};
 use super::record::{self, Stored};
-use crate::backend::{Applied, Op, Outcome, Position};
+use crate::backend::{Applied, Op, Outcome, Position, Read, Ruling};
 use crate::error::Error;
 
 /// Entries up to this size stand in the log itself, so that who reads of the change has the entry, too,
@@ -106,29 +106,31 @@ impl Node {
             *pack = None;
             *pack = Some(self.write_pack(files, &plan.pack)?);
         }
-        let log = self.known()?;
-        if !ops.iter().all(|op| log.locks.allows(op)) {
+        if !ops.iter().all(|op| self.known().is_ok_and(|log| log.locks.allows(op))) {
             return Err(Error::lock_lost().into());
         }
+        let rulings = self.rulings(files, &hold, ops)?;
+        let log = self.known()?;
         let mut delta = log.history.delta(since);
         let mut outcomes = Vec::with_capacity(ops.len());
         let mut effective = Vec::with_capacity(ops.len());
         let mut exists = Existing::default();
-        for (op, stored) in ops.iter().zip(&plan.stored) {
-            let outcome = match *op {
-                Op::Set { cache, key, guard: Some(guard), .. }
-                    if cache.logged() && !log.history.unchanged(guard, cache, key) =>
-                {
-                    Outcome::Dropped
+        for ((op, ruling), stored) in ops.iter().zip(rulings).zip(&plan.stored) {
+            let (outcome, op, stored) = match (*op, ruling) {
+                (Op::Set { .. }, Ruling::Drop) => (Outcome::Dropped, *op, *stored),
+                (Op::Set { cache, key, .. }, Ruling::Clear) => {
+                    (Outcome::Cleared, Op::Delete { cache, key }, Stored::Here)
                 }
-                Op::Set { .. } => Outcome::Stored,
-                Op::Delete { .. } => Outcome::Deleted { existed: exists.before(op, log) },
-                Op::Purge { .. } => Outcome::Purged,
+                (Op::Set { .. }, Ruling::Store) => (Outcome::Stored, *op, *stored),
+                (Op::Delete { .. }, _) => {
+                    (Outcome::Deleted { existed: exists.before(op, log) }, *op, Stored::Here)
+                }
+                (Op::Purge { .. }, _) => (Outcome::Purged, *op, Stored::Here),
             };
             outcomes.push(outcome);
             if outcome != Outcome::Dropped {
-                exists.note(op);
-                effective.push((*op, *stored));
+                exists.note(&op);
+                effective.push((op, stored));
             }
         }
         if effective.is_empty() {
@@ -149,6 +151,21 @@ impl Node {
         delta.position = self.known()?.history.last();
         self.rotate_if_due(files, &hold);
         Ok(Applied { delta, outcomes })
+    }
+
+    /// What becomes of each set, under the lock.
+    fn rulings(&mut self, files: &Files, hold: &Hold<'_>, ops: &[Op<'_>]) -> Result<Vec<Ruling>, Fault> {
+        let mut rulings = Vec::with_capacity(ops.len());
+        for op in ops {
+            rulings.push(match *op {
+                Op::Set { cache, key, entry, guard: Some(guard), .. } if cache.logged() => {
+                    let since = self.known()?.history.of_key(guard.position(), cache, key);
+                    guard.judge(since, entry, || self.standing(files, hold, Read { cache, key }))?
+                }
+                _ => Ruling::Store,
+            });
+        }
+        Ok(rulings)
     }
 
     /// Appends one record, under the lock, and takes it in.

@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 
-use super::history::History;
+use super::history::{History, Logged};
 use super::index::{FileNumber, Index, Slot};
 use super::lock_table::{self, LockChange};
 use super::wire::{In, Out};
@@ -103,12 +103,12 @@ fn write_history(out: &mut Out, history: &History) {
     for (position, changes) in history.records() {
         write_position(out, *position);
         out.count(changes.len());
-        for change in changes {
+        for Logged { change, stored } in changes {
             let (cache, key) = match change {
                 Change::Key { cache, key } => (cache, Some(key)),
                 Change::Cache { cache } => (cache, None),
             };
-            out.u8(u8::from(key.is_some()));
+            out.u8(u8::from(key.is_some()) + u8::from(*stored));
             out.bytes(cache.as_bytes());
             if let Some(key) = key {
                 out.bytes(key);
@@ -123,13 +123,15 @@ fn read_history(input: &mut In<'_>) -> Option<History> {
         let position = read_position(input)?;
         let mut changes = Vec::new();
         for _ in 0..input.u32()? {
-            let has_key = input.u8()? != 0;
+            // 0 = a purge, 1 = of a key, 2 = a key was stored.
+            let kind = input.u8()?;
             let cache = input.text()?.into();
-            changes.push(if has_key {
-                Change::Key { cache, key: input.bytes()?.into() }
-            } else {
+            let change = if kind == 0 {
                 Change::Cache { cache }
-            });
+            } else {
+                Change::Key { cache, key: input.bytes()?.into() }
+            };
+            changes.push(Logged { change, stored: kind == 2 });
         }
         history.push(position, changes);
     }

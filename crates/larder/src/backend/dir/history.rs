@@ -2,19 +2,26 @@
 
 use std::collections::VecDeque;
 
-use crate::backend::{CacheId, Change, Delta, MAX_CHANGES, Position};
+use crate::backend::{CacheId, Change, Delta, MAX_CHANGES, Position, Since, guard};
 
 /// Changes kept: more than an answer lists, so that the guard of a slow request still holds.
 const KEPT: usize = 4 * MAX_CHANGES;
 /// And the most bytes of names in them: they are part of each checkpoint.
 const KEPT_BYTES: usize = 2 << 20;
 
+/// One change.
+pub(super) struct Logged {
+    pub(super) change: Change,
+    /// Whether it stored the key.
+    pub(super) stored: bool,
+}
+
 /// A stretch of history up to now.
 pub(super) struct History {
     /// Where the stretch begins.
     floor: Position,
     /// What happened after the floor, by record, oldest first.
-    records: VecDeque<(Position, Vec<Change>)>,
+    records: VecDeque<(Position, Vec<Logged>)>,
     changes: usize,
     bytes: usize,
 }
@@ -25,7 +32,7 @@ impl History {
         Self { floor, records: VecDeque::new(), changes: 0, bytes: 0 }
     }
 
-    pub(super) fn push(&mut self, position: Position, changes: Vec<Change>) {
+    pub(super) fn push(&mut self, position: Position, changes: Vec<Logged>) {
         self.changes += changes.len();
         self.bytes += bytes(&changes);
         self.records.push_back((position, changes));
@@ -47,12 +54,12 @@ impl History {
         self.floor
     }
 
-    pub(super) fn records(&self) -> impl ExactSizeIterator<Item = &(Position, Vec<Change>)> {
+    pub(super) fn records(&self) -> impl ExactSizeIterator<Item = &(Position, Vec<Logged>)> {
         self.records.iter()
     }
 
     /// The changes after a position; `None` if it is none of this history, exactly.
-    fn since(&self, since: Position) -> Option<impl Iterator<Item = &Change>> {
+    fn since(&self, since: Position) -> Option<impl Iterator<Item = &Logged>> {
         let after = if since == self.floor {
             0
         } else {
@@ -67,23 +74,25 @@ impl History {
     pub(super) fn delta(&self, since: Option<Position>) -> Delta {
         let changes = since.and_then(|since| self.since(since));
         let changes: Option<Vec<Change>> =
-            changes.map(|changes| changes.take(MAX_CHANGES + 1).cloned().collect());
+            changes
+            .map(|changes| changes.take(MAX_CHANGES + 1).map(|logged| logged.change.clone()).collect());
         let changes = changes.filter(|changes| changes.len() <= MAX_CHANGES);
         Delta { reset: changes.is_none(), changes: changes.unwrap_or_default(), position: self.last() }
     }
 
-    /// Whether a key of a logged cache is known not to have changed since (R6).
-    pub(super) fn unchanged(&self, since: Position, cache: &CacheId, key: &[u8]) -> bool {
-        let touches = |change: &Change| match change {
+    /// What happened to a key of a logged cache since (R6).
+    pub(super) fn of_key(&self, since: Position, cache: &CacheId, key: &[u8]) -> Since {
+        let touches = |logged: &&Logged| match &logged.change {
             Change::Key { cache: changed, key: k } => **changed == *cache.name() && **k == *key,
             Change::Cache { cache: changed } => **changed == *cache.name(),
         };
-        self.since(since).is_some_and(|mut changes| !changes.any(touches))
+        let changes = self.since(since).map(|changes| changes.filter(touches).map(|logged| logged.stored));
+        changes.map_or(Since::Changed, guard::since)
     }
 }
 
-fn bytes(changes: &[Change]) -> usize {
-    let length = |change: &Change| match change {
+fn bytes(changes: &[Logged]) -> usize {
+    let length = |logged: &Logged| match &logged.change {
         Change::Key { cache, key } => cache.len() + key.len(),
         Change::Cache { cache } => cache.len(),
     };

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::history::Logged;
 use super::names::FileId;
 use super::record::{Change as LogChange, Place};
 use crate::backend::{CacheId, Change};
@@ -179,13 +180,14 @@ impl Index {
         caches: &[(&str, bool)],
         pack: Option<(FileId, u64)>,
         changes: &[(usize, LogChange<'_>)],
-    ) -> Vec<Change> {
+    ) -> Vec<Logged> {
         let caches: Vec<CacheId> =
             caches.iter().map(|(name, logged)| CacheId::stored(name, *logged)).collect();
         let pack = pack.map(|(file, bytes)| self.add_file(file, bytes));
         let mut listed = Vec::new();
         for (cache, change) in changes {
             let Some(cache) = caches.get(*cache) else { continue };
+            let stored = matches!(change, LogChange::Set { .. });
             let told = match *change {
                 LogChange::Set { key, place, length, crc, expires } => {
                     let (file, offset) = match place {
@@ -205,7 +207,7 @@ impl Index {
                 }
             };
             if cache.logged() {
-                listed.push(told);
+                listed.push(Logged { change: told, stored });
             }
         }
         self.forget_emptied(log);

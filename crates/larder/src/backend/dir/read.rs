@@ -86,6 +86,20 @@ impl Node {
         Ok((entries, complete))
     }
 
+    /// The entry of a key as of the log that `hold` has read; empty bytes, which no entry is, if it cannot be read.
+    pub(super) fn standing(
+        &mut self,
+        files: &Files,
+        hold: &Hold<'_>,
+        read: Read<'_>,
+    ) -> Result<Option<Vec<u8>>, Fault> {
+        if self.known()?.index.get(read.cache, read.key).is_none() {
+            return Ok(None);
+        }
+        let (entries, _) = self.entries(files, hold, &[], &[read])?;
+        Ok(Some(entries.into_iter().next().flatten().unwrap_or_default()))
+    }
+
     /// The keys of a cache that start with `prefix`.
     pub(super) fn keys(
         &mut self,

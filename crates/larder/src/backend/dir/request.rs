@@ -1,6 +1,6 @@
 //! Requests that own what they name: the thread that works on one may outlast who asked.
 
-use crate::backend::{CacheId, Op, Position, Read};
+use crate::backend::{CacheId, Guard, Op, Read};
 use crate::clock::Millis;
 use crate::lock::LockProof;
 
@@ -25,7 +25,7 @@ enum Change {
         key: Box<[u8]>,
         entry: Box<[u8]>,
         expires: Option<Millis>,
-        guard: Option<Position>,
+        guard: Option<Guard>,
         lock: Option<LockProof>,
     },
     Delete {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::names;
 use super::rules::{self, Lease, Mode, Record, Verdict};
-use crate::backend::{Backend, Delta, Op, Outcome, Position, Read};
+use crate::backend::{Backend, Delta, Guard, Op, Outcome, Position, Read};
 use crate::breaker::Breaker;
 use crate::clock::{Millis, boottime};
 use crate::error::Result;
@@ -173,7 +173,7 @@ impl ControlLog {
             key: names::MODE_KEY,
             entry: &entry,
             expires: None,
-            guard: Some(view.at),
+            guard: Some(Guard::Exchange(view.at)),
             lock: None,
         };
         let applied = fallback.apply(Some(view.at), &[&[set], more].concat())?;

@@ -71,7 +71,9 @@ impl Failover {
                     key,
                     entry,
                     expires: Some(expires.map_or(latest, |expires| expires.min(latest))),
-                    guard: guard.filter(|_| cache.logged()).map(|guard| in_history(guard, view.stage.epoch)),
+                    guard: guard
+                        .filter(|_| cache.logged())
+                        .map(|guard| guard.at(in_history(guard.position(), view.stage.epoch))),
                     lock,
                 },
                 Op::Delete { key, .. } => Op::Delete { cache: there, key },
@@ -189,11 +191,12 @@ pub(super) fn cache_of<'a>(op: &Op<'a>) -> &'a CacheId {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backend::Guard;
 
     #[test]
     fn a_fill_that_failed_removes_nothing_and_an_overwrite_does() {
         let (logged, unlogged) = (CacheId::stored("c", true), CacheId::stored("c", false));
-        let guard = Some(Position { incarnation: 1, id: 1, nonce: 1 });
+        let guard = Some(Guard::Exchange(Position { incarnation: 1, id: 1, nonce: 1 }));
         let set = |cache, guard| Op::Set { cache, key: b"k", entry: b"", expires: None, guard, lock: None };
         let ops =
             [set(&logged, guard), set(&logged, None), set(&unlogged, guard), Op::Purge { cache: &logged }];

@@ -1,6 +1,7 @@
 //! The log: one record for each write, with a nonce and the changes.
 //!
-//! A record is the nonce, then for each change a kind, the name of the cache and the key. A record with more
+//! A record is the nonce, then for each change a kind, the name of the cache and the key. (Older versions of Larder write the
+//! same kind for sets as for deletes, and take a set by a newer one for a purge.) A record with more
 //! changes than an answer lists has none but a mark that says so: whoever is before it must forget everything
 //! anyway.
 
@@ -18,6 +19,14 @@ const MAX_RECORD: usize = 256 << 10;
 const KEY: u8 = 0;
 const CACHE: u8 = 1;
 const TOO_MANY: u8 = 2;
+const STORED: u8 = 3;
+
+/// One change of a record.
+pub(super) struct Logged {
+    pub(super) change: Change,
+    /// Whether it stored the key.
+    pub(super) stored: bool,
+}
 
 /// A new history with an empty first record.
 pub(super) fn begin(tables: &Tables, txn: &mut RwTxn<'_>, number: u64, after: u64) -> Result<Space, Fault> {
@@ -44,15 +53,17 @@ pub(super) fn since(
         None => None,
     };
     let reset = changes.is_none();
-    Ok(Delta { reset, changes: changes.unwrap_or_default(), position: position(space) })
+    let changes = changes.unwrap_or_default().into_iter().map(|logged| logged.change).collect();
+    Ok(Delta { reset, changes, position: position(space) })
 }
 
-fn collect(
+/// The changes after `since`; `None` if they cannot be told exactly.
+pub(super) fn collect(
     tables: &Tables,
     txn: &RoTxn<'_, AnyTls>,
     space: &Space,
     since: Position,
-) -> Result<Option<Vec<Change>>, Fault> {
+) -> Result<Option<Vec<Logged>>, Fault> {
     if since == position(space) {
         return Ok(Some(Vec::new()));
     }
@@ -85,7 +96,13 @@ pub(super) struct Record {
 }
 
 impl Record {
-    pub(super) fn key(&mut self, cache: &CacheId, key: &[u8]) {
+    pub(super) fn stored(&mut self, cache: &CacheId, key: &[u8]) {
+        if cache.logged() {
+            self.push(STORED, cache.name(), key);
+        }
+    }
+
+    pub(super) fn removed(&mut self, cache: &CacheId, key: &[u8]) {
         if cache.logged() {
             self.push(KEY, cache.name(), key);
         }
@@ -130,7 +147,7 @@ impl Record {
 }
 
 /// Adds the changes of a record; `false` if it does not list them.
-pub(super) fn decode(record: &[u8], changes: &mut Vec<Change>) -> Result<bool, Fault> {
+pub(super) fn decode(record: &[u8], changes: &mut Vec<Logged>) -> Result<bool, Fault> {
     let mut row = Row(record);
     row.u128()?;
     while !row.0.is_empty() {
@@ -142,11 +159,11 @@ pub(super) fn decode(record: &[u8], changes: &mut Vec<Change>) -> Result<bool, F
         let name = std::str::from_utf8(row.take(name)?).map_err(|_| damaged("cache name"))?;
         let key = row.u32()? as usize;
         let key = row.take(key)?;
-        changes.push(if kind == KEY {
-            Change::Key { cache: name.into(), key: key.into() }
-        } else {
-            Change::Cache { cache: name.into() }
-        });
+        let change = match kind {
+            KEY | STORED => Change::Key { cache: name.into(), key: key.into() },
+            _ => Change::Cache { cache: name.into() },
+        };
+        changes.push(Logged { change, stored: kind == STORED });
     }
     Ok(true)
 }

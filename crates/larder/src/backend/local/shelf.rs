@@ -151,7 +151,7 @@ impl Head {
                 return Ok(None);
             }
         }
-        Ok(Some(changes))
+        Ok(Some(changes.into_iter().map(|logged| logged.change).collect()))
     }
 
     fn push(&mut self, writing: &mut Writing<'_, '_>, at: Position, record: &Record) -> Result<(), Fault> {
@@ -321,7 +321,7 @@ impl Shelf {
                     record.change(change);
                 }
                 step.own.iter().for_each(|op| match op {
-                    Op::Set { cache, key, .. } | Op::Delete { cache, key } => record.key(cache, key),
+                    Op::Set { cache, key, .. } | Op::Delete { cache, key } => record.removed(cache, key),
                     Op::Purge { cache } => record.cache(cache),
                 });
                 head.push(&mut writing, end, &record)?;

@@ -2,12 +2,12 @@
 
 use heed::RwTxn;
 
-use super::changes::{self, Record};
+use super::changes::{self, Logged, Record};
 use super::environment::Open;
 use super::fault::{Fault, NAME};
 use super::tables::{Counters, Space};
 use super::{lock_row, room, rows};
-use crate::backend::{Applied, CacheId, Change, Op, Outcome, Position};
+use crate::backend::{Applied, CacheId, Change, Op, Outcome, Position, Ruling, Since, guard};
 use crate::clock;
 use crate::error::Error;
 
@@ -57,16 +57,13 @@ impl Write<'_> {
             {
                 return Err(Error::lock_lost().into());
             }
+            let ruling = guards.ruling(open, &txn, &space, op)?;
             outcomes.push(match *op {
-                Op::Set { cache, key, guard: Some(guard), .. }
-                    if cache.logged() && !guards.hold(open, &txn, &space, guard, cache, key)? =>
-                {
-                    Outcome::Dropped
-                }
-                Op::Set { cache, key, entry, expires, .. } if storing => {
+                Op::Set { .. } if ruling == Ruling::Drop => Outcome::Dropped,
+                Op::Set { cache, key, entry, expires, .. } if storing && ruling == Ruling::Store => {
                     let number = tables.cache_or_new(&mut txn, space.number, cache, &mut counters)?;
                     rows::put(tables, &mut txn, &mut counters, (number, key), (entry, expires))?;
-                    record.key(cache, key);
+                    record.stored(cache, key);
                     Outcome::Stored
                 }
                 Op::Set { cache, key, .. } | Op::Delete { cache, key } => {
@@ -77,8 +74,8 @@ impl Write<'_> {
                         }
                         None => false,
                     };
-                    record.key(cache, key);
-                    Outcome::Deleted { existed }
+                    record.removed(cache, key);
+                    if ruling == Ruling::Clear { Outcome::Cleared } else { Outcome::Deleted { existed } }
                 }
                 Op::Purge { cache } => {
                     tables.forget_cache(&mut txn, space.number, cache)?;
@@ -119,31 +116,41 @@ pub(super) fn need(op: &Op<'_>) -> u64 {
 /// The changes since the position of the last guard: the sets of a batch mostly share one.
 struct Guards {
     at: Option<Position>,
-    changes: Option<Vec<Change>>,
+    changes: Option<Vec<Logged>>,
 }
 
 impl Guards {
-    /// Whether neither the key nor its cache changed since.
-    fn hold(
+    /// What becomes of an operation.
+    fn ruling(
         &mut self,
         open: &Open,
         txn: &RwTxn<'_>,
         space: &Space,
-        guard: Position,
-        cache: &CacheId,
-        key: &[u8],
-    ) -> Result<bool, Fault> {
-        if self.at != Some(guard) {
-            let delta = changes::since(&open.tables, txn, space, Some(guard))?;
-            self.changes = (!delta.reset).then_some(delta.changes);
-            self.at = Some(guard);
+        op: &Op<'_>,
+    ) -> Result<Ruling, Fault> {
+        let Op::Set { cache, key, entry, guard: Some(guard), .. } = *op else { return Ok(Ruling::Store) };
+        if !cache.logged() {
+            return Ok(Ruling::Store);
         }
-        Ok(self.changes.as_ref().is_some_and(|changes| {
-            !changes.iter().any(|change| match change {
-                Change::Key { cache: changed, key: k } => **changed == *cache.name() && **k == *key,
-                Change::Cache { cache: changed } => **changed == *cache.name(),
-            })
-        }))
+        let position = guard.position();
+        if self.at != Some(position) {
+            self.changes = changes::collect(&open.tables, txn, space, position)?;
+            self.at = Some(position);
+        }
+        guard.judge(self.of_key(cache, key), entry, || {
+            let Some(number) = open.tables.cache(txn, space.number, cache)? else { return Ok(None) };
+            rows::get(&open.tables, txn, number, key, 0)
+        })
+    }
+
+    /// What happened to a key.
+    fn of_key(&self, cache: &CacheId, key: &[u8]) -> Since {
+        let touches = |logged: &&Logged| match &logged.change {
+            Change::Key { cache: changed, key: k } => **changed == *cache.name() && **k == *key,
+            Change::Cache { cache: changed } => **changed == *cache.name(),
+        };
+        let changes = self.changes.as_ref().map(|changes| changes.iter().filter(touches));
+        changes.map_or(Since::Changed, |changes| guard::since(changes.map(|logged| logged.stored)))
     }
 }
 

@@ -4,7 +4,7 @@
 -- ARGV 1 incarnation  2 deadline (ms)  3 not before (ms)  4 nonce  5 most changes listed  6 '1': fields expire natively
 --      7 longest log  8 most bytes in a log  9 most bytes in a record  10 seconds that an unused logged cache is kept
 --      then the operations:  s <hash's index in KEYS> <field> <value> <expires ms or ''> <guard id or ''> <guard nonce>
---                              <token of the lock's holder or ''> <fence>
+--                              <bytes of a fill's value or ''> <token of the lock's holder or ''> <fence>
 --                            d <hash's index in KEYS> <field>
 --                            p <hash's index in KEYS>
 -- Answers {'OK', now, id of the record or '', outcomes}, {'INC' | 'LATE' | 'WAIT' | 'LOCK', now}, {'TYPE', now, key}, or
@@ -30,24 +30,26 @@ for k = 4, #KEYS, 2 do
   caches[k] = cache
 end
 
--- The names changed since a position, or false when the log does not reach back to it.
+-- The names changed since a position, each with the place of its last change, and which of these stored an entry (in records
+-- of older versions nobody can tell), or false when the log does not reach back to it.
 local function names_since(id, nonce)
   local records = redis.call('XRANGE', KEYS[2], id, '+', 'COUNT', max + 2)
-  local names, count = {}, 0
+  local names, stored, count, place = {}, {}, 0, 0
   if #records == 0 or records[1][1] ~= id or records[1][2][2] ~= nonce then names = false end
   for i = 2, #records do
     local fields = records[i][2]
     count = count + tonumber(fields[4])
     if count > max then names = false end
     if not names then break end
-    local at, packed = 1, fields[6]
+    local at, packed, kinds, n = 1, fields[6], fields[8] or '', 0
     while at <= #packed do
       local name
       name, at = struct.unpack('>I4c0', packed, at)
-      names[name] = true
+      n, place = n + 1, place + 1
+      names[name], stored[name] = place, string.sub(kinds, n, n) == 's'
     end
   end
-  return names
+  return {names = names, stored = stored}
 end
 
 local histories = {}
@@ -56,10 +58,27 @@ local function history(id, nonce)
   if known == nil then
     -- It stumbles over records that were not written here.
     local read, names = pcall(names_since, id, nonce)
-    known = read and names
+    known = read and names or {names = false}
     histories[id .. nonce] = known
   end
   return known
+end
+
+-- What becomes of a guarded set: nil = it is stored, 'x' = dropped, 'c' = it lost against a set of another value, and the key
+-- is deleted (R6). `value` says how many bytes at the end of the entry are compared, '' = it is no fill.
+local function lost(op, name, known, value)
+  local names = known.names
+  local key, purge = names and names[name], names and names[op.cache.name]
+  if names and not key and not purge then return nil end
+  if value == '' then return 'x' end
+  local standing = redis.call('HGET', op.cache.hash, op.field)
+  if standing then
+    local from = #op.value - value + 1
+    local same = #standing == #op.value and string.sub(standing, from) == string.sub(op.value, from)
+    return same and 'x' or 'c'
+  end
+  -- Stored and evicted: others may still have it in memory.
+  return key and known.stored[name] and key > (purge or 0) and 'c' or 'x'
 end
 
 -- Whether the lock on a key is still the one of a proof, and was not found in an old copy of the server's data (R24).
@@ -75,7 +94,7 @@ local function holds(cache, field, token, fence)
   return holder == token and number == fence and tonumber(since) >= born
 end
 
-local ops, record, sets, i = {}, {}, false, 11
+local ops, record, kinds, sets, i = {}, {}, {}, false, 11
 while i <= #ARGV do
   local kind, cache = ARGV[i], caches[tonumber(ARGV[i + 1])]
   local op = {kind = kind, cache = cache}
@@ -90,15 +109,18 @@ while i <= #ARGV do
     else
       op.value, op.expires = ARGV[i + 3], ARGV[i + 4]
       if name and ARGV[i + 5] ~= '' then
-        local names = history(ARGV[i + 5], ARGV[i + 6])
-        op.dropped = not names or names[name] or names[cache.name]
+        local fate = lost(op, name, history(ARGV[i + 5], ARGV[i + 6]), ARGV[i + 7])
+        op.dropped, op.cleared = fate == 'x', fate == 'c'
       end
-      if ARGV[i + 7] ~= '' and not holds(cache, op.field, ARGV[i + 7], ARGV[i + 8]) then return {'LOCK', now} end
-      sets = sets or not op.dropped
-      i = i + 9
+      if ARGV[i + 8] ~= '' and not holds(cache, op.field, ARGV[i + 8], ARGV[i + 9]) then return {'LOCK', now} end
+      sets = sets or not (op.dropped or op.cleared)
+      i = i + 10
     end
   end
-  if name and not op.dropped then record[#record + 1] = struct.pack('>I4', #name) .. name end
+  if name and not op.dropped then
+    record[#record + 1] = struct.pack('>I4', #name) .. name
+    kinds[#kinds + 1] = op.cleared and 'd' or kind
+  end
   ops[#ops + 1] = op
 end
 
@@ -118,11 +140,12 @@ end
 local id = ''
 if #record > 0 then
   -- Whoever reads more than `max` changes starts anew anyway, so the names of such a record would be wasted.
-  local count, packed = #record, ''
-  if count <= max then packed = table.concat(record) end
-  if #packed > tonumber(ARGV[9]) then count, packed = max + 1, '' end
+  local count, packed, letters = #record, '', ''
+  if count <= max then packed, letters = table.concat(record), table.concat(kinds) end
+  if #packed > tonumber(ARGV[9]) then count, packed, letters = max + 1, '', '' end
   local length = math.min(tonumber(ARGV[7]), math.max(1, math.floor(tonumber(ARGV[8]) / (#packed + 100))))
-  id = redis.pcall('XADD', KEYS[2], 'MAXLEN', '~', length, '*', 'n', ARGV[4], 'c', count, 'v', packed)
+  id = redis.pcall('XADD', KEYS[2], 'MAXLEN', '~', length, '*', 'n', ARGV[4], 'c', count, 'v', packed,
+    't', letters)
   if type(id) == 'table' then
     if string.find(id.err, 'exhausted') or string.find(id.err, 'equal or smaller') then return {'LOG', now} end
     return id
@@ -146,6 +169,9 @@ for n, op in ipairs(ops) do
   local cache = op.cache
   if op.dropped then
     outcomes[n] = 'x'
+  elseif op.cleared then
+    redis.call('HDEL', cache.hash, op.field)
+    outcomes[n] = 'c'
   elseif op.kind == 's' then
     redis.call('HSET', cache.hash, op.field, op.value)
     if op.expires == '' then

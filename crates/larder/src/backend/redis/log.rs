@@ -1,7 +1,8 @@
 //! The log of changes: a stream, one record for each write.
 //!
-//! A record has the fields `n` (its nonce), `c` (how many changes it makes) and `v` (their names, each after its length
-//! in four bytes: `cache NUL key`, or `cache` for a purge). A record too large to list says more than [`MAX_CHANGES`]
+//! A record has the fields `n` (its nonce), `c` (how many changes it makes), `v` (their names, each after its length
+//! in four bytes: `cache NUL key`, or `cache` for a purge) and `t` (a letter for each: `s` stored, `d` deleted, `p` purged;
+//! records of older versions have none, and only scripts read it). A record too large to list says more than [`MAX_CHANGES`]
 //! in `c` and nothing in `v`.
 
 use redis::{Cmd, Value, cmd};

@@ -14,7 +14,7 @@ use super::log;
 use super::pool::Slot;
 use super::reply::{Replies, array, bytes, integer};
 use super::{Redis, random};
-use crate::backend::{Applied, CacheId, Delta, MAX_CHANGES, Op, Outcome, Position};
+use crate::backend::{Applied, CacheId, Delta, Guard, MAX_CHANGES, Op, Outcome, Position};
 use crate::clock::{Millis, boottime};
 use crate::error::Error;
 
@@ -226,11 +226,16 @@ impl Redis {
                     };
                     match guard {
                         Some(guard) => {
+                            let at = guard.position();
                             // A guard of another history asks for the id that no record has.
-                            let id = if guard.incarnation == incarnation { guard.id } else { 0 };
-                            command.arg(log::id_name(id)).arg(&guard.nonce.to_be_bytes())
+                            let id = if at.incarnation == incarnation { at.id } else { 0 };
+                            command.arg(log::id_name(id)).arg(&at.nonce.to_be_bytes())
                         }
                         None => command.arg("").arg(""),
+                    };
+                    match guard {
+                        Some(Guard::Fill { value, .. }) => command.arg(value),
+                        Some(Guard::Exchange(_)) | None => command.arg(""),
                     };
                     match lock {
                         Some(proof) => command.arg(proof.token.to_string()).arg(proof.fence),
@@ -281,6 +286,7 @@ fn outcomes(letters: &[u8], ops: &[Op<'_>]) -> Result<Vec<Outcome>, Failure> {
         .map(|letter| match letter {
             b's' => Ok(Outcome::Stored),
             b'x' => Ok(Outcome::Dropped),
+            b'c' => Ok(Outcome::Cleared),
             b'0' => Ok(Outcome::Deleted { existed: false }),
             b'1' => Ok(Outcome::Deleted { existed: true }),
             b'p' => Ok(Outcome::Purged),

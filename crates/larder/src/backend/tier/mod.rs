@@ -162,12 +162,7 @@ impl Backend for Tier {
     fn apply(&self, since: Option<Position>, ops: &[Op<'_>]) -> Result<Applied> {
         let start = self.start(since, &[])?;
         let Applied { delta, outcomes } = self.backend.apply(start.since, ops)?;
-        let logged = |(op, outcome): (&Op<'_>, &Outcome)| match op {
-            Op::Set { cache, .. } | Op::Delete { cache, .. } | Op::Purge { cache } => {
-                cache.logged() && *outcome != Outcome::Dropped
-            }
-        };
-        let own: Vec<_> = ops.iter().zip(&outcomes).filter(|made| logged(*made)).map(|(op, _)| *op).collect();
+        let own: Vec<_> = ops.iter().zip(&outcomes).filter_map(|(op, outcome)| made(op, *outcome)).collect();
         self.settle(&start, &delta, &own, &[]);
         Ok(Applied { delta: start.told(delta), outcomes })
     }
@@ -212,6 +207,17 @@ impl Backend for Tier {
         }
         facts.push(("node tier: calls without it".to_owned(), self.rest.skipped().to_string()));
         Ok(facts)
+    }
+}
+
+/// What an operation did to a logged cache.
+fn made<'a>(op: &Op<'a>, outcome: Outcome) -> Option<Op<'a>> {
+    let (Op::Set { cache, .. } | Op::Delete { cache, .. } | Op::Purge { cache }) = *op;
+    match (*op, outcome) {
+        _ if !cache.logged() => None,
+        (_, Outcome::Dropped) => None,
+        (Op::Set { cache, key, .. }, Outcome::Cleared) => Some(Op::Delete { cache, key }),
+        (op, _) => Some(op),
     }
 }
 
