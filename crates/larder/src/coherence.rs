@@ -1,13 +1,14 @@
 //! What a process knows of the backend's history, and so which values it may serve from memory.
 //!
-//! This is the reader's side of the protocol (`docs/protocol.md`): rules R2, R3, R4, R6 and R12 stand here. It does no
+//! This is the reader's side of the protocol (`docs/protocol.md`): rules R2, R3, R4, R6, R12 and R30 stand here. It does no
 //! input or output: `engine` asks the backend and hands the answers in.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::backend::{Delta, Op, Position};
+use crate::backend::{Change, Delta, Op, Position};
 use crate::clock::{Millis, TickClock, boottime};
+use crate::emptied::Emptied;
 use crate::near::{CacheNumber, Known, Near};
 use crate::refusals::Ban;
 
@@ -19,6 +20,8 @@ const MISS_BYTES: usize = 96;
 /// The state of one process towards one place, whatever backends its stores reach it by.
 pub(crate) struct Coherence<V> {
     near: Near<V>,
+    /// What was emptied, as of `position`.
+    emptied: Emptied,
     position: Option<Position>,
     /// When the request of the last sync was sent; `None` = a sync is due.
     synced: Option<Duration>,
@@ -66,6 +69,7 @@ impl<V: Clone> Coherence<V> {
     pub(crate) fn new(near_bytes: u64) -> Self {
         Self {
             near: Near::new(near_bytes),
+            emptied: Emptied::default(),
             position: None,
             synced: None,
             clock: TickClock::default(),
@@ -122,9 +126,11 @@ impl<V: Clone> Coherence<V> {
         key: &[u8],
         now: impl FnOnce() -> Millis,
     ) -> Option<&Known<V>> {
-        let known = self.near.get(cache, key, now)?;
-        let told = matches!(known, Known::Value(_)) || self.is_first_miss(cache, key);
-        told.then_some(known)
+        match self.near.get(cache, key, now) {
+            Some(value @ Known::Value(_)) => Some(value),
+            None if !self.emptied.lacks(cache, key) => None,
+            _ => self.is_first_miss(cache, key).then_some(&Known::Absent),
+        }
     }
 
     fn is_first_miss(&self, cache: CacheNumber, key: &[u8]) -> bool {
@@ -133,11 +139,21 @@ impl<V: Clone> Coherence<V> {
 
     /// Takes in what an answer says. Gives the ticket to keep its values with, if they may be kept.
     pub(crate) fn absorb(&mut self, ticket: Ticket, delta: &Delta) -> Option<Ticket> {
+        let current = self.is_current(ticket);
         if delta.reset {
             self.near.clear();
+            self.emptied.forget_all();
         }
-        delta.changes.iter().for_each(|change| self.near.apply(change));
-        if !self.is_current(ticket) {
+        for change in &delta.changes {
+            let Some(cache) = self.near.apply(change) else { continue };
+            match change {
+                Change::Key { key, .. } => self.emptied.changed(cache, key),
+                Change::Cache { .. } if current => self.emptied.purged(cache),
+                // What another thread learned may have come after that.
+                Change::Cache { .. } => {}
+            }
+        }
+        if !current {
             // Another thread's answer came first, and ours may know of changes that it did not. To drop is always
             // safe; what may be served is known again after the next sync.
             self.era += 1;
@@ -243,8 +259,12 @@ impl<V: Clone> Coherence<V> {
         self.era += 1;
         for op in ops {
             match op {
-                Op::Set { key, .. } => self.end_miss(cache, key),
+                Op::Set { key, .. } => {
+                    self.end_miss(cache, key);
+                    self.emptied.changed(cache, key);
+                }
                 Op::Delete { key, .. } => {
+                    self.emptied.changed(cache, key);
                     if let Some(guard) = self.misses.get_mut(&(cache, (*key).into())) {
                         *guard = at;
                     }
@@ -252,6 +272,9 @@ impl<V: Clone> Coherence<V> {
                 Op::Purge { .. } => {
                     let of_cache = self.misses.iter_mut().filter(|((number, _), _)| *number == cache);
                     of_cache.for_each(|(_, guard)| *guard = at);
+                    if self.position == Some(at) {
+                        self.emptied.purged(cache);
+                    }
                 }
             }
         }

@@ -11,6 +11,7 @@ mod breaker;
 mod clock;
 mod coherence;
 mod config;
+mod emptied;
 mod engine;
 mod entry;
 mod error;

@@ -178,13 +178,15 @@ impl<V> Near<V> {
         self.held.retain(|key, _| key.cache != cache);
     }
 
-    pub(crate) fn apply(&mut self, change: &Change) {
+    /// Drops what a change makes old. The number of its cache, if it has one.
+    pub(crate) fn apply(&mut self, change: &Change) -> Option<CacheNumber> {
         let (Change::Key { cache, .. } | Change::Cache { cache }) = change;
-        let Some(&number) = self.numbers.get(&**cache) else { return };
+        let number = *self.numbers.get(&**cache)?;
         match change {
             Change::Key { key, .. } => self.remove(number, key),
             Change::Cache { .. } => self.remove_cache(number),
         }
+        Some(number)
     }
 
     /// Makes room for `budget` bytes, if there was less.

@@ -14,6 +14,7 @@ pub(crate) enum Action {
     BeginFetch(usize),
     EndFetch(usize),
     FetchInFallback(usize),
+    TellMissing(usize),
     Compute(usize),
     Commit(usize),
     BeginSet(usize),
@@ -40,7 +41,7 @@ pub(crate) enum Action {
 }
 
 /// The actions of one process.
-pub(crate) const OF_PROCESS: [fn(usize) -> Action; 25] = [
+pub(crate) const OF_PROCESS: [fn(usize) -> Action; 26] = [
     Action::Renew,
     Action::Expire,
     Action::Cut,
@@ -50,6 +51,7 @@ pub(crate) const OF_PROCESS: [fn(usize) -> Action; 25] = [
     Action::BeginFetch,
     Action::EndFetch,
     Action::FetchInFallback,
+    Action::TellMissing,
     Action::Compute,
     Action::Commit,
     Action::BeginSet,
@@ -92,6 +94,9 @@ impl Action {
             Self::BeginFetch(i) => (Some(i), "begins to fetch from the primary: the first half is answered"),
             Self::EndFetch(i) => (Some(i), "ends its fetch: the second half is answered"),
             Self::FetchInFallback(i) => (Some(i), "fetches from the fallback"),
+            Self::TellMissing(i) => {
+                (Some(i), "asks for changes, and knows of a purge that the key is missing")
+            }
             Self::Compute(i) => (Some(i), "computes what it missed, and sends it"),
             Self::Commit(i) => (Some(i), "commits a new value of what it missed, and sends it"),
             Self::BeginSet(i) => (Some(i), "begins to set a new value"),

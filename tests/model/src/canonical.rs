@@ -62,7 +62,7 @@ impl<const N: usize> State<N> {
 
 impl Process {
     fn rename(&mut self, live: Values, nonces: &Nonces) {
-        if self.near.is_none() && self.fetch.is_none() {
+        if self.near.is_none() && self.fetch.is_none() && !self.follows {
             // Says nothing.
             self.position = None;
         }

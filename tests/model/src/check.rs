@@ -19,7 +19,7 @@ impl<const N: usize> Model for World<N> {
     type Action = Action;
 
     fn init_states(&self) -> Vec<State<N>> {
-        vec![State::start(self.bounds.timed_lease)]
+        vec![State::start(&self.bounds)]
     }
 
     fn actions(&self, _: &State<N>, actions: &mut Vec<Action>) {

@@ -3,7 +3,7 @@
 use larder::backend::failover::rules::Mode;
 
 use super::scenario::Rule;
-use super::state::{Fetch, Miss, State};
+use super::state::{Fetch, Kind, Miss, State};
 use super::world::World;
 
 impl<const N: usize> World<N> {
@@ -46,9 +46,42 @@ impl<const N: usize> World<N> {
             .then_some(())?;
         let near = self.near_after_sync(s, i);
         s.yields(near, s.dead, "a sync with the primary serves what was invalidated");
+        s.processes[i].emptied = self.emptied_after_sync(s, i);
         s.processes[i].near = near;
         s.processes[i].position = Some(s.primary.now.tail());
         Some(())
+    }
+
+    /// Asks the primary what has changed. A purge, and nothing of the key since, says that it is missing.
+    pub(crate) fn tell_missing(&self, s: &mut State<N>, i: usize) -> Option<()> {
+        let process = &s.processes[i];
+        let wants = process.near.is_none() && process.miss.is_none() && process.invalidation.is_none();
+        (process.follows && wants && self.served(s, i) && self.emptied_after_sync(s, i)).then_some(())?;
+        if s.primary.now.value.is_some() {
+            s.broken = Some("a value that is there is said to be missing");
+        }
+        let tail = s.primary.now.tail();
+        let process = &mut s.processes[i];
+        process.emptied = true;
+        process.position = Some(tail);
+        process.miss = Some(Miss::OnPrimary(tail));
+        Some(())
+    }
+
+    /// Whether the key is known to be missing when the primary has told the changes.
+    fn emptied_after_sync(&self, s: &State<N>, i: usize) -> bool {
+        let process = &s.processes[i];
+        let log = &s.primary.now.log;
+        if !process.follows {
+            return false;
+        }
+        match process.position.filter(|position| self.known(log, *position)) {
+            Some(position) => {
+                let last = log.iter().skip(position.id.into()).last();
+                last.map_or(process.emptied, |entry| entry.kind == Kind::Purged)
+            }
+            None => process.emptied && !self.has(Rule::Emptied),
+        }
     }
 
     /// What is left in memory when the primary has told the changes: all records are about the one key.
@@ -62,8 +95,10 @@ impl<const N: usize> World<N> {
     pub(crate) fn begin_fetch(&self, s: &mut State<N>, i: usize) -> Option<()> {
         let free = s.processes[i].invalidation.is_none() && s.processes[i].miss.is_none();
         (free && self.served(s, i) && self.near_after_sync(s, i).is_none()).then_some(())?;
+        let emptied = self.emptied_after_sync(s, i);
         let process = &mut s.processes[i];
         process.near = None;
+        process.emptied = emptied;
         if self.has(Rule::LogFirst) {
             process.position = Some(s.primary.now.tail());
             process.fetch = Some(Fetch { told: false, value: None, dead: s.dead });
@@ -77,8 +112,10 @@ impl<const N: usize> World<N> {
         let fetch = s.processes[i].fetch.filter(|_| self.answers(s, i))?;
         let value = if fetch.told { fetch.value } else { s.primary.now.value };
         s.yields(value, fetch.dead, "a fetch from the primary gives what was invalidated");
+        let emptied = self.emptied_after_sync(s, i);
         let process = &mut s.processes[i];
         if fetch.told {
+            process.emptied = emptied;
             process.position = Some(s.primary.now.tail());
         }
         process.fetch = None;

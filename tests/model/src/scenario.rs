@@ -27,6 +27,8 @@ pub enum Rule {
     Empty,
     /// R12: a change of tier empties memory.
     Switch,
+    /// R30: who has a gap knows of no purge before it.
+    Emptied,
 }
 
 /// How often a thing may happen in a scenario.
@@ -52,6 +54,8 @@ pub struct Bounds {
     pub crashes: u8,
     /// Whether nodes have a lease of some time (a shared directory), rather than read the control log at each use (one node).
     pub timed_lease: bool,
+    /// Whether processes tell from a purge that the key is missing.
+    pub follows: bool,
 }
 
 const NONE: Bounds = Bounds {
@@ -65,6 +69,7 @@ const NONE: Bounds = Bounds {
     cuts: 0,
     crashes: 0,
     timed_lease: true,
+    follows: false,
 };
 
 /// The primary stalls, restarts empty or old, or is replaced by a replica; the fallback is not entered.
@@ -92,13 +97,31 @@ pub(crate) const COMMIT: Bounds = Bounds { name: "commit", faults: 1, commits: 1
 pub(crate) const COMMIT_OUTAGE: Bounds =
     Bounds { name: "commit in the fallback", invalidations: 0, entered: 1, commits: 1, ..COMMIT };
 
+/// Processes know from a purge what is missing.
+pub(crate) const EMPTIED: Bounds = Bounds { name: "emptied", faults: 1, sets: 1, follows: true, ..NONE };
+/// The same beside a fallback.
+pub(crate) const EMPTIED_OUTAGE: Bounds =
+    Bounds { name: "emptied, with a fallback", values: 2, entered: 1, faults: 1, follows: true, ..NONE };
+
 /// All scenarios.
-pub const SCENARIOS: [Bounds; 10] =
-    [SERVER, OUTAGE, ZOMBIE, PARTITION, SPLIT, CRASH, NODE, NODE_OUTAGE, COMMIT, COMMIT_OUTAGE];
+pub const SCENARIOS: [Bounds; 12] = [
+    SERVER,
+    OUTAGE,
+    ZOMBIE,
+    PARTITION,
+    SPLIT,
+    CRASH,
+    NODE,
+    NODE_OUTAGE,
+    COMMIT,
+    COMMIT_OUTAGE,
+    EMPTIED,
+    EMPTIED_OUTAGE,
+];
 
 impl Rule {
     /// All rules.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Nonce,
         Self::LogFirst,
         Self::Certify,
@@ -111,5 +134,6 @@ impl Rule {
         Self::Absorb,
         Self::Empty,
         Self::Switch,
+        Self::Emptied,
     ];
 }

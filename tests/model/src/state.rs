@@ -2,6 +2,8 @@
 
 use larder::backend::failover::rules::{Control, Mode, Record};
 
+use super::scenario::Bounds;
+
 /// A value, by the number of the computation that made it. Number 0 was left in the fallback by an older time.
 pub(crate) type Value = u8;
 /// Values, a bit for each.
@@ -161,6 +163,10 @@ pub(crate) struct Process {
     pub(crate) leased: bool,
     /// Whether it reaches the primary, if that is up.
     pub(crate) linked: bool,
+    /// Whether it tells absences from memory, and so remembers where it stands also without a value.
+    pub(crate) follows: bool,
+    /// Whether it saw a purge, and nothing of the key since (R30).
+    pub(crate) emptied: bool,
     pub(crate) fetch: Option<Fetch>,
     pub(crate) miss: Option<Miss>,
     pub(crate) write: Option<Write>,
@@ -196,20 +202,26 @@ pub(crate) struct State<const N: usize> {
 
 impl<const N: usize> State<N> {
     /// The primary is certified and empty; the fallback holds an old value.
-    pub(crate) fn start(timed_lease: bool) -> Self {
+    pub(crate) fn start(bounds: &Bounds) -> Self {
         let process = Process {
             near: None,
             position: None,
             read: 0,
-            leased: timed_lease,
+            leased: bounds.timed_lease,
             linked: true,
+            follows: bounds.follows,
+            emptied: false,
             fetch: None,
             miss: None,
             write: None,
             invalidation: None,
         };
-        let now =
-            Contents { value: None, log: vec![Entry { nonce: 1, kind: Kind::Deleted }], certified: 1, absorbed: 0 };
+        let now = Contents {
+            value: None,
+            log: vec![Entry { nonce: 1, kind: Kind::Deleted }],
+            certified: 1,
+            absorbed: 0,
+        };
         Self {
             primary: Primary { up: true, identity: 1, now, snapshot: None },
             fallback: Fallback { log: Vec::new(), value: Some(0) },

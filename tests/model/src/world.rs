@@ -38,6 +38,7 @@ impl<const N: usize> World<N> {
             Action::BeginFetch(i) => self.begin_fetch(&mut next, i),
             Action::EndFetch(i) => self.end_fetch(&mut next, i),
             Action::FetchInFallback(i) => self.fetch_in_fallback(&mut next, i),
+            Action::TellMissing(i) => self.tell_missing(&mut next, i),
             Action::Compute(i) => self.compute(&mut next, i),
             Action::Commit(i) => self.commit(&mut next, i),
             Action::BeginSet(i) => self.begin_set(&mut next, i),

@@ -91,8 +91,11 @@ impl<const N: usize> World<N> {
             }
             Some(_) => {}
         }
-        if let Write::Set { kills, .. } | Write::Invalidate { kills, .. } | Write::Fill { own: kills, .. } = write {
-            s.dead |= kills;
+        match write {
+            Write::Set { kills, .. } | Write::Invalidate { kills, .. } => s.dead |= kills,
+            // The fleet may have gone over meanwhile: its sender does not wait for the answer.
+            Write::Fill { own, .. } if self.counts(s, i) => s.dead |= own,
+            _ => {}
         }
         Some(())
     }
@@ -139,7 +142,8 @@ impl<const N: usize> World<N> {
 
     /// The fallback executes a fill, or drops it.
     pub(crate) fn fill_fallback(&self, s: &mut State<N>, i: usize) -> Option<()> {
-        let Some(Write::Fill { value, guard: Miss::InFallback(guard), own, .. }) = s.processes[i].write else {
+        let Some(Write::Fill { value, guard: Miss::InFallback(guard), own, .. }) = s.processes[i].write
+        else {
             return None;
         };
         let log = &s.fallback.log;
@@ -221,11 +225,14 @@ impl<const N: usize> World<N> {
             Some(Write::Set { value, identity, .. }) => Some(Write::Orphan { value, identity }),
             Some(Write::Invalidate { .. }) => None,
             // Nobody is told of its end.
-            Some(Write::Fill { value, guard, identity, .. }) => Some(Write::Fill { value, guard, identity, own: 0 }),
+            Some(Write::Fill { value, guard, identity, .. }) => {
+                Some(Write::Fill { value, guard, identity, own: 0 })
+            }
             write => write,
         };
         process.near = None;
         process.position = None;
+        process.emptied = false;
         process.fetch = None;
         process.miss = None;
         process.invalidation = None;

@@ -342,7 +342,11 @@ mod tests {
         assert_eq!(verdict(&SET, &["b 30 s:0:0:8:0:0:0", "e 40 1", "r 50 60 50 0:0:-"]), Ok(0));
         let fill = ["b 30 s:0:0:7:4:1:0", "e 90 1"];
         let second = ["b 35 s:0:0:8:5:0:0", "e 40 1", "r 100 110 100 0:0:7"];
-        assert_eq!(verdict(&fill, &second), Ok(1), "computed before, and stored after a fill that lost against a delete");
+        assert_eq!(
+            verdict(&fill, &second),
+            Ok(1),
+            "computed before, and stored after a fill that lost against a delete"
+        );
     }
 
     #[test]

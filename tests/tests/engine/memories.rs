@@ -86,8 +86,7 @@ fn what_one_read_the_other_has() {
 }
 
 fn redis_commands(server: &RedisServer) -> String {
-    let info: String =
-        server.tell(&["INFO", "commandstats"]);
+    let info: String = server.tell(&["INFO", "commandstats"]);
     info.lines().filter(|line| line.contains("cmdstat_xrevrange") || line.contains("hmget")).collect()
 }
 
@@ -96,7 +95,8 @@ fn the_largest_budget_counts() {
     let directory = TempDir::new().unwrap();
     let server = format!("local:{}", directory.path().join("store").display());
     let open = |near_bytes: &str| {
-        Store::open(&Config::from_options([("server", &*server), ("near_bytes", near_bytes)]).unwrap()).unwrap()
+        Store::open(&Config::from_options([("server", &*server), ("near_bytes", near_bytes)]).unwrap())
+            .unwrap()
     };
     let (small, large, smaller) = (open("1M"), open("4M"), open("512K"));
     for store in [&small, &large, &smaller] {
@@ -138,7 +138,11 @@ fn another_place_is_another_memory() {
     for (number, engine) in engines.iter().enumerate() {
         assert_eq!(engine.stats().near_entries, u64::from(number == 0), "{number}");
     }
-    assert_eq!(engine(&[("server", &format!("{server}?size=64M"))]).stats().near_entries, 1, "the same place");
+    assert_eq!(
+        engine(&[("server", &format!("{server}?size=64M"))]).stats().near_entries,
+        1,
+        "the same place"
+    );
 }
 
 #[test]

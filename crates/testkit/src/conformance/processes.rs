@@ -287,6 +287,10 @@ fn judge(reports: &[String]) {
                 clears.iter().any(|clear| clear.end >= since && clear.start <= read.end)
             });
         let newest = acked.and_then(|last| history.get(last)).map_or(0, |write| write.version);
-        assert!(none_yet || seen || cleared, "{name:?}: read version {} after {newest} was acknowledged", read.version);
+        assert!(
+            none_yet || seen || cleared,
+            "{name:?}: read version {} after {newest} was acknowledged",
+            read.version
+        );
     }
 }

@@ -73,8 +73,7 @@ impl History {
     /// The answer to a caller that stands at `since`.
     pub(super) fn delta(&self, since: Option<Position>) -> Delta {
         let changes = since.and_then(|since| self.since(since));
-        let changes: Option<Vec<Change>> =
-            changes
+        let changes: Option<Vec<Change>> = changes
             .map(|changes| changes.take(MAX_CHANGES + 1).map(|logged| logged.change.clone()).collect());
         let changes = changes.filter(|changes| changes.len() <= MAX_CHANGES);
         Delta { reset: changes.is_none(), changes: changes.unwrap_or_default(), position: self.last() }

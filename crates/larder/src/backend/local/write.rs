@@ -121,13 +121,7 @@ struct Guards {
 
 impl Guards {
     /// What becomes of an operation.
-    fn ruling(
-        &mut self,
-        open: &Open,
-        txn: &RwTxn<'_>,
-        space: &Space,
-        op: &Op<'_>,
-    ) -> Result<Ruling, Fault> {
+    fn ruling(&mut self, open: &Open, txn: &RwTxn<'_>, space: &Space, op: &Op<'_>) -> Result<Ruling, Fault> {
         let Op::Set { cache, key, entry, guard: Some(guard), .. } = *op else { return Ok(Ruling::Store) };
         if !cache.logged() {
             return Ok(Ruling::Store);
