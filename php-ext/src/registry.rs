@@ -89,9 +89,9 @@ pub(crate) fn open(config: &Config) -> larder::Result<Shared> {
         return Ok(engine);
     }
     let limit = usize::try_from(config.near_bytes()).unwrap_or(usize::MAX);
-    let engine = MEMORIES.with(|memories| Engine::open(config, NearValues { limit }, memories))?;
+    let engine = MEMORIES.with(|memories| Engine::open_in(memories, config, NearValues { limit }))?;
     let engine = Rc::new(engine);
-    engine.begin_request();
+    engine.join_request();
     let removed = ENGINES.with_borrow_mut(|engines| engines.insert(config, &engine));
     // Its connections are closed, which may take a moment. What the request still sees of its values lives on.
     drop(removed);

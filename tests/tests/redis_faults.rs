@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use larder::redis::Redis;
-use larder::{Backend, CacheId, ErrorKind, Op, Outcome, Read};
+use larder::{Backend, CacheId, ErrorKind, Guard, Op, Outcome, Read};
 use larder_testkit::{Answers, Proxy, RedisServer, free_port};
 use larder_tests::redis::{cache, delete, get, here, make, open, open_in, open_with, refused, set, unlogged};
 use redis::Value;
@@ -79,7 +79,7 @@ fn the_documented_permissions_suffice() {
             key: b"gone",
             entry: b"v",
             expires,
-            guard: Some(here(&backend)),
+            guard: Some(Guard::Exchange(here(&backend))),
             lock: None,
         },
     );

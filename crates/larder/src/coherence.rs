@@ -36,6 +36,8 @@ pub(crate) struct Coherence<V> {
     /// Whether `misses` has all keys that were found missing in this request: requests are told apart, and nothing
     /// was forgotten.
     knows_misses: bool,
+    /// Whether any request has begun.
+    serves_requests: bool,
     /// What may be served from nowhere.
     ban: Ban,
     /// Reads answered from memory.
@@ -78,6 +80,7 @@ impl<V: Clone> Coherence<V> {
             misses: HashMap::new(),
             missed_bytes: 0,
             knows_misses: false,
+            serves_requests: false,
             ban: Ban::default(),
             hits: 0,
         }
@@ -92,6 +95,12 @@ impl<V: Clone> Coherence<V> {
         self.require_sync();
         self.forget_misses();
         self.knows_misses = true;
+        self.serves_requests = true;
+    }
+
+    /// Whether any request has begun.
+    pub(crate) fn serves_requests(&self) -> bool {
+        self.serves_requests
     }
 
     /// Makes the next operation a sync point.
@@ -186,13 +195,14 @@ impl<V: Clone> Coherence<V> {
         if ticket.is_some_and(|ticket| self.is_current(ticket)) {
             self.near.insert(cache, key, Known::Absent, 0, None);
         } else {
-            self.near.remove(cache, key);
+            self.forget(cache, key);
         }
     }
 
     /// Drops what is known of a key.
     pub(crate) fn forget(&mut self, cache: CacheNumber, key: &[u8]) {
         self.near.remove(cache, key);
+        self.emptied.changed(cache, key);
     }
 
     /// Keeps what was just written with `ticket`, in place of what an earlier write of the same batch put there.

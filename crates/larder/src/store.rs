@@ -77,7 +77,7 @@ impl Store {
     /// # Errors
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) if a file that the configuration names cannot be read.
     pub fn open(config: &Config) -> Result<Self> {
-        Ok(Self { engine: Arc::new(Engine::open(config, Payloads, &MEMORIES)?) })
+        Ok(Self { engine: Arc::new(Engine::open_in(&MEMORIES, config, Payloads)?) })
     }
 
     /// A store on a given backend, with a memory of its own as a store of another process has.

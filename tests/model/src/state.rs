@@ -152,6 +152,7 @@ pub(crate) struct Fetch {
 }
 
 /// A process.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Process {
     /// The value in memory.

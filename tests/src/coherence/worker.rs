@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use larder::{Config, Decode, Engine, ErrorKind, Handle, Health, Item, Memories};
+use larder::{Config, Decode, Engine, ErrorKind, Handle, Health, Item};
 
 use super::{CACHES, Journal, KEYS, Name, Truth, Write, now};
 
@@ -64,7 +64,7 @@ pub(super) struct State {
 
 impl State {
     pub(super) fn new(worker: &Worker<'_>) -> io::Result<Self> {
-        let engine = Engine::open(worker.config, Versions, &Memories::new()).map_err(io::Error::other)?;
+        let engine = Engine::open(worker.config, Versions).map_err(io::Error::other)?;
         let open = |number| engine.cache(&format!("cache {number}"), true, None).map_err(io::Error::other);
         Ok(Self {
             // One more than the workers use.

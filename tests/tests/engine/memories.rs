@@ -112,12 +112,12 @@ fn another_place_is_another_memory() {
     let memories = Memories::new();
     let engine = |options: Options<'_>| {
         let config = Config::from_options(options.iter().copied()).unwrap();
-        Engine::open(&config, Text, &memories).unwrap()
+        Engine::open_in(&memories, &config, Text).unwrap()
     };
     let directory = TempDir::new().unwrap();
     let place = |name: &str| format!("local:{}", directory.path().join(name).display());
     let (server, elsewhere) = (place("store"), place("elsewhere"));
-    let engines = [
+    let engines = vec![
         engine(&[("server", &server)]),
         engine(&[("server", &elsewhere)]),
         engine(&[("server", &server), ("namespace", "other")]),
@@ -162,4 +162,28 @@ fn threads_with_stores_of_their_own_read_their_writes() {
             });
         }
     });
+}
+
+/// A store that is opened in the midst of a request begins none: what was missing before stays so, and its fill is guarded.
+#[test]
+fn a_second_store_joins_the_request() {
+    let memories = Memories::new();
+    let directory = TempDir::new().unwrap();
+    let server = format!("local:{}", directory.path().join("store").display());
+    let engine = |near_bytes: &str| {
+        let config = Config::from_options([("server", &*server), ("near_bytes", near_bytes)]).unwrap();
+        let engine = Engine::open_in(&memories, &config, Text).unwrap();
+        engine.join_request();
+        engine
+    };
+    let first = engine("1M");
+    let cache = first.cache("c", true, None).unwrap();
+    assert_eq!(first.get(&cache, b"k").unwrap(), None);
+    let other = Engine::open(&Config::from_url(&server).unwrap(), Text).unwrap();
+    other.delete_many(&other.cache("c", true, None).unwrap(), &[b"k"]).unwrap();
+    let second = engine("2M");
+    let item = Item { key: b"k", payload: b"computed from what is no longer true", ttl: None, lock: None };
+    second.set_many(&second.cache("c", true, None).unwrap(), &[item]).unwrap();
+    assert_eq!(second.stats().dropped_fills, 1);
+    assert_eq!(first.get(&cache, b"k").unwrap(), None);
 }

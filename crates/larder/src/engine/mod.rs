@@ -119,12 +119,20 @@ pub struct Engine<D: Decode> {
 }
 
 impl<D: Decode> Engine<D> {
-    /// An engine for `config` that shares its memory with all that were opened with the same `memories` on the same place.
-    /// Does not touch the backend yet.
+    /// An engine for `config`, with a memory of its own. Does not touch the backend yet.
     ///
     /// # Errors
     /// [`ErrorKind::Config`] if the configuration names files that cannot be read.
-    pub fn open(config: &Config, decode: D, memories: &Memories<D::Value>) -> Result<Self> {
+    pub fn open(config: &Config, decode: D) -> Result<Self> {
+        Self::open_in(&Memories::new(), config, decode)
+    }
+
+    /// An engine for `config` that shares its memory with all that were opened in `memories` on the same place. Does not
+    /// touch the backend yet.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] if the configuration names files that cannot be read.
+    pub fn open_in(memories: &Memories<D::Value>, config: &Config, decode: D) -> Result<Self> {
         let backend = crate::backend::open(config)?;
         Ok(Self::with_memory(backend, config, decode, memories.of(config)))
     }
@@ -207,6 +215,14 @@ impl<D: Decode> Engine<D> {
     pub fn begin_request(&self) {
         self.state().begin_request();
         self.expect_hot_set();
+    }
+
+    /// Marks the next operation as the first of a request, unless another engine with the same memory is in the midst of one:
+    /// what that found missing is not forgotten. No round trip.
+    pub fn join_request(&self) {
+        if !self.state().serves_requests() {
+            self.begin_request();
+        }
     }
 
     /// Asks the backend for changes now. One round trip.

@@ -121,8 +121,8 @@ impl<D: Decode> Engine<D> {
     /// Makes a key missing whose value was read, as of `at`, and cannot be used: what is stored next is a fill, dropped if the key
     /// has changed since then, and the next read asks the backend. No round trip.
     pub fn unreadable(&self, cache: &Handle, key: &[u8], at: Option<Position>) {
-        self.counters.broken.fetch_add(1, Ordering::Relaxed);
-        self.counters.misses.fetch_add(1, Ordering::Relaxed);
+        self.counters().broken.fetch_add(1, Ordering::Relaxed);
+        self.counters().misses.fetch_add(1, Ordering::Relaxed);
         if !cache.near() {
             return;
         }

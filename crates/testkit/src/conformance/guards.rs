@@ -5,6 +5,9 @@ use larder::{Guard, Op, Outcome, Position};
 use super::log::BEYOND_EVERY_LOG;
 use super::{Fixture, Sure, delete, exchange, key_change, logged, purge, set, set_if, unlogged};
 
+/// An entry that no backend keeps beside others.
+static LARGE: [u8; 20_000] = [7; 20_000];
+
 /// Nothing changed: stored.
 pub fn a_fresh_guard_stores(fixture: &dyn Fixture) {
     let (backend, cache) = (fixture.open(), logged("c"));
@@ -27,7 +30,7 @@ fn dropped_after(fixture: &dyn Fixture, change: Op<'_>, key: &[u8], value: &[u8]
 /// Another stored the key meanwhile: nobody knows which value is newer, so neither is left.
 pub fn a_changed_key_is_cleared(fixture: &dyn Fixture) {
     let (filler, writer, cache) = (fixture.open(), fixture.open(), logged("c"));
-    for other in [&b"newer"[..], b"mine!", b"", &[7; 20_000]] {
+    for other in [&b"newer"[..], b"mine!", b"", &LARGE] {
         let miss = filler.here();
         writer.put(&cache, b"k", other);
         let answer = filler.sure_apply(Some(miss), &[set_if(&cache, b"k", b"mine", miss)]);
@@ -41,7 +44,7 @@ pub fn a_changed_key_is_cleared(fixture: &dyn Fixture) {
 
 /// Another stored the same value meanwhile: it stands.
 pub fn the_same_value_drops(fixture: &dyn Fixture) {
-    for value in [&b"v"[..], b"", &[7; 20_000]] {
+    for value in [&b"v"[..], b"", &LARGE] {
         dropped_after(fixture, set(&logged("c"), b"k", value), b"k", value, Some(value));
     }
 }
