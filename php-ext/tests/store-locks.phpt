@@ -29,7 +29,7 @@ $cache->releaseLock('k', 'me');
 ?>
 --EXPECT--
 on a key, in a new place: true
-named, in a new place: Larder\GraceException: locks may have been lost: nobody new gets this one for another N s, since its holder may not know yet
+named, in a new place: "Larder\\GraceException: locks may have been lost: nobody new gets this one for another N s, since its holder may not know yet"
 named, waiting longer: true
 by another owner: false
 mine: true
