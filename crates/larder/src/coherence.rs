@@ -309,6 +309,11 @@ impl<V: Clone> Coherence<V> {
         self.ban.is_any() && self.near.name(cache).is_some_and(|name| self.ban.covers(name, key))
     }
 
+    /// Drops values until the rest weighs no more than `bytes`.
+    pub(crate) fn shrink(&mut self, bytes: u64) {
+        self.near.shrink(bytes);
+    }
+
     /// Makes room for `near_bytes` of values, if there was less.
     pub(crate) fn grow(&mut self, near_bytes: u64) {
         self.near.grow(near_bytes);

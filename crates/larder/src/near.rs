@@ -197,6 +197,12 @@ impl<V> Near<V> {
         }
     }
 
+    /// Drops values until the rest weighs no more than `bytes`; there is as much room as before for new ones.
+    pub(crate) fn shrink(&mut self, bytes: u64) {
+        self.held.set_capacity(bytes);
+        self.held.set_capacity(self.budget);
+    }
+
     pub(crate) fn clear(&mut self) {
         self.held.clear();
     }

@@ -187,3 +187,36 @@ fn a_second_store_joins_the_request() {
     assert_eq!(second.stats().dropped_fills, 1);
     assert_eq!(first.get(&cache, b"k").unwrap(), None);
 }
+
+/// A worker that serves many sites holds no more than one that serves one.
+#[test]
+fn the_places_of_a_process_share_one_budget() {
+    let memories = Memories::new();
+    let directory = TempDir::new().unwrap();
+    let server = format!("local:{}", directory.path().join("store").display());
+    let engine = |namespace: String| {
+        let options = [("server", &*server), ("namespace", &*namespace), ("near_bytes", "1M")];
+        Engine::open_in(&memories, &Config::from_options(options).unwrap(), Text).unwrap()
+    };
+    let sites: Vec<_> = (0..8).map(|site| engine(format!("site{site}"))).collect();
+    let caches: Vec<_> = sites.iter().map(|site| site.cache("c", true, None).unwrap()).collect();
+    let payload = vec![b'v'; 10 << 10];
+    let keys: Vec<String> = (0..60).map(|key| key.to_string()).collect();
+    for (site, cache) in sites.iter().zip(&caches) {
+        for key in &keys {
+            let item = Item { key: key.as_bytes(), payload: &payload, ttl: None, lock: None };
+            site.set_many(cache, &[item]).unwrap();
+        }
+        site.sync().unwrap();
+    }
+    let held: Vec<u64> = sites.iter().map(|site| site.stats().near_bytes).collect();
+    assert!(held.iter().sum::<u64>() <= 1 << 20, "{held:?}");
+    assert!(held[7] >= 600 << 10, "what was used last stays: {held:?}");
+    for (site, cache) in sites.iter().zip(&caches).take(2) {
+        let found = keys.iter().filter(|key| site.get(cache, key.as_bytes()).unwrap().is_some());
+        assert_eq!(found.count(), keys.len());
+    }
+    drop(sites);
+    let alone = engine("site0".into());
+    assert_eq!((alone.stats().near_bytes, alone.stats().near_limit), (0, 1 << 20));
+}

@@ -21,7 +21,7 @@ pub use server::{RedisAddress, Server};
 /// | `namespace` | what separates one site's entries from another's: 1 to 100 bytes | `larder` |
 /// | `generation` | a suffix of the namespace: a new one starts empty | none |
 /// | `code_epoch` | a name for the version of the application's code: entries of another version are misses | none |
-/// | `near_bytes` | the most memory that a process may hold decoded values in | `32M` |
+/// | `near_bytes` | the most memory that a process may hold decoded values in; of several stores the largest counts for all together | `32M` |
 /// | `max_staleness` | seconds a process may go on without asking the backend for changes | `1` |
 /// | `connect_timeout` | seconds to wait for a connection: the host's addresses, one of them, TLS | `0.25` |
 /// | `read_timeout` | seconds to wait for an answer, to its last byte; no operation takes longer than both together | `0.5` |

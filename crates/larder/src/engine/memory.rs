@@ -1,6 +1,7 @@
 //! What the stores of a process that see the same entries share: one memory, so that each reads what the others write.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use super::hot::HotSet;
 use crate::coherence::Coherence;
@@ -8,18 +9,32 @@ use crate::config::{Config, Identity};
 use crate::stats::Counters;
 
 /// What a process knows of one place.
-pub(super) struct Memory<V> {
+pub(super) struct Memory<V: Clone> {
     state: Mutex<Coherence<V>>,
     hot: Mutex<HotSet>,
     pub(super) counters: Counters,
+    /// `None` for one that shares its room with no other.
+    process: Option<Arc<Process<V>>>,
+    /// The bytes of its values that count in [`Process::held`].
+    counted: AtomicU64,
+    /// Which look of the process was the last at this memory.
+    looked: AtomicU64,
 }
 
 impl<V: Clone> Memory<V> {
+    /// One that shares its room with no other.
     pub(super) fn new(near_bytes: u64) -> Self {
+        Self::within(None, near_bytes)
+    }
+
+    fn within(process: Option<Arc<Process<V>>>, near_bytes: u64) -> Self {
         Self {
             state: Mutex::new(Coherence::new(near_bytes)),
             hot: Mutex::default(),
             counters: Counters::default(),
+            process,
+            counted: AtomicU64::new(0),
+            looked: AtomicU64::new(0),
         }
     }
 
@@ -31,33 +46,109 @@ impl<V: Clone> Memory<V> {
     pub(super) fn hot(&self) -> MutexGuard<'_, HotSet> {
         self.hot.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Called before each call of the backend: if the memories of the process hold too much, those that were not used for
+    /// longest lose values.
+    pub(super) fn keep_within_process(&self) {
+        let Some(process) = &self.process else { return };
+        self.looked.store(process.looks.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
+        let bytes = self.state().near().bytes();
+        if process.count(self, bytes) > process.limit.load(Ordering::Relaxed) {
+            process.make_room(self);
+        }
+    }
+}
+
+impl<V: Clone> Drop for Memory<V> {
+    fn drop(&mut self) {
+        if let Some(process) = self.process.take() {
+            process.count(self, 0);
+        }
+    }
+}
+
+/// What the memories of a process share.
+struct Process<V: Clone> {
+    known: Mutex<Vec<(Identity, Weak<Memory<V>>)>>,
+    /// The bytes of decoded values in all memories, each as of its last look.
+    held: AtomicU64,
+    /// The most that they may hold: the largest `near_bytes` of any store.
+    limit: AtomicU64,
+    looks: AtomicU64,
+}
+
+impl<V: Clone> Process<V> {
+    const fn new() -> Self {
+        Self {
+            known: Mutex::new(Vec::new()),
+            held: AtomicU64::new(0),
+            limit: AtomicU64::new(0),
+            looks: AtomicU64::new(0),
+        }
+    }
+
+    fn known(&self) -> MutexGuard<'_, Vec<(Identity, Weak<Memory<V>>)>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes what a memory holds now; what all hold.
+    fn count(&self, memory: &Memory<V>, bytes: u64) -> u64 {
+        let grown = bytes.wrapping_sub(memory.counted.swap(bytes, Ordering::Relaxed));
+        self.held.fetch_add(grown, Ordering::Relaxed).wrapping_add(grown)
+    }
+
+    #[cold]
+    fn make_room(&self, used: &Memory<V>) {
+        let mut others: Vec<Arc<Memory<V>>> =
+            self.known().iter().filter_map(|(_, memory)| memory.upgrade()).collect();
+        others.retain(|memory| !std::ptr::eq(&raw const **memory, used));
+        others.sort_by_key(|memory| memory.looked.load(Ordering::Relaxed));
+        for memory in others {
+            let limit = self.limit.load(Ordering::Relaxed);
+            let surplus = self.held.load(Ordering::Relaxed).saturating_sub(limit);
+            if surplus == 0 {
+                break;
+            }
+            let mut state = memory.state();
+            let bytes = state.near().bytes();
+            state.shrink(bytes.saturating_sub(surplus));
+            let bytes = state.near().bytes();
+            drop(state);
+            self.count(&memory, bytes);
+        }
+    }
 }
 
 /// The memories of a process, one for each place: server, credentials, namespace, `code_epoch`, `seal_key`, `ca_file` and
 /// `fallback` make a place, and all other options are the stores' own. A memory lives as long as any of its stores.
 ///
+/// Together they hold no more decoded values than the largest `near_bytes` of any store, but for what the last call of the
+/// backend brought; which values go is looked at before the next one.
+///
 /// A forked child goes on with a copy.
-pub struct Memories<V> {
-    known: Mutex<Vec<(Identity, Weak<Memory<V>>)>>,
+pub struct Memories<V: Clone> {
+    process: OnceLock<Arc<Process<V>>>,
 }
 
 impl<V: Clone> Memories<V> {
     /// None yet.
     pub const fn new() -> Self {
-        Self { known: Mutex::new(Vec::new()) }
+        Self { process: OnceLock::new() }
     }
 
     /// The memory of the place that `config` names, with room for what it asks for and what others asked for before.
     pub(super) fn of(&self, config: &Config) -> Arc<Memory<V>> {
+        let process = self.process.get_or_init(|| Arc::new(Process::new()));
+        process.limit.fetch_max(config.near_bytes(), Ordering::Relaxed);
         let identity = config.identity();
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = process.known();
         known.retain(|(_, memory)| memory.strong_count() > 0);
         let found = known.iter().find(|(place, _)| *place == identity);
         if let Some(memory) = found.and_then(|(_, memory)| memory.upgrade()) {
             memory.state().grow(config.near_bytes());
             return memory;
         }
-        let memory = Arc::new(Memory::new(config.near_bytes()));
+        let memory = Arc::new(Memory::within(Some(Arc::clone(process)), config.near_bytes()));
         known.push((identity, Arc::downgrade(&memory)));
         memory
     }

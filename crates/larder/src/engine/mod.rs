@@ -418,6 +418,7 @@ impl<D: Decode> Engine<D> {
     /// Calls the backend. When it fails, what is in memory may be old by the time it answers again: the next read
     /// has to ask.
     fn call<T>(&self, call: impl FnOnce() -> Result<T>) -> Result<T> {
+        self.memory.keep_within_process();
         self.guarded(call).inspect_err(|_| {
             self.counters().errors.fetch_add(1, Ordering::Relaxed);
             self.state().require_sync();
