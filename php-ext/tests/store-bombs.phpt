@@ -71,7 +71,7 @@ $resident = function () {
     preg_match('/VmHWM:\s*(\d+)/', file_get_contents('/proc/self/status'), $most);
     return (int)$most[1] >> 10;
 };
-$stored = Larder\Store::open(['server' => "redis+unix://$socket", 'namespace' => 'bombs', 'compress_from' => 0, 'near_bytes' => '16M']);
+$stored = Larder\Store::open(['server' => "redis+unix://$socket", 'namespace' => 'bombs', 'compress_from' => 0, 'code_epoch' => 'other']);
 foreach ($bombs as $name => $bomb) {
     if (strlen($bomb) > 4 << 20) {
         echo "$name: ", strlen($bomb), " bytes\n";

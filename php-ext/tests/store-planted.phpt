@@ -15,9 +15,11 @@ mt_srand((int)(getenv('LARDER_SEED') ?: 1));
 [$socket] = redis_server();
 $redis = new Redis;
 $redis->connect($socket);
-$open = fn($near_bytes) => Larder\Store::open(['server' => "redis+unix://$socket", 'namespace' => 'plant', 'near_bytes' => $near_bytes]);
+// Stores of one epoch share their memory.
+$open = fn($near_bytes, $epoch) => Larder\Store::open(['server' => "redis+unix://$socket", 'namespace' => 'plant',
+    'near_bytes' => $near_bytes, 'code_epoch' => $epoch]);
 foreach ([true, false] as $near) {
-    $writer = $open('8M')->cache($near ? 'near' : 'far', ['near' => $near]);
+    $writer = $open('8M', '')->cache($near ? 'near' : 'far', ['near' => $near]);
     $values = ['array' => [1, 'two' => ['x' => 2.5]], 'object' => [(object)['a' => 1], new ArrayObject([1])], 'text' => str_repeat('text ', 2000),
         'number' => 5, 'dead' => unserialize('O:4:"Gone":1:{s:1:"a";i:1;}')];
     foreach ($values as $name => $value) {
@@ -29,7 +31,7 @@ foreach ([true, false] as $near) {
     // A process that has nothing of it in memory.
     $number = 0;
     $read = function (string $what, string $bytes, string $name) use (&$number, $near, $open, $redis, $hash, $values) {
-        $cache = $open(0)->cache($near ? 'near' : 'far', ['near' => $near]);
+        $cache = $open(0, 'reader')->cache($near ? 'near' : 'far', ['near' => $near]);
         $redis->hSet($hash, $name, $bytes);
         try {
             $found = $cache->get($name, 'missing');
@@ -70,9 +72,9 @@ foreach ([true, false] as $near) {
     // The hash itself is no hash.
     $redis->del($hash);
     $redis->set($hash, 'a string');
-    $cache = $open(0)->cache($near ? 'near' : 'far', ['near' => $near]);
+    $cache = $open(0, 'reader')->cache($near ? 'near' : 'far', ['near' => $near]);
     show(['wrong type' => fn() => [$cache->get('array', 'missing'), $cache->getMany(['array']), $cache->has('array'), $cache->keys()]]);
-    same('purge of all', [true, true, 1], [$open(0)->purge(), $cache->set('array', 1), $cache->get('array')]);
+    same('purge of all', [true, true, 1], [$open(0, 'reader')->purge(), $cache->set('array', 1), $cache->get('array')]);
     $cache->purge();
 }
 echo "done\n";
