@@ -79,8 +79,15 @@ impl<D: Decode> Engine<D> {
             | ErrorKind::LockLost
             | ErrorKind::Grace => false,
         };
-        // A guarded set would have replaced nothing.
-        let removes = |op: &&Op<'_>| !matches!(op, Op::Set { cache, guard: Some(_), .. } if cache.logged());
+        // A guarded set would have replaced nothing. What cannot be said of a server that refuses may be said of one that this
+        // process did not reach: others store meanwhile, and what an unlogged cache holds must not get lost.
+        let unreached = error.kind() == ErrorKind::Unavailable;
+        let removes = |op: &&Op<'_>| match op {
+            Op::Set { cache, guard, .. } if cache.logged() => guard.is_none(),
+            Op::Set { cache, .. } | Op::Delete { cache, .. } | Op::Purge { cache } => {
+                cache.logged() || !unreached
+            }
+        };
         let removals: Vec<Op<'_>> = ops.iter().filter(removes).copied().collect();
         if noted && !removals.is_empty() && Refusals::note(breaker.node(), &removals, &error.to_string()) {
             breaker.tell(format!("changes are refused, and what they change is not served: {error}"));
