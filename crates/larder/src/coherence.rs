@@ -30,8 +30,8 @@ pub(crate) struct Coherence<V> {
     due: Duration,
     /// Counts what makes requests that are under way in other threads too old to keep.
     era: u64,
-    /// Where the log stood when a key was found missing in this request. None of them has a value in `near`.
-    misses: HashMap<(CacheNumber, Box<[u8]>), Position>,
+    /// The keys that were found missing in this request. None of them has a value in `near`.
+    misses: HashMap<(CacheNumber, Box<[u8]>), Missed>,
     missed_bytes: usize,
     /// Whether `misses` has all keys that were found missing in this request: requests are told apart, and nothing
     /// was forgotten.
@@ -42,6 +42,15 @@ pub(crate) struct Coherence<V> {
     ban: Ban,
     /// Reads answered from memory.
     pub(crate) hits: u64,
+}
+
+/// As of when a key is known to be missing.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Missed {
+    /// It has not changed since, as far as this process has followed the history.
+    Still,
+    /// It may have changed after that.
+    At(Position),
 }
 
 /// What was known when a request was sent. What its answer holds may be kept only if nothing newer was learned or
@@ -148,36 +157,79 @@ impl<V: Clone> Coherence<V> {
 
     /// Takes in what an answer says. Gives the ticket to keep its values with, if they may be kept.
     pub(crate) fn absorb(&mut self, ticket: Ticket, delta: &Delta) -> Option<Ticket> {
-        let current = self.is_current(ticket);
-        if delta.reset {
-            self.near.clear();
-            self.emptied.forget_all();
-        }
-        for change in &delta.changes {
-            let Some(cache) = self.near.apply(change) else { continue };
-            match change {
-                Change::Key { key, .. } => self.emptied.changed(cache, key),
-                Change::Cache { .. } if current => self.emptied.purged(cache),
-                // What another thread learned may have come after that.
-                Change::Cache { .. } => {}
-            }
-        }
-        if !current {
-            // Another thread's answer came first, and ours may know of changes that it did not. To drop is always
-            // safe; what may be served is known again after the next sync.
-            self.era += 1;
-            self.synced = None;
-            if delta.reset {
-                self.position = None;
-            }
+        if !self.advance(ticket, delta) {
             return None;
         }
-        self.position = Some(delta.position);
         self.synced = (ticket.sent >= self.due).then_some(ticket.sent);
         Some(Ticket { position: self.position, ..ticket })
     }
 
-    fn is_current(&self, ticket: Ticket) -> bool {
+    /// Takes in what an answer says that was not waited for, so that it is no sync point. Whether it still holds.
+    pub(crate) fn advance(&mut self, ticket: Ticket, delta: &Delta) -> bool {
+        let current = self.is_current(ticket);
+        if delta.reset {
+            self.near.clear();
+            self.emptied.forget_all();
+            self.pin_misses(None);
+        }
+        for change in &delta.changes {
+            let Some(cache) = self.near.apply(change) else { continue };
+            match change {
+                Change::Key { key, .. } => {
+                    self.emptied.changed(cache, key);
+                    self.pin_miss(cache, key);
+                }
+                Change::Cache { .. } => {
+                    // What another thread learned may have come after that.
+                    if current {
+                        self.emptied.purged(cache);
+                    }
+                    self.pin_misses(Some(cache));
+                }
+            }
+        }
+        if current {
+            self.position = Some(delta.position);
+            return true;
+        }
+        // Another thread's answer came first, and ours may know of changes that it did not. To drop is always
+        // safe; what may be served is known again after the next sync.
+        self.era += 1;
+        self.synced = None;
+        if delta.reset {
+            self.position = None;
+        }
+        false
+    }
+
+    /// A key that changed is known to be missing as of before that only.
+    fn pin_miss(&mut self, cache: CacheNumber, key: &[u8]) {
+        if self.misses.is_empty() {
+            return;
+        }
+        if let (Some(missed @ Missed::Still), Some(at)) =
+            (self.misses.get_mut(&(cache, key.into())), self.position)
+        {
+            *missed = Missed::At(at);
+        }
+    }
+
+    fn pin_misses(&mut self, of: Option<CacheNumber>) {
+        let Some(at) = self.position else { return };
+        for ((cache, _), missed) in &mut self.misses {
+            if *missed == Missed::Still && of.is_none_or(|of| of == *cache) {
+                *missed = Missed::At(at);
+            }
+        }
+    }
+
+    /// What is missing at `at`.
+    fn missing(&self, at: Position) -> Missed {
+        if self.position == Some(at) { Missed::Still } else { Missed::At(at) }
+    }
+
+    /// Whether nothing was learned or written since.
+    pub(crate) fn is_current(&self, ticket: Ticket) -> bool {
         self.position == ticket.position && self.era == ticket.era
     }
 
@@ -220,7 +272,8 @@ impl<V: Clone> Coherence<V> {
             self.forget_misses();
             self.knows_misses = false;
         }
-        if self.misses.insert((cache, key.into()), at).is_none() {
+        let missed = self.missing(at);
+        if self.misses.insert((cache, key.into()), missed).is_none() {
             self.missed_bytes += bytes;
         }
     }
@@ -241,14 +294,21 @@ impl<V: Clone> Coherence<V> {
     /// after a delete.
     pub(crate) fn after_reset(&mut self) {
         match self.position {
-            Some(at) => self.misses.values_mut().for_each(|guard| *guard = at),
+            Some(_) => self.misses.values_mut().for_each(|missed| *missed = Missed::Still),
             None => self.forget_misses(),
         }
     }
 
-    /// The guard of a set of `key`: where the log stood when it was found missing (R6).
+    /// The guard of a set of `key`: where the log stood when it was last known to be missing (R6). The further on that is, the
+    /// less of the log has to be looked at.
     pub(crate) fn guard(&self, cache: CacheNumber, key: &[u8]) -> Option<Position> {
-        if self.misses.is_empty() { None } else { self.misses.get(&(cache, key.into())).copied() }
+        if self.misses.is_empty() {
+            return None;
+        }
+        match *self.misses.get(&(cache, key.into()))? {
+            Missed::Still => self.position,
+            Missed::At(at) => Some(at),
+        }
     }
 
     /// Own writes are about to be sent: what they change is not served meanwhile (R4).
@@ -267,6 +327,7 @@ impl<V: Clone> Coherence<V> {
         // Another thread may have read the old value between sending and now, or be about to keep it.
         self.before_write(cache, ops);
         self.era += 1;
+        let missing = self.missing(at);
         for op in ops {
             match op {
                 Op::Set { key, .. } => {
@@ -275,13 +336,13 @@ impl<V: Clone> Coherence<V> {
                 }
                 Op::Delete { key, .. } => {
                     self.emptied.changed(cache, key);
-                    if let Some(guard) = self.misses.get_mut(&(cache, (*key).into())) {
-                        *guard = at;
+                    if let Some(missed) = self.misses.get_mut(&(cache, (*key).into())) {
+                        *missed = missing;
                     }
                 }
                 Op::Purge { .. } => {
                     let of_cache = self.misses.iter_mut().filter(|((number, _), _)| *number == cache);
-                    of_cache.for_each(|(_, guard)| *guard = at);
+                    of_cache.for_each(|(_, missed)| *missed = missing);
                     if self.position == Some(at) {
                         self.emptied.purged(cache);
                     }
@@ -289,6 +350,25 @@ impl<V: Clone> Coherence<V> {
             }
         }
         self.ticket()
+    }
+
+    /// A fill was sent whose answer is not waited for (R31). Its value is kept if it was computed after all that this process
+    /// knows, and since `ticket` nothing newer was learned.
+    pub(crate) fn after_post(
+        &mut self,
+        ticket: Ticket,
+        cache: CacheNumber,
+        key: &[u8],
+        keep: Option<Keep<V>>,
+    ) {
+        let newest = self.guard(cache, key) == self.position;
+        self.forget(cache, key);
+        self.end_miss(cache, key);
+        if newest && let Some(keep) = keep {
+            self.keep(ticket, cache, key, keep);
+        }
+        // Another thread may be about to keep that there was nothing.
+        self.era += 1;
     }
 
     /// Learns what may be served from nowhere, and forgets it, unless something newer was learned.

@@ -84,6 +84,12 @@ impl Process {
             Some(Miss::OnPrimary(position)) => Some(position),
             _ => None,
         };
+        if let Some(stored) = &mut self.stored {
+            nonces.rename(stored);
+        }
+        if self.near.is_none() {
+            self.stored = None;
+        }
         let positions = self.position.iter_mut().chain(guard).chain(miss);
         positions.for_each(|position| nonces.rename(&mut position.nonce));
         if let Some(fetch) = &mut self.fetch {

@@ -88,7 +88,8 @@ impl<const N: usize> World<N> {
     fn near_after_sync(&self, s: &State<N>, i: usize) -> Option<u8> {
         let process = &s.processes[i];
         let position = process.position.filter(|position| self.known(&s.primary.now.log, *position))?;
-        process.near.filter(|_| usize::from(position.id) == s.primary.now.log.len())
+        let mut news = s.primary.now.log.iter().skip(position.id.into());
+        process.near.filter(|_| news.all(|entry| process.stored == Some(entry.nonce)))
     }
 
     /// Asks for a value that memory has not. The primary answers in two halves: position and changes, then the value (R3).

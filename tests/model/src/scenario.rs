@@ -29,6 +29,10 @@ pub enum Rule {
     Switch,
     /// R30: who has a gap knows of no purge before it.
     Emptied,
+    /// R31: the key of a fill that was lost is deleted.
+    Lost,
+    /// R31: of a process's own records only that of a fill that was stored leaves its memory alone.
+    OwnRecord,
 }
 
 /// How often a thing may happen in a scenario.
@@ -56,6 +60,8 @@ pub struct Bounds {
     pub timed_lease: bool,
     /// Whether processes tell from a purge that the key is missing.
     pub follows: bool,
+    /// Whether fills are not waited for.
+    pub posts: bool,
 }
 
 const NONE: Bounds = Bounds {
@@ -70,6 +76,7 @@ const NONE: Bounds = Bounds {
     crashes: 0,
     timed_lease: true,
     follows: false,
+    posts: false,
 };
 
 /// The primary stalls, restarts empty or old, or is replaced by a replica; the fallback is not entered.
@@ -103,8 +110,15 @@ pub(crate) const EMPTIED: Bounds = Bounds { name: "emptied", faults: 1, sets: 1,
 pub(crate) const EMPTIED_OUTAGE: Bounds =
     Bounds { name: "emptied, with a fallback", values: 2, entered: 1, faults: 1, follows: true, ..NONE };
 
+/// Fills are not waited for, and may be lost.
+pub(crate) const POSTED: Bounds =
+    Bounds { name: "posted", values: 2, faults: 1, commits: 1, follows: true, posts: true, ..NONE };
+/// The same beside a fallback.
+pub(crate) const POSTED_OUTAGE: Bounds =
+    Bounds { name: "posted, with a fallback", invalidations: 0, values: 3, entered: 1, ..POSTED };
+
 /// All scenarios.
-pub const SCENARIOS: [Bounds; 12] = [
+pub const SCENARIOS: [Bounds; 14] = [
     SERVER,
     OUTAGE,
     ZOMBIE,
@@ -117,11 +131,13 @@ pub const SCENARIOS: [Bounds; 12] = [
     COMMIT_OUTAGE,
     EMPTIED,
     EMPTIED_OUTAGE,
+    POSTED,
+    POSTED_OUTAGE,
 ];
 
 impl Rule {
     /// All rules.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Nonce,
         Self::LogFirst,
         Self::Certify,
@@ -135,5 +151,7 @@ impl Rule {
         Self::Empty,
         Self::Switch,
         Self::Emptied,
+        Self::Lost,
+        Self::OwnRecord,
     ];
 }

@@ -168,6 +168,10 @@ pub(crate) struct Process {
     pub(crate) follows: bool,
     /// Whether it saw a purge, and nothing of the key since (R30).
     pub(crate) emptied: bool,
+    /// Whether it keeps what it fills in before the primary has answered (R31).
+    pub(crate) posts: bool,
+    /// The record of the fill whose value it has in memory, if it was told of it.
+    pub(crate) stored: Option<u8>,
     pub(crate) fetch: Option<Fetch>,
     pub(crate) miss: Option<Miss>,
     pub(crate) write: Option<Write>,
@@ -212,6 +216,8 @@ impl<const N: usize> State<N> {
             linked: true,
             follows: bounds.follows,
             emptied: false,
+            posts: bounds.posts,
+            stored: None,
             fetch: None,
             miss: None,
             write: None,

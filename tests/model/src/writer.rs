@@ -36,7 +36,12 @@ impl<const N: usize> World<N> {
     fn fill(&self, s: &mut State<N>, i: usize, own: Values) -> Option<()> {
         let guard = s.processes[i].miss.filter(|_| s.processes[i].write.is_none())?;
         let value = self.new_value(s)?;
-        s.processes[i].miss = None;
+        let process = &mut s.processes[i];
+        process.miss = None;
+        if process.posts && process.position.map(Miss::OnPrimary) == Some(guard) {
+            process.near = Some(value);
+            process.stored = None;
+        }
         s.processes[i].write = Some(Write::Fill { value, guard, identity: s.primary.identity, own });
         Some(())
     }
@@ -91,6 +96,7 @@ impl<const N: usize> World<N> {
             }
             Some(_) => {}
         }
+        self.hear(s, i, write);
         match write {
             Write::Set { kills, .. } | Write::Invalidate { kills, .. } => s.dead |= kills,
             // The fleet may have gone over meanwhile: its sender does not wait for the answer.
@@ -98,6 +104,22 @@ impl<const N: usize> World<N> {
             _ => {}
         }
         Some(())
+    }
+
+    /// A process that kept what it filled in hears what became of it.
+    fn hear(&self, s: &mut State<N>, i: usize, write: Write) {
+        let record = s.primary.now.log.last().copied();
+        let stored = s.primary.now.value == write.value();
+        let process = &mut s.processes[i];
+        if !process.posts || !matches!(write, Write::Fill { .. }) {
+            return;
+        }
+        if process.near == write.value() && !stored {
+            process.near = None;
+        }
+        if stored || !self.has(Rule::OwnRecord) {
+            process.stored = record.map(|record| record.nonce);
+        }
     }
 
     /// What a fill lost against, if anything happened to the key since it was missing on the primary (R6).
@@ -121,8 +143,20 @@ impl<const N: usize> World<N> {
             Write::Set { value, identity, .. } => (s.invalidation(i, false), self.given_up(value, identity)),
             // If it is executed late, no harm is done.
             Write::Invalidate { purge, kills, .. } => (Invalidation { kills, purge, noted: None }, None),
+            Write::Fill { own, .. } if own != 0 && s.processes[i].posts && !s.processes[i].busy() => {
+                s.processes[i].near = None;
+                if !self.has(Rule::Lost) {
+                    s.processes[i].write = None;
+                    s.dead |= own;
+                    return Some(());
+                }
+                (Invalidation { kills: own, purge: false, noted: None }, None)
+            }
             _ => return None,
         };
+        if s.processes[i].invalidation.is_some() {
+            return None;
+        }
         s.processes[i].write = left;
         s.processes[i].invalidation = Some(invalidation);
         Some(())

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::Name;
-use super::journal::{Line, Write, read};
+use super::journal::{Line, Outcome, Write, read};
 
 /// What a run did, so that nobody takes an idle one for a proof.
 #[derive(Clone, Copy, Debug, Default)]
@@ -129,14 +129,26 @@ struct History {
 }
 
 impl History {
-    fn learn(&mut self, process: usize, lines: Vec<Line>, over: u64, reads: &mut Vec<ReadBack>) {
+    fn learn(&mut self, process: usize, mut lines: Vec<Line>, over: u64, reads: &mut Vec<ReadBack>) {
+        // What was sent ended when it was acknowledged.
+        let mut settled = None;
+        for line in lines.iter_mut().rev() {
+            match line {
+                Line::Settled { at } => settled = Some(*at),
+                Line::End { end, outcome: outcome @ Outcome::Sent } => {
+                    *end = settled.unwrap_or(over);
+                    *outcome = settled.map_or(Outcome::Failed, |_| Outcome::Acknowledged);
+                }
+                _ => {}
+            }
+        }
         let mut lines = lines.into_iter().peekable();
         while let Some(line) = lines.next() {
             match line {
                 Line::Begin { start, writes } => {
                     let ended = lines.next_if(|next| matches!(next, Line::End { .. }));
                     let (end, acknowledged) = match ended {
-                        Some(Line::End { end, acknowledged }) => (end, acknowledged),
+                        Some(Line::End { end, outcome }) => (end, outcome == Outcome::Acknowledged),
                         _ => (over, false),
                     };
                     self.summary.operations += u64::from(acknowledged);
@@ -145,7 +157,7 @@ impl History {
                         self.learn_write(process, &write, (start, end), acknowledged);
                     }
                 }
-                Line::End { .. } => {}
+                Line::End { .. } | Line::Settled { .. } => {}
                 Line::Reads { start, end, sync, reads: found } => {
                     self.summary.operations += 1;
                     self.summary.reads += found.len() as u64;

@@ -3,7 +3,8 @@
 //! ```text
 //! b <start> <write>…       a write begins: s:<cache>:<key>:<version>:<truth>:<fill>:<certain>
 //!                          d:<cache>:<key>:<truth>   p:<cache>:<truth>,<truth>,…
-//! e <end> <1 = acknowledged, 0 = not>     the write that began last ended
+//! e <end> <1 = acknowledged, 0 = not, 2 = sent>     the write that began last ended
+//! a <time>                 all that was sent is acknowledged
 //! r <start> <end> <sync> <read>…          reads: <cache>:<key>:<version, or - for a miss>
 //! ```
 
@@ -51,8 +52,20 @@ pub enum Write {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Line {
     Begin { start: u64, writes: Vec<Write> },
-    End { end: u64, acknowledged: bool },
+    End { end: u64, outcome: Outcome },
+    Settled { at: u64 },
     Reads { start: u64, end: u64, sync: u64, reads: Vec<(Name, Option<u64>)> },
+}
+
+/// How a write ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was not acknowledged.
+    Failed,
+    /// It was acknowledged.
+    Acknowledged,
+    /// It was sent, and will be acknowledged later.
+    Sent,
 }
 
 /// A journal that is being written.
@@ -88,8 +101,18 @@ impl Journal {
     }
 
     /// The write ended.
-    pub fn end(&mut self, end: u64, acknowledged: bool) {
-        self.line(&format!("e {end} {}", u8::from(acknowledged)));
+    pub fn end(&mut self, end: u64, outcome: Outcome) {
+        let number = match outcome {
+            Outcome::Failed => 0,
+            Outcome::Acknowledged => 1,
+            Outcome::Sent => 2,
+        };
+        self.line(&format!("e {end} {number}"));
+    }
+
+    /// All that was sent so far is acknowledged.
+    pub fn settled(&mut self, at: u64) {
+        self.line(&format!("a {at}"));
     }
 
     /// Values were read.
@@ -153,7 +176,15 @@ fn parse(line: &str) -> Option<Line> {
     let mut number = || words.next()?.parse::<u64>().ok();
     Some(match kind {
         "b" => Line::Begin { start: number()?, writes: words.map(parse_write).collect::<Option<_>>()? },
-        "e" => Line::End { end: number()?, acknowledged: number()? == 1 },
+        "e" => Line::End {
+            end: number()?,
+            outcome: match number()? {
+                0 => Outcome::Failed,
+                1 => Outcome::Acknowledged,
+                _ => Outcome::Sent,
+            },
+        },
+        "a" => Line::Settled { at: number()? },
         "r" => Line::Reads {
             start: number()?,
             end: number()?,

@@ -27,7 +27,7 @@ mod worker;
 pub use actor::Actor;
 pub use check::{Summary, Told, check};
 pub use crew::{Crew, Seat};
-pub use journal::{Journal, Write};
+pub use journal::{Journal, Outcome, Write};
 pub use truth::Truth;
 pub use worker::{Worker, run};
 

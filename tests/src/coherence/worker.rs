@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use larder::{Config, Decode, Engine, ErrorKind, Handle, Health, Item};
 
-use super::{CACHES, Journal, KEYS, Name, Truth, Write, now};
+use super::{CACHES, Journal, KEYS, Name, Outcome, Truth, Write, now};
 
 /// A value of the run as it is kept in memory: its version.
 struct Versions;
@@ -88,7 +88,11 @@ impl State {
         self.due = true;
         self.missing.clear();
         let done = steps(self)?;
+        let errors = self.engine.stats().errors;
         self.engine.end_request();
+        if self.engine.stats().errors == errors {
+            self.journal.settled(now());
+        }
         Ok(done)
     }
 
@@ -263,8 +267,14 @@ impl State {
         call: impl FnOnce(&Engine<Versions>) -> larder::Result<()>,
     ) -> io::Result<Result<(), ErrorKind>> {
         self.journal.begin(now(), writes)?;
+        let trips = self.engine.backend().round_trips();
         let (_, done) = self.call(call);
-        self.journal.end(now(), done.is_ok());
+        let outcome = match &done {
+            Err(_) => Outcome::Failed,
+            Ok(()) if self.engine.backend().round_trips() == trips => Outcome::Sent,
+            Ok(()) => Outcome::Acknowledged,
+        };
+        self.journal.end(now(), outcome);
         Ok(done)
     }
 

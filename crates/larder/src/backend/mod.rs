@@ -245,6 +245,19 @@ pub enum Outcome {
     Purged,
 }
 
+/// What became of a fill that was [posted](Backend::post).
+#[derive(Clone, Debug)]
+pub struct Settled {
+    /// The cache.
+    pub cache: CacheId,
+    /// The key.
+    pub key: Box<[u8]>,
+    /// `None` if it was refused or lost, or nobody knows.
+    pub outcome: Option<Outcome>,
+    /// What happened up to its record, if that follows what the caller knows.
+    pub delta: Option<Delta>,
+}
+
 /// How much a cache holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CacheUsage {
@@ -272,6 +285,24 @@ pub trait Backend: Send + Sync {
     /// If the backend cannot be reached or refuses. The operations may have taken effect; they will not do so
     /// after the return.
     fn apply(&self, since: Option<Position>, ops: &[Op<'_>]) -> Result<Applied>;
+
+    /// Sends a fill - a set in a logged cache with a [`Guard::Fill`] and no proof - without waiting for the answer (R31), if that
+    /// can be done now; if not, nothing was done. Whoever is told that it was sent has to ask what became of it.
+    ///
+    /// It takes effect before whatever this handle is asked next, or not at all. The changes that later answers list leave out a
+    /// fill that was stored. One that lost may have been dropped where [`apply`](Self::apply) would have left another value
+    /// alone: then neither is left. No round trip.
+    fn post(&self, since: Option<Position>, fill: &Op<'_>) -> bool {
+        let _ = (since, fill);
+        false
+    }
+
+    /// What became of the fills that were posted and whose answers have come; each is told once. With `at`, where the caller
+    /// stands, also what happened since. No round trip, or one if the answers are waited for.
+    fn settled(&self, at: Option<Position>, wait: bool) -> Vec<Settled> {
+        let _ = (at, wait);
+        Vec::new()
+    }
 
     /// Entries that are known without a round trip to be at least as new as `at`, where the caller stands by its last
     /// answer; `None` where nothing is known, or there is no entry.

@@ -127,9 +127,10 @@ impl<D: Decode> Engine<D> {
         }
     }
 
-    /// A request ends: if much had to be fetched one by one since this was last done, tells the next new process what to
-    /// fetch at once. At most one round trip, rarely.
+    /// A request ends: learns what became of fills that were not waited for, and if much had to be fetched one by one since this was
+    /// last done, tells the next new process what to fetch at once. At most one round trip, rarely, and one after fills.
     pub fn end_request(&self) {
+        self.await_settled();
         let hits = self.counters().hits.load(Ordering::Relaxed);
         let fetched = hits - self.hot().hits_before;
         if fetched < WORTH_LISTING || !self.is_there() {

@@ -4,6 +4,7 @@ mod hot;
 mod locks;
 mod memory;
 mod node;
+mod posts;
 mod reads;
 mod refused;
 
@@ -116,6 +117,7 @@ pub struct Engine<D: Decode> {
     max_staleness: Duration,
     memory: Arc<Memory<D::Value>>,
     locks: EngineLocks,
+    posts: posts::Posts,
 }
 
 impl<D: Decode> Engine<D> {
@@ -165,6 +167,7 @@ impl<D: Decode> Engine<D> {
             decode,
             max_staleness: config.max_staleness(),
             memory,
+            posts: posts::Posts::default(),
         }
     }
 
@@ -243,6 +246,7 @@ impl<D: Decode> Engine<D> {
     /// be gone.
     pub fn set_many(&self, cache: &Handle, items: &[Item<'_>]) -> Result<()> {
         items.iter().try_for_each(|item| check_key(item.key))?;
+        self.follow_settled();
         let now = self.backend.now();
         let entries: Vec<(Option<Vec<u8>>, Option<Millis>)> = items
             .iter()
@@ -253,29 +257,35 @@ impl<D: Decode> Engine<D> {
                 }
             })
             .collect();
-        let ops: Vec<Op<'_>> = {
+        let (ops, ticket): (Vec<Op<'_>>, Ticket) = {
             let state = self.state();
-            items
-                .iter()
-                .zip(&entries)
-                .map(|(item, (entry, expires))| match entry {
-                    None => Op::Delete { cache: &cache.id, key: item.key },
-                    Some(entry) => Op::Set {
-                        cache: &cache.id,
-                        key: item.key,
-                        entry,
-                        expires: *expires,
-                        guard: cache
-                            .id
-                            .logged()
-                            .then(|| state.guard(cache.number, item.key))
-                            .flatten()
-                            .map(|missed| self.entries.fill_guard(missed, entry, *expires)),
-                        lock: item.lock,
-                    },
-                })
-                .collect()
+            let ops = items.iter().zip(&entries).map(|(item, (entry, expires))| match entry {
+                None => Op::Delete { cache: &cache.id, key: item.key },
+                Some(entry) => Op::Set {
+                    cache: &cache.id,
+                    key: item.key,
+                    entry,
+                    expires: *expires,
+                    guard: cache
+                        .id
+                        .logged()
+                        .then(|| state.guard(cache.number, item.key))
+                        .flatten()
+                        .map(|missed| self.entries.fill_guard(missed, entry, *expires)),
+                    lock: item.lock,
+                },
+            });
+            (ops.collect(), state.ticket())
         };
+        if self.post(&ops) {
+            self.counters().sets.fetch_add(1, Ordering::Relaxed);
+            if let ([item], [(_, expires)]) = (items, &*entries) {
+                let value = self.decode.decode(item.payload);
+                let keep = value.map(|(value, weight)| Keep { value, weight, expires: *expires });
+                self.state().after_post(ticket, cache.number, item.key, keep);
+            }
+            return Ok(());
+        }
         let (applied, ticket) = match self.apply(cache, &ops) {
             Err(error) if error.kind() == ErrorKind::Refused => {
                 // What was refused must not leave the value before it in place. A fill would have replaced nothing.
@@ -377,8 +387,10 @@ impl<D: Decode> Engine<D> {
     }
 
     fn fetch(&self, reads: &[Read<'_>]) -> Result<Answer> {
+        self.delete_lost();
         let ticket = self.state().ticket();
         let fetched = self.call(|| self.backend.fetch(ticket.position(), reads))?;
+        self.learn_settled();
         let ticket = self.absorb(ticket, &fetched.delta);
         Ok(Answer { fetched, ticket })
     }
@@ -402,6 +414,7 @@ impl<D: Decode> Engine<D> {
         let applied = self.call(|| self.backend.apply(ticket.position(), &all));
         let mut applied = applied.inspect_err(|error| self.note_refused(&all, error))?;
         applied.outcomes.truncate(ops.len());
+        self.learn_settled();
         let current = self.absorb(ticket, &applied.delta).is_some();
         let ticket = self.state().after_write(applied.delta.position, cache.number, remembered);
         Ok((applied, current.then_some(ticket)))

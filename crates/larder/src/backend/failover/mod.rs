@@ -35,7 +35,7 @@ pub use self::health::{Health, Tier};
 use self::refused::Refused;
 use self::rules::{Mode, Verdict};
 use self::tiers::Removals;
-use super::{Applied, Backend, CacheId, CacheUsage, Fetched, Op, Position, Read};
+use super::{Applied, Backend, CacheId, CacheUsage, Fetched, Op, Position, Read, Settled};
 use crate::breaker::{Breaker, Waits};
 use crate::clock::{Millis, boottime};
 use crate::error::{Error, ErrorKind, Result};
@@ -304,6 +304,19 @@ impl Backend for Failover {
             }
         }
         Err(self.journal(&removals, over()))
+    }
+
+    /// A fill is guarded: one that reaches the primary after others went over to the fallback does no harm there.
+    fn post(&self, since: Option<Position>, fill: &Op<'_>) -> bool {
+        let Ok(view) = self.look_after(boottime()) else { return false };
+        view.stage.tier == Mode::Primary
+            && view.ready_primary().is_some()
+            && !self.breaker.is_open()
+            && self.primary.post(since, fill)
+    }
+
+    fn settled(&self, at: Option<Position>, wait: bool) -> Vec<Settled> {
+        self.primary.settled(at, wait)
     }
 
     fn list(&self, cache: &CacheId, prefix: &[u8], visit: &mut dyn FnMut(&[u8])) -> Result<()> {

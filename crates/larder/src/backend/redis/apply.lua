@@ -33,10 +33,12 @@ end
 -- The names changed since a position, each with the place of its last change, and which of these stored an entry (in records
 -- of older versions nobody can tell), or false when the log does not reach back to it.
 local function names_since(id, nonce)
-  local records = redis.call('XRANGE', KEYS[2], id, '+', 'COUNT', max + 2)
+  -- From the end, as most guards stand near it.
+  local records = redis.call('XREVRANGE', KEYS[2], '+', id, 'COUNT', max + 2)
   local names, stored, count, place = {}, {}, 0, 0
-  if #records == 0 or records[1][1] ~= id or records[1][2][2] ~= nonce then names = false end
-  for i = 2, #records do
+  local first = records[#records]
+  if not first or first[1] ~= id or first[2][2] ~= nonce then names = false end
+  for i = #records - 1, 1, -1 do
     local fields = records[i][2]
     count = count + tonumber(fields[4])
     if count > max then names = false end

@@ -57,7 +57,8 @@ impl Redis {
         let mut slot = self.pool.slot()?;
         slot.begin(boottime(), nanos(PATIENCE));
         let mut batch = Batch::default();
-        let setup = slot.open(&self.settings, &self.door, self.settings.read_timeout, &mut batch)?;
+        let setup =
+            slot.open(&self.settings, &self.door, self.settings.read_timeout, &self.settled, &mut batch)?;
         let keys = &self.keys;
         let mut expected: Vec<(&str, String)> =
             [("hash", &keys.meta), ("stream", &keys.log), ("set", &keys.registry), ("hash", &keys.locks)]

@@ -150,7 +150,8 @@ impl Redis {
     /// if it had to be certified.
     pub(super) fn hello(&self, slot: &mut Slot) -> Result<(), Failure> {
         let mut batch = Batch::default();
-        let setup = slot.open(&self.settings, &self.door, self.settings.read_timeout, &mut batch)?;
+        let setup =
+            slot.open(&self.settings, &self.door, self.settings.read_timeout, &self.settled, &mut batch)?;
         let sent = boottime();
         Server::ask(&mut batch);
         batch

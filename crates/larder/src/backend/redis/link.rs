@@ -1,5 +1,6 @@
 //! One connection: sending a batch of commands and waiting for its answers.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -10,10 +11,11 @@ use super::door::Door;
 use super::failure::{Failure, Way, refusal};
 use super::identity::Identity;
 use super::pool::{self, Slot};
+use super::posts::{Post, Posts, Settlements};
 use super::resp::Most;
 use super::settings::Settings;
 use super::wire::Wire;
-use crate::backend::Position;
+use crate::backend::{CacheId, Position};
 use crate::clock::{boot_nanos, boottime, limit, nanos};
 use crate::error::{Blame, Error};
 
@@ -29,6 +31,11 @@ pub(super) struct Link {
     /// How long an answer is waited for.
     wait: Duration,
     quiet: Option<Quiet>,
+    posts: Posts,
+    /// Whether the server takes writes on it, as far as is known,
+    writes: bool,
+    /// and has the script for fills.
+    has_fill_script: bool,
 }
 
 /// A sync that showed no change: from which position, and the bytes of the answer. The same answer for the same position means
@@ -42,6 +49,19 @@ impl Link {
     /// When it was last used.
     pub(super) fn used(&self) -> Duration {
         self.used
+    }
+
+    /// A write was done.
+    pub(super) fn wrote(&mut self) {
+        self.writes = true;
+    }
+
+    /// Takes in answers to what was posted.
+    fn answer_posts(&mut self, answers: Vec<Value>) {
+        if !self.posts.answer(answers) {
+            // The next write is waited for, and finds out.
+            (self.writes, self.has_fill_script) = (false, false);
+        }
     }
 }
 
@@ -139,6 +159,7 @@ impl Slot {
         settings: &Settings,
         door: &Door,
         patience: Duration,
+        settled: &Settlements,
         batch: &mut Batch,
     ) -> Result<usize, Failure> {
         if self.link.is_some() {
@@ -148,9 +169,17 @@ impl Slot {
         let stream = door.connect(settings, self.until).map_err(Failure::Unsent)?;
         let wire = Wire::new(stream, patience)
             .map_err(|error| Failure::Unsent(Error::unavailable(NAME, error).blaming(Blame::Process)))?;
-        let link =
-            Link { wire, identity: None, used: boottime(), answered: false, wait: patience, quiet: None };
-        self.link = Some(link);
+        self.link = Some(Link {
+            wire,
+            identity: None,
+            used: boottime(),
+            answered: false,
+            wait: patience,
+            quiet: None,
+            posts: Posts::new(Arc::clone(settled)),
+            writes: false,
+            has_fill_script: false,
+        });
         let before = batch.commands;
         if let Some(password) = &settings.password {
             let mut auth = redis::cmd("AUTH");
@@ -209,9 +238,10 @@ impl Slot {
         };
         trips.fetch_add(1, Ordering::Relaxed);
         link.used = self.began;
-        let quiet = link.quiet.as_ref().filter(|quiet| sync == Some(quiet.since));
+        let due = link.posts.due().sum();
+        let quiet = link.quiet.as_ref().filter(|quiet| sync == Some(quiet.since) && due == 0);
         let expected = quiet.map(|quiet| &*quiet.answers);
-        let awaited = (batch.commands, batch.most);
+        let awaited = (due + batch.commands, batch.most.and_small(due));
         let answers = link.wire.exchange(&batch.bytes, awaited, self.until, expected);
         link.answered |= answers.is_ok();
         let answers = answers.map_err(|error| {
@@ -220,7 +250,78 @@ impl Slot {
             let way = Way { fresh: !link.answered, bytes: batch.bytes.len(), wait: link.wait.min(waited) };
             Failure::cut(&error, way)
         });
-        self.drop_if_cut(answers)
+        let Some(mut answers) = self.drop_if_cut(answers)? else { return Ok(None) };
+        if due > 0
+            && let Some(link) = self.link.as_mut()
+        {
+            let own = answers.split_off(due);
+            link.answer_posts(std::mem::replace(&mut answers, own));
+        }
+        Ok(Some(answers))
+    }
+
+    /// What is known of a server that would take so many bytes of a fill without being waited for.
+    pub(super) fn may_post(&self, bytes: usize) -> Option<&Identity> {
+        let link = self.link.as_ref().filter(|link| link.writes && link.posts.has_room_for(bytes))?;
+        link.identity.as_ref()
+    }
+
+    /// Whether no fill of a cache was sent on this connection before.
+    pub(super) fn fills_first(&mut self, cache: &CacheId) -> bool {
+        self.link.as_mut().is_none_or(|link| link.posts.fills_first(cache))
+    }
+
+    /// Whether the log is to be asked for after the next fill.
+    pub(super) fn wants_tail(&self) -> bool {
+        self.link.as_ref().is_some_and(|link| link.posts.wants_tail())
+    }
+
+    /// Whether the server has the script for fills.
+    pub(super) fn knows_fills(&self) -> bool {
+        self.link.as_ref().is_some_and(|link| link.has_fill_script)
+    }
+
+    /// Sends a fill, whose answers are taken in later. Whether it was sent; the connection is gone if not.
+    pub(super) fn post(&mut self, batch: &Batch, post: Post) -> bool {
+        let Some(link) = self.link.as_mut() else { return false };
+        link.used = self.began;
+        if link.wire.send(&batch.bytes, self.until).is_err() {
+            self.link = None;
+            return false;
+        }
+        link.posts.sent(post);
+        link.has_fill_script = true;
+        true
+    }
+
+    /// Takes in those answers to posted fills that have come.
+    pub(super) fn receive_posted(&mut self) {
+        let Some(link) = self.link.as_mut().filter(|link| !link.posts.is_empty()) else { return };
+        match link.wire.come(link.posts.due()) {
+            Ok(answers) if answers.is_empty() => {}
+            Ok(answers) => link.answer_posts(answers),
+            Err(_) => self.link = None,
+        }
+    }
+
+    /// Waits for all answers to posted fills. One round trip, if any is due.
+    pub(super) fn await_posted(&mut self, trips: &AtomicU64) {
+        if self.link.as_ref().is_some_and(|link| !link.posts.is_empty()) {
+            // What failed is told with the fills.
+            let _ = self.ask(&Batch::default(), trips, None);
+        }
+    }
+
+    /// Whether a record is of a fill that was posted and stored.
+    pub(super) fn has_stored(&self, nonce: u128) -> bool {
+        self.link.as_ref().is_some_and(|link| link.posts.has_stored(nonce))
+    }
+
+    /// The log was read to its end.
+    pub(super) fn passed_stored(&mut self) {
+        if let Some(link) = self.link.as_mut() {
+            link.posts.passed();
+        }
     }
 
     fn no_refusal(&mut self, answers: Vec<Value>) -> Result<Vec<Value>, Failure> {
@@ -244,7 +345,9 @@ impl Slot {
 
     /// Throws away a connection that was closed since it was last used: what would be sent on it is lost.
     pub(super) fn drop_if_closed(&mut self) {
-        self.link.take_if(|link| boottime().saturating_sub(link.used) > BRIEF && link.wire.is_closed());
+        self.link.take_if(|link| {
+            link.posts.is_empty() && boottime().saturating_sub(link.used) > BRIEF && link.wire.is_closed()
+        });
     }
 
     /// Throws the connection away if an answer on it was cut short or made no sense.

@@ -160,7 +160,7 @@ impl Redis {
         let mut batch = Batch::default();
         // The time-out of other connections is for an answer that comes at once.
         let patience = self.settings.read_timeout + super::LONGEST_DOZE;
-        let setup = slot.open(&self.settings, &self.door, patience, &mut batch)?;
+        let setup = slot.open(&self.settings, &self.door, patience, &self.settled, &mut batch)?;
         let seconds = at_most.as_secs_f64();
         batch.add(cmd("BLPOP").arg(self.keys.bell(token)).arg(format!("{seconds:.3}")));
         let answer = slot.exchange(&batch, &self.trips)?.into_iter().nth(setup).unwrap_or(Value::Nil);

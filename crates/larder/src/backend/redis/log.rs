@@ -17,11 +17,18 @@ use crate::backend::{Change, MAX_CHANGES, Position};
 const RECORDS: usize = MAX_CHANGES + 3;
 
 /// One record.
+#[derive(Debug)]
 pub(super) struct Record {
     id: u128,
     nonce: u128,
     changes: u64,
     names: Vec<u8>,
+}
+
+impl Record {
+    fn is_at(&self, position: Position) -> bool {
+        self.id == position.id && self.nonce == position.nonce
+    }
 }
 
 /// A record that Larder did not write: what it hides, nobody knows.
@@ -57,14 +64,16 @@ pub(super) fn read(answer: Value) -> Result<Result<Vec<Record>, Unreadable>, Fai
     Ok(array(answer, "XREVRANGE")?.into_iter().rev().map(|value| Ok(record(value)?)).collect())
 }
 
-/// The changes from `since` up to but without the record with the nonce `own`; `None` is a gap.
+/// The changes from `since` up to but without the record with the nonce `own`, and without those of `known` records; `None` is
+/// a gap.
 pub(super) fn tail(
     records: Vec<Record>,
     since: Position,
     own: Option<u128>,
+    known: impl Fn(u128) -> bool,
 ) -> Result<Option<Tail>, Unreadable> {
     let mut records = records.into_iter();
-    let anchored = records.next().is_some_and(|first| first.id == since.id && first.nonce == since.nonce);
+    let anchored = records.next().is_some_and(|first| first.is_at(since));
     if !anchored {
         return Ok(None);
     }
@@ -73,6 +82,9 @@ pub(super) fn tail(
         position = Position { id: record.id, nonce: record.nonce, ..position };
         if own == Some(record.nonce) {
             return Ok(Some(Tail { changes, position }));
+        }
+        if known(record.nonce) {
+            continue;
         }
         count = count.saturating_add(record.changes);
         if count > MAX_CHANGES as u64 {
@@ -84,6 +96,21 @@ pub(super) fn tail(
     Ok(own.is_none().then_some(Tail { changes, position }))
 }
 
+/// Has those of some records change nothing.
+pub(super) fn forget_changes(records: &mut [Record], of: impl Fn(u128) -> bool) {
+    for record in records.iter_mut().filter(|record| of(record.nonce)) {
+        record.changes = 0;
+        record.names.clear();
+    }
+}
+
+/// The same where `at` is anywhere among the records.
+pub(super) fn tail_from(mut records: Vec<Record>, at: Position, own: u128) -> Option<Tail> {
+    let anchor = records.iter().position(|record| record.is_at(at))?;
+    records.drain(..anchor);
+    tail(records, at, Some(own), |_| false).ok()?
+}
+
 /// The position of the newest record.
 pub(super) fn newest(records: &[Record], incarnation: u128) -> Option<Position> {
     records.first().map(|record| Position { incarnation, id: record.id, nonce: record.nonce })
@@ -93,6 +120,11 @@ pub(super) fn id_name(id: u128) -> String {
     // Not formatted as 128 bits, which takes ten times as long.
     let half = |half: u128| u64::try_from(half).unwrap_or(u64::MAX);
     format!("{}-{}", half(id >> 64), half(id & u128::from(u64::MAX)))
+}
+
+/// The name filled up with zeros, so that names compare as ids do.
+pub(super) fn padded_name(id: u128) -> String {
+    format!("{:020}-{:020}", id >> 64, id & u128::from(u64::MAX))
 }
 
 pub(super) fn parse_id(name: &[u8]) -> Result<u128, Failure> {
@@ -163,16 +195,16 @@ mod tests {
     #[test]
     fn the_anchor_must_have_the_id_and_the_nonce() {
         let list = [(5, 50, 0), (6, 60, 1)];
-        assert_eq!(tail(records(&list), at(5, 50), None).unwrap().unwrap().position, at(6, 60));
-        assert!(tail(records(&list), at(5, 51), None).unwrap().is_none());
-        assert!(tail(records(&list), at(4, 50), None).unwrap().is_none());
-        assert!(tail(Vec::new(), at(5, 50), None).unwrap().is_none());
+        assert_eq!(tail(records(&list), at(5, 50), None, |_| false).unwrap().unwrap().position, at(6, 60));
+        assert!(tail(records(&list), at(5, 51), None, |_| false).unwrap().is_none());
+        assert!(tail(records(&list), at(4, 50), None, |_| false).unwrap().is_none());
+        assert!(tail(Vec::new(), at(5, 50), None, |_| false).unwrap().is_none());
     }
 
     #[test]
     fn a_thousand_changes_are_listed_and_one_more_is_a_gap() {
         let count = |changes| {
-            tail(records(&[(5, 50, 0), (6, 60, changes)]), at(5, 50), None)
+            tail(records(&[(5, 50, 0), (6, 60, changes)]), at(5, 50), None, |_| false)
                 .unwrap()
                 .map(|tail| tail.changes.len())
         };
@@ -182,9 +214,19 @@ mod tests {
     #[test]
     fn the_own_record_ends_the_tail() {
         let list = [(5, 50, 0), (6, 60, 1), (7, 70, 2), (8, 80, 1)];
-        let found = tail(records(&list), at(5, 50), Some(70)).unwrap().unwrap();
+        let found = tail(records(&list), at(5, 50), Some(70), |_| false).unwrap().unwrap();
         assert_eq!((found.changes.len(), found.position), (1, at(7, 70)));
-        assert!(tail(records(&list), at(5, 50), Some(90)).unwrap().is_none());
+        assert!(tail(records(&list), at(5, 50), Some(90), |_| false).unwrap().is_none());
+    }
+
+    #[test]
+    fn known_records_change_nothing_and_count_for_nothing() {
+        let list = [(5, 50, 0), (6, 60, 1000), (7, 70, 2), (8, 80, 1)];
+        let found = tail(records(&list), at(5, 50), None, |nonce| nonce == 60).unwrap().unwrap();
+        assert_eq!((found.changes.len(), found.position), (3, at(8, 80)));
+        let found = tail_from(records(&list), at(6, 60), 80).unwrap();
+        assert_eq!((found.changes.len(), found.position), (2, at(8, 80)));
+        assert!(tail_from(records(&list), at(6, 61), 80).is_none());
     }
 
     #[test]

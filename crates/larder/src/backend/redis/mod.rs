@@ -16,6 +16,7 @@ mod locks;
 mod log;
 mod names;
 mod pool;
+mod posts;
 mod read;
 mod reply;
 mod resp;
@@ -27,8 +28,8 @@ mod tls;
 mod wire;
 mod write;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use self::clock::ServerClock;
@@ -36,9 +37,10 @@ use self::door::Door;
 use self::failure::Failure;
 use self::keys::Keys;
 use self::pool::{Lent, Pool};
+use self::posts::Settlements;
 use self::script::Script;
 pub use self::settings::Settings;
-use super::{Applied, Backend, CacheId, CacheUsage, Fetched, Op, Position, Read};
+use super::{Applied, Backend, CacheId, CacheUsage, Fetched, Op, Position, Read, Settled};
 use crate::clock::{Millis, boottime, nanos};
 use crate::error::Result;
 use crate::lock::LockBackend;
@@ -63,7 +65,10 @@ pub struct Redis {
     clock: ServerClock,
     trips: AtomicU64,
     apply_script: Script,
+    fill_script: Script,
     lock_script: Script,
+    /// What became of fills that were posted.
+    settled: Settlements,
     /// Connections of those who wait for locks.
     bells: Pool,
     /// Whether the server has let this process in before.
@@ -88,7 +93,9 @@ impl Redis {
             clock: ServerClock::new(),
             trips: AtomicU64::new(0),
             apply_script: Script::new(include_str!("apply.lua")),
+            fill_script: Script::new(include_str!("fill.lua")),
             lock_script: Script::new(include_str!("locks.lua")),
+            settled: Settlements::default(),
             bells: Pool::new(settings.connect_timeout),
             admitted: AtomicBool::new(false),
             wrote: AtomicBool::new(false),
@@ -118,6 +125,28 @@ impl Backend for Redis {
             self.wrote.store(true, Ordering::Relaxed);
         }
         Ok(applied)
+    }
+
+    fn post(&self, since: Option<Position>, fill: &Op<'_>) -> bool {
+        self.post_with(since, fill)
+    }
+
+    fn settled(&self, at: Option<Position>, wait: bool) -> Vec<Settled> {
+        if (wait || at.is_some())
+            && let Ok(mut slot) = self.slot()
+        {
+            if wait { slot.await_posted(&self.trips) } else { slot.receive_posted() }
+        }
+        let answered = std::mem::take(&mut *self.settled.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut at = at;
+        answered
+            .into_iter()
+            .map(|answered| {
+                let settled = answered.told(at);
+                at = settled.delta.as_ref().map_or(at, |delta| Some(delta.position));
+                settled
+            })
+            .collect()
     }
 
     fn list(&self, cache: &CacheId, prefix: &[u8], visit: &mut dyn FnMut(&[u8])) -> Result<()> {

@@ -88,17 +88,15 @@ impl Redis {
             return Ok(None);
         }
         let delta = log::read(replies.next())?.and_then(|records| match since {
-            Some(since) => Ok(log::tail(records, since, None)?.map(|tail| Delta {
-                reset: false,
-                changes: tail.changes,
-                position: tail.position,
-            })),
+            Some(since) => Ok(log::tail(records, since, None, |nonce| slot.has_stored(nonce))?
+                .map(|tail| Delta { reset: false, changes: tail.changes, position: tail.position })),
             None => Ok(log::newest(&records, incarnation).map(|position| Delta {
                 reset: true,
                 changes: Vec::new(),
                 position,
             })),
         });
+        slot.passed_stored();
         let Ok(delta) = delta else {
             self.certify(slot, Certify::Unreadable(incarnation))?;
             return Ok(None);

@@ -24,6 +24,14 @@ pub(super) struct Most {
 impl Most {
     /// Whatever has no entries in it; the largest is a thousand records of a log of 64 MB.
     pub(super) const SMALL: Self = Self { bytes: 128 << 20, values: 64 << 10 };
+    /// As much for so many batches more.
+    pub(super) const fn and_small(self, batches: usize) -> Self {
+        Self {
+            bytes: self.bytes.saturating_add(Self::SMALL.bytes.saturating_mul(batches)),
+            values: self.values.saturating_add(Self::SMALL.values.saturating_mul(batches)),
+        }
+    }
+
     /// One page of a listing, or so many entries beside something small.
     pub(super) const fn of_entries(entries: usize) -> Self {
         Self { bytes: 1 << 30, values: Self::SMALL.values.saturating_add(entries) }
@@ -46,8 +54,16 @@ impl Arrived {
         Self { at: 0, missing: answers, most }
     }
 
-    /// Whether all of them are in `bytes`.
+    /// Whether all of them are in `bytes`, and nothing else.
     pub(super) fn all(&mut self, bytes: &[u8]) -> RedisResult<bool> {
+        match self.end(bytes)? {
+            Some(end) if end < bytes.len() => Err(nonsense()),
+            end => Ok(end.is_some()),
+        }
+    }
+
+    /// Where in `bytes` they end, if all of them are there.
+    pub(super) fn end(&mut self, bytes: &[u8]) -> RedisResult<Option<usize>> {
         if bytes.len() > self.most.bytes {
             return Err(too_much());
         }
@@ -55,7 +71,7 @@ impl Arrived {
             if self.missing > self.most.values {
                 return Err(too_much());
             }
-            let Some((kind, text, next)) = header(bytes, self.at)? else { return Ok(false) };
+            let Some((kind, text, next)) = header(bytes, self.at)? else { return Ok(None) };
             let mut more = 0;
             let mut end = next;
             match kind {
@@ -66,7 +82,7 @@ impl Arrived {
                             return Err(too_much());
                         }
                         if bytes.len() < end {
-                            return Ok(false);
+                            return Ok(None);
                         }
                     }
                 }
@@ -78,7 +94,7 @@ impl Arrived {
             self.most.values -= 1;
             self.missing = (self.missing - 1).checked_add(more).ok_or_else(nonsense)?;
         }
-        if bytes.len() == self.at { Ok(true) } else { Err(nonsense()) }
+        Ok(Some(self.at))
     }
 }
 

@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
 
 use super::resp::{self, Arrived, Most};
-use super::stream::{Due, Stream};
+use super::stream::{Due, Stream, Wait};
 use crate::clock::{boot_nanos, nanos};
 
 /// How long an answer is polled for before the process sleeps for it, in nanoseconds.
@@ -31,6 +31,8 @@ pub(super) struct Wire {
     /// Whether the last answer came quickly.
     quick: bool,
     answers: Vec<u8>,
+    /// What has come of answers that nobody waits for.
+    early: Vec<u8>,
 }
 
 impl Wire {
@@ -38,7 +40,14 @@ impl Wire {
     pub(super) fn new(stream: Stream, patience: Duration) -> io::Result<Self> {
         // The operating system takes a time-out of zero for none.
         stream.socket().set_read_timeout(Some(patience.max(Duration::from_millis(1))))?;
-        Ok(Self { stream, patience: nanos(patience), sent: 0, quick: false, answers: Vec::new() })
+        Ok(Self {
+            stream,
+            patience: nanos(patience),
+            sent: 0,
+            quick: false,
+            answers: Vec::new(),
+            early: Vec::new(),
+        })
     }
 
     /// Sends packed commands and reads as many answers, until `until` at the longest; `None` if they are `expected`, byte
@@ -50,8 +59,7 @@ impl Wire {
         until: u64,
         expected: Option<&[u8]>,
     ) -> RedisResult<Option<Vec<Value>>> {
-        let mut due = Due::new(until, self.patience);
-        self.stream.send(commands, &mut due)?;
+        let due = self.send(commands, until)?;
         let sent = boot_nanos();
         self.sent = sent;
         let mut wait = due.answer(sent);
@@ -60,6 +68,7 @@ impl Wire {
         }
         let mut bytes = std::mem::take(&mut self.answers);
         bytes.clear();
+        bytes.append(&mut self.early);
         let mut arrived = Arrived::nothing_of(count, most);
         while expected != Some(&bytes) && !arrived.all(&bytes)? {
             self.stream.receive(&mut bytes, &mut wait)?;
@@ -69,6 +78,28 @@ impl Wire {
         if bytes.len() <= KEPT {
             bytes.shrink_to(KEPT);
             self.answers = bytes;
+        }
+        Ok(values)
+    }
+
+    /// Sends packed commands, whose answers come before those of the next exchange.
+    pub(super) fn send(&mut self, commands: &[u8], until: u64) -> RedisResult<Due> {
+        let mut due = Due::new(until, self.patience);
+        self.stream.send(commands, &mut due)?;
+        Ok(due)
+    }
+
+    /// The answers that have come, in whole groups of so many each; waits for none.
+    pub(super) fn come(&mut self, groups: impl Iterator<Item = usize>) -> RedisResult<Vec<Value>> {
+        match self.stream.receive(&mut self.early, &mut Wait::until(0)) {
+            Err(error) if error.kind() != io::ErrorKind::TimedOut => return Err(error.into()),
+            _ => {}
+        }
+        let mut values = Vec::new();
+        for group in groups {
+            let Some(end) = Arrived::nothing_of(group, Most::SMALL).end(&self.early)? else { break };
+            values.extend(resp::answers(&self.early, group)?);
+            self.early.drain(..end);
         }
         Ok(values)
     }

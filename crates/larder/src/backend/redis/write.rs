@@ -12,6 +12,7 @@ use super::keys::incarnation_name;
 use super::link::Batch;
 use super::log;
 use super::pool::Slot;
+use super::posts::Post;
 use super::reply::{Replies, array, bytes, integer};
 use super::{Redis, random};
 use crate::backend::{Applied, CacheId, Delta, Guard, MAX_CHANGES, Op, Outcome, Position};
@@ -117,6 +118,62 @@ impl Redis {
         Err(Failure::in_vain("the server's clock or identity keeps changing", self.settings.read_timeout))
     }
 
+    /// See [`Backend::post`](crate::backend::Backend::post). What needs more than one request - a new connection, a check of the
+    /// server that is due, a first write - is left to `apply_with`.
+    pub(super) fn post_with(&self, since: Option<Position>, fill: &Op<'_>) -> bool {
+        let (Ok(mut slot), Op::Set { cache, key, entry, expires, guard: Some(guard), .. }) =
+            (self.slot(), *fill)
+        else {
+            return false;
+        };
+        let Some((incarnation, native)) = slot
+            .may_post(entry.len())
+            .filter(|identity| !identity.due() && identity.incarnation == guard.position().incarnation)
+            .map(|identity| (identity.incarnation, identity.expires_fields))
+        else {
+            return false;
+        };
+        let Guard::Fill { missed, value } = guard else { return false };
+        let nonce = random();
+        let mut command =
+            if slot.knows_fills() { self.fill_script.cached() } else { self.fill_script.whole() };
+        command
+            .arg(5)
+            .arg(&self.keys.meta)
+            .arg(&self.keys.log)
+            .arg(&self.keys.registry)
+            .arg(self.keys.hash(incarnation, cache))
+            .arg(self.keys.expiry_index(incarnation, cache))
+            .arg(incarnation_name(incarnation))
+            .arg(&nonce.to_be_bytes())
+            .arg(u8::from(native))
+            .arg(u8::from(slot.fills_first(cache)))
+            .arg(cache.name())
+            .arg(key)
+            .arg(entry);
+        match expires {
+            Some(expires) => command.arg(expires),
+            None => command.arg(""),
+        };
+        command
+            .arg(log::id_name(missed.id))
+            .arg(&missed.nonce.to_be_bytes())
+            .arg(value)
+            .arg(MAX_CHANGES)
+            .arg(LOG_RECORDS)
+            .arg(LOG_BYTES)
+            .arg(CACHE_TTL)
+            .arg(log::padded_name(missed.id));
+        let mut batch = Batch::default();
+        batch.add(&command);
+        let tail = slot.wants_tail();
+        if tail {
+            log::ask(&mut batch, &self.keys.log, since.filter(|since| since.incarnation == incarnation));
+        }
+        let at = Position { incarnation, id: 0, nonce };
+        slot.post(&batch, Post { at, cache: cache.clone(), key: key.into(), bytes: entry.len(), tail })
+    }
+
     fn apply_once(
         &self,
         slot: &mut Slot,
@@ -162,11 +219,16 @@ impl Redis {
         let own =
             if id.is_empty() { None } else { Some(Position { incarnation, id: log::parse_id(&id)?, nonce }) };
         let outcomes = outcomes(&bytes(parts.next(), "apply")?, ops)?;
+        if let Some(link) = slot.link.as_mut() {
+            link.wrote();
+        }
         let tail = log::read(replies.next())?.and_then(|records| {
             let newest = own.or_else(|| log::newest(&records, incarnation));
             let own = own.map(|own| own.nonce);
-            Ok((since.map(|since| log::tail(records, since, own)).transpose()?.flatten(), newest))
+            let tail = |since| log::tail(records, since, own, |nonce| slot.has_stored(nonce));
+            Ok((since.map(tail).transpose()?.flatten(), newest))
         });
+        slot.passed_stored();
         let tail = if let Ok(tail) = tail {
             tail
         } else {

@@ -1,0 +1,142 @@
+//! Fills that are not waited for (R31).
+//!
+//! A fill is guarded: if its key changed since the miss it is dropped, however late it comes. So it is sent at once, and what became of it is
+//! learned with the answer to whatever is asked next, or at the end of the request. One that was lost may have left another's older value in place:
+//! its key is deleted.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use super::{Decode, Engine};
+use crate::backend::{CacheId, Guard, Op, Outcome, Settled};
+use crate::breaker::Breaker;
+use crate::coherence::Ticket;
+use crate::refusals::holds_any;
+
+/// The most lost fills that are remembered; past that their caches are purged.
+const MAX_LOST: usize = 4096;
+
+/// The cache and the key of a lost fill; the cache alone if too many of it were lost.
+type Lost = (CacheId, Option<Box<[u8]>>);
+
+/// What an engine has to ask about.
+#[derive(Default)]
+pub(super) struct Posts {
+    /// Fills were sent, and not all of them were told of.
+    any: AtomicBool,
+    lost: Mutex<Vec<Lost>>,
+}
+
+impl Posts {
+    fn take_lost(&self) -> Vec<Lost> {
+        std::mem::take(&mut *self.lost.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn add_lost(&self, more: Vec<Lost>) {
+        let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        lost.extend(more);
+        if lost.len() > MAX_LOST {
+            let caches: HashSet<CacheId> = lost.drain(..).map(|(cache, _)| cache).collect();
+            lost.extend(caches.into_iter().map(|cache| (cache, None)));
+        }
+    }
+}
+
+impl<D: Decode> Engine<D> {
+    /// Sends what is nothing but a fill without waiting, if there is a request whose end will see to it. No round trip.
+    pub(super) fn post(&self, ops: &[Op<'_>]) -> bool {
+        let [fill @ Op::Set { cache, guard: Some(Guard::Fill { .. }), lock: None, .. }] = ops else {
+            return false;
+        };
+        if !cache.logged()
+            || holds_any(self.refused.load(Ordering::Relaxed))
+            || self.breaker.as_ref().is_some_and(Breaker::is_open)
+        {
+            return false;
+        }
+        let (since, in_request) = {
+            let state = self.state();
+            (state.position(), state.serves_requests())
+        };
+        let posted = in_request && self.backend.post(since, fill);
+        if posted {
+            self.posts.any.store(true, Ordering::Relaxed);
+        }
+        posted
+    }
+
+    /// Learns what became of fills, without the changes around them: an answer that tells of those is about to be taken in.
+    pub(super) fn learn_settled(&self) {
+        if self.posts.any.load(Ordering::Relaxed) {
+            let settled = self.backend.settled(None, false);
+            self.take_settled(None, settled);
+        }
+    }
+
+    /// Takes in what has come so far, so that the guards of what is sent next stand as far on as can be known.
+    pub(super) fn follow_settled(&self) {
+        if self.posts.any.load(Ordering::Relaxed) {
+            self.ask_settled(false);
+        }
+    }
+
+    /// At the end of a request: waits for what became of its fills. A round trip if that is not known, and one more if any was
+    /// lost.
+    pub(super) fn await_settled(&self) {
+        if self.posts.any.swap(false, Ordering::Relaxed) {
+            self.ask_settled(true);
+            self.delete_lost();
+        }
+    }
+
+    fn ask_settled(&self, wait: bool) {
+        let ticket = self.state().ticket();
+        let settled = self.backend.settled(ticket.position(), wait);
+        self.take_settled(Some(ticket), settled);
+    }
+
+    fn take_settled(&self, ticket: Option<Ticket>, settled: Vec<Settled>) {
+        let (mut lost, mut dropped) = (Vec::new(), 0);
+        let mut state = self.state();
+        let mut ticket = ticket.filter(|ticket| state.is_current(*ticket));
+        for Settled { cache, key, outcome, delta } in settled {
+            if outcome != Some(Outcome::Stored) {
+                let number = state.number(cache.name());
+                state.forget(number, &key);
+                match outcome {
+                    Some(_) => dropped += 1,
+                    None => lost.push((cache, Some(key))),
+                }
+            }
+            if let (Some(current), Some(delta)) = (ticket, delta) {
+                state.advance(current, &delta);
+                ticket = Some(state.ticket());
+            }
+        }
+        drop(state);
+        self.counters().dropped_fills.fetch_add(dropped, Ordering::Relaxed);
+        self.posts.add_lost(lost);
+    }
+
+    /// Deletes the keys of lost fills. One round trip if there are any.
+    pub(super) fn delete_lost(&self) {
+        let lost = self.posts.take_lost();
+        if lost.is_empty() {
+            return;
+        }
+        let ops: Vec<Op<'_>> = lost
+            .iter()
+            .map(|(cache, key)| match key {
+                Some(key) => Op::Delete { cache, key },
+                None => Op::Purge { cache },
+            })
+            .collect();
+        if let Err(error) = self.guarded(|| self.backend.apply(None, &ops)) {
+            self.counters().errors.fetch_add(1, Ordering::Relaxed);
+            self.note_refused(&ops, &error);
+            self.posts.add_lost(lost);
+            self.posts.any.store(true, Ordering::Relaxed);
+        }
+    }
+}
