@@ -238,7 +238,8 @@ impl<D: Decode> Engine<D> {
 
     /// Stores entries in one round trip, all or nothing. For each item whether it stands acknowledged: false if
     /// the backend refused it. A fill that lost against a newer change counts as stored before it; if that was a set of
-    /// another value, neither is left.
+    /// another value, neither is left. One fill alone, in a request, may be sent and not waited for (R31): no round trip, and it is
+    /// acknowledged when the request has ended.
     ///
     /// # Errors
     /// [`ErrorKind::Value`] for a bad key; [`ErrorKind::LockLost`] if an item's lock is gone, nothing is changed then;
