@@ -2,6 +2,7 @@
 
 pub mod coherence;
 pub mod locks;
+pub mod random;
 pub mod redis;
 pub mod tls;
 

@@ -15,6 +15,7 @@ use std::time::Duration;
 use larder::lock_rules::{Common, Party, Row, Turn};
 use larder::{Attempt, Handed, LockKind, LockProof, Token};
 use larder_testkit::RedisServer;
+use larder_tests::random::Random;
 
 const HISTORIES: usize = 10_000;
 const BATCH: usize = 250;
@@ -70,20 +71,8 @@ end
 return told
 ";
 
-/// xorshift64*: any numbers will do.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % bound
-    }
-
-    fn one_of<T: Copy>(&mut self, of: &[T]) -> T {
-        of[usize::try_from(self.below(of.len() as u64)).unwrap()]
-    }
+fn one_of<T: Copy>(random: &mut Random, of: &[T]) -> T {
+    of[usize::try_from(random.below(of.len() as u64)).unwrap()]
 }
 
 /// The same place by the rules.
@@ -136,7 +125,7 @@ type Step = (String, Option<(String, Option<(Token, Handed)>)>);
 
 fn one_step(random: &mut Random, place: &mut Place, lock: usize, now: u64) -> Step {
     let (name, token) = (NAMES[lock], 1 + random.below(TOKENS));
-    let lease = random.one_of(&[2_500, 2_500, 4_000]);
+    let lease = one_of(random, &[2_500, 2_500, 4_000]);
     let hex = Token::from_number(token.into());
     match random.below(40) {
         0 => {
@@ -180,7 +169,7 @@ fn one_step(random: &mut Random, place: &mut Place, lock: usize, now: u64) -> St
             let renewed = place.look(lock, now, |turn| turn.renew(&party(token), proof, believed, lease));
             let words = format!(
                 "\"renew\",\"{lease}\",\"{name}\",\"{hex}\",\"o\",\"{fence}\",\"{}\"",
-                u8::from(believed)
+                if believed { now + 1 } else { now }
             );
             (words, Some((u8::from(renewed).to_string(), None)))
         }
@@ -208,10 +197,10 @@ fn history(random: &mut Random, steps: &mut String, told: &mut Vec<String>) {
     let (mut now, mut end) = (START, START + LONGEST);
     steps.push('[');
     for step in 0..STEPS {
-        let pause = random.one_of(&[0, 0, 1, 300, 1_000, 1_999, 2_001, 2_600, 3_100]);
+        let pause = one_of(random, &[0, 0, 1, 300, 1_000, 1_999, 2_001, 2_600, 3_100]);
         now = (now + pause).min(end);
         if random.below(30) == 0 {
-            let back = random.one_of(&[700, 5_000, 3_600_000]);
+            let back = one_of(random, &[700, 5_000, 3_600_000]);
             now -= back;
             end -= back;
         }

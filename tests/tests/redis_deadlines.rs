@@ -109,7 +109,7 @@ const OPERATIONS: &[Operation] = &[
     ("release", |redis| redis.release(b"n", token()).map(drop)),
     ("renew", |redis| {
         let proof = LockProof { token: token(), fence: 1 };
-        let renewal = Renewal { name: b"n", owner: b"o", proof, believed: true };
+        let renewal = Renewal { name: b"n", owner: b"o", proof, believed_until: Duration::MAX };
         redis.renew(&[renewal], Duration::from_secs(5)).map(drop)
     }),
     ("holder", |redis| redis.holder(b"n").map(drop)),

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use larder::{CacheOptions, Config, LockGuard, Store};
 use larder_tests::locks::{self, Section};
+use larder_tests::random::Random;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -63,17 +64,5 @@ fn main() -> Result<(), Box<dyn Error>> {
         believed(&mut section, &lock);
         drop(lock);
         section.append(&mut log)?;
-    }
-}
-
-/// xorshift64*: any numbers will do.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % bound
     }
 }

@@ -85,7 +85,7 @@ fn locks_make_few_calls() {
     });
     assert_eq!(taken, 10, "to take it");
     let proof = LockProof { token: Token::from_number(2), fence };
-    let renewals = [Renewal { name: b"n", owner: b"", proof, believed: true }; 3];
+    let renewals = [Renewal { name: b"n", owner: b"", proof, believed_until: Duration::MAX }; 3];
     assert_eq!(calls(&second, || second.renew(&renewals, Duration::from_secs(1)).unwrap()), 7, "renewals");
 }
 

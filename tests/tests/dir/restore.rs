@@ -153,7 +153,7 @@ fn a_lost_history_gives_no_lock_to_a_second() {
     fs::remove_dir_all(directory.path().join("cache")).unwrap();
     assert!(matches!(crash::ask(&other, "n", 2, LEASE).unwrap(), Attempt::Grace { .. }));
     let proof = LockProof { token: Token::from_number(1), fence };
-    let renewal = Renewal { name: b"n", owner: b"", proof, believed: true };
+    let renewal = Renewal { name: b"n", owner: b"", proof, believed_until: Duration::MAX };
     assert_eq!(holder.renew(&[renewal], LEASE).unwrap(), [true]);
     assert_eq!(other.holder(b"n").unwrap(), Some(proof.token));
     assert!(holder.release(b"n", proof.token).unwrap());

@@ -74,7 +74,8 @@ impl HeldLock {
     }
 
     pub(super) fn renewal(&self) -> Renewal<'_> {
-        Renewal { name: &self.name, owner: &self.owner, proof: self.proof, believed: self.is_believed() }
+        let believed_until = Duration::from_millis(self.believed_until.load(Ordering::Acquire));
+        Renewal { name: &self.name, owner: &self.owner, proof: self.proof, believed_until }
     }
 }
 

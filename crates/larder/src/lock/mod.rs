@@ -128,8 +128,9 @@ pub struct Renewal<'a> {
     pub owner: &'a [u8],
     /// What was granted.
     pub proof: LockProof,
-    /// The holder still believes that it holds the lock: in the grace after a loss it gets a named one back (R23).
-    pub believed: bool,
+    /// Until when the holder believes that it holds the lock, on the boot clock: in the grace after a loss it gets a named one
+    /// back, if that is decided before then (R23).
+    pub believed_until: Duration,
 }
 
 /// One lock that is held.

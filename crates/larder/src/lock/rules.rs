@@ -89,6 +89,15 @@ impl<P> Default for Row<P> {
     }
 }
 
+impl<P> Row<P> {
+    /// Whether a write may show this lock: it is still the one of the proof, and none of before a loss (R24). `born` is that of
+    /// the [`Common`] part.
+    pub fn allows(&self, proof: LockProof, born: Millis) -> bool {
+        let shown = |holder: &Holder<P>| holder.who.token == proof.token && holder.fence == proof.fence;
+        self.holder.as_ref().is_some_and(|holder| shown(holder) && holder.since >= born)
+    }
+}
+
 /// One lock at one moment.
 pub struct Turn<'a, P> {
     /// What all locks share.

@@ -73,7 +73,7 @@ impl Handle {
 
     fn renew(&self, name: &[u8], token: u128, fence: u64) -> bool {
         let proof = LockProof { token: Token::from_number(token), fence };
-        let renewal = Renewal { name, owner: b"owner", proof, believed: true };
+        let renewal = Renewal { name, owner: b"owner", proof, believed_until: Duration::MAX };
         sure(self.locks().renew(&[renewal], LEASE)) == [true]
     }
 
@@ -185,7 +185,7 @@ pub fn any_bytes_are_a_name(fixture: &dyn Fixture) {
         .zip(1..)
         .map(|((name, fence), token)| {
             let proof = LockProof { token: Token::from_number(token), fence };
-            Renewal { name, owner: name, proof, believed: true }
+            Renewal { name, owner: name, proof, believed_until: Duration::MAX }
         })
         .collect();
     assert!(sure(a.locks().renew(&renewals, LONG)).iter().all(|held| *held));

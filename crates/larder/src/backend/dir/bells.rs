@@ -13,9 +13,8 @@ use std::time::Duration;
 
 use crate::clock::boottime;
 use crate::lock::Token;
+use crate::lock::rules::SEEN;
 
-/// Who did not ask again for so long is out of the line.
-const SEEN: Duration = Duration::from_secs(3);
 /// The sleep of somebody who has no bell.
 const BLIND_DOZE: Duration = Duration::from_millis(20);
 
@@ -56,7 +55,7 @@ impl Bells {
     /// Takes the bells down of those who have been silent for too long; whether any hang.
     pub(super) fn forget_the_silent(&self) -> bool {
         let (mut own, now) = (self.own(), boottime());
-        own.retain(|_, bell| now.saturating_sub(bell.asked) < SEEN);
+        own.retain(|_, bell| now.saturating_sub(bell.asked) < Duration::from_millis(SEEN));
         !own.is_empty()
     }
 

@@ -1,14 +1,14 @@
-//! What becomes of a lock: decided on what is known of it, under the append lock if it is to be written.
+//! What becomes of a lock: decided by the rules on what is known of it, under the append lock if it is to be written. What a
+//! decision changes is what the record says.
 
 use std::time::Duration;
 
 use super::bells;
-use super::lock_table::{Grant, Holder, LockChange, LockTable, Party};
-use crate::clock::wall_clock;
-use crate::lock::{Attempt, LockKind, LockProof, Token};
+use super::lock_table::{Grant, LockChange, LockTable, Party, Seat, with_margin};
+use crate::clock::{Millis, wall_clock};
+use crate::lock::rules::{CLAIM, Common, Holder, Row, Turn, Waiter};
+use crate::lock::{Attempt, Handed, LockKind, LockProof, Token};
 
-/// How long a lock that was handed over waits for the new holder to say that it is alive. Who waits looks once a second.
-const CLAIM: Duration = Duration::from_secs(3);
 /// Who is first in line looks at least so often at first, then ever more rarely,
 const FIRST_LOOK: Duration = Duration::from_millis(50);
 /// as does the first of another node;
@@ -20,16 +20,16 @@ const SELDOM: Duration = Duration::from_secs(1);
 pub(super) struct Asking {
     pub(super) name: Box<[u8]>,
     pub(super) who: Party,
-    pub(super) lease: Duration,
+    pub(super) lease: Millis,
     pub(super) queue: bool,
 }
 
 /// A lock to renew.
 pub(super) struct Renewing {
     pub(super) name: Box<[u8]>,
-    pub(super) owner: Box<[u8]>,
+    pub(super) who: Party,
     pub(super) proof: LockProof,
-    pub(super) believed: bool,
+    pub(super) believed_until: Millis,
 }
 
 /// Changes that are not written yet.
@@ -38,76 +38,43 @@ pub(super) struct Draft {
     pub(super) changes: Vec<LockChange>,
     /// Whose bells to ring once they are written.
     pub(super) wake: Vec<Token>,
-    now: Duration,
+    now: Millis,
     /// No fencing number is given again, even one of a history that was lost (R25).
     floor: u64,
 }
 
 impl Draft {
-    pub(super) fn new(table: LockTable, floor: u64, now: Duration) -> Self {
+    pub(super) fn new(table: LockTable, floor: u64, now: Millis) -> Self {
         Self { table, changes: Vec::new(), wake: Vec::new(), now, floor }
     }
 
     pub(super) fn acquire(&mut self, asking: &Asking) -> Attempt {
-        let name = &*asking.name;
-        let holder = self.table.holder(name).cloned();
-        if let Some(Holder { grant: Grant { to, fence, .. }, .. }) = &holder
-            && to.token == asking.who.token
-        {
-            let fence = *fence;
-            self.push(LockChange::Renew { name: name.into(), lease: asking.lease });
-            self.wake_next(name, asking.who.node);
-            return Attempt::Mine { fence };
-        }
-        let held = holder.filter(|holder| !is_over(holder, self.now)).map(|holder| holder.left(self.now));
-        let grace = match LockKind::of(name) {
-            LockKind::Cache => Duration::ZERO,
-            LockKind::Named => self.table.grace(asking.lease, self.now),
-        };
-        let mut blocked = grace.max(held.unwrap_or_default());
-        if blocked.is_zero() {
-            if LockKind::of(name) == LockKind::Named && !self.table.open {
-                self.push(LockChange::Common { fence: 0, open: true });
+        let (name, who) = (&*asking.name, &asking.who);
+        let lease = with_margin(asking.lease);
+        let (attempt, handed) =
+            self.grant(name, Some(who.token), |turn| turn.acquire(who, lease, asking.queue));
+        self.hand_over(handed);
+        match attempt {
+            Attempt::Mine { .. } => self.wake_next(name, who.process.node),
+            Attempt::Wait { at_most } => {
+                return Attempt::Wait { at_most: at_most.min(self.look_again(name, who)) };
             }
-            self.bury_holder(name);
-            match self.first(name) {
-                Some(first) if first.token != asking.who.token => {
-                    self.hand_over(name, first);
-                    blocked = CLAIM;
-                }
-                _ => {
-                    return Attempt::Mine { fence: self.grant(name, asking.who.clone(), asking.lease, true) };
-                }
-            }
+            Attempt::Grace { .. } => {}
         }
-        let in_line = |party: &Party| party.token == asking.who.token;
-        let queued = self.table.get(name).is_some_and(|row| row.queue.iter().any(in_line));
-        if asking.queue && !queued {
-            self.push(LockChange::Wait { name: name.into(), who: asking.who.clone() });
-        }
-        if held.is_none() && !grace.is_zero() {
-            return Attempt::Grace { left: grace };
-        }
-        Attempt::Wait { at_most: self.look_again(name, &asking.who).min(blocked) }
+        attempt
     }
 
     /// Takes the lock from `token`, or from whoever holds it; or takes `token` out of the line.
     pub(super) fn release(&mut self, name: &[u8], token: Option<Token>) -> bool {
-        let Some(row) = self.table.get(name) else { return false };
-        let holder = row.holder.as_ref().map(|holder| holder.grant.to.token);
-        if let Some(party) = row.queue.iter().find(|party| token == Some(party.token)) {
-            let (node, token) = (party.node, party.token);
-            self.push(LockChange::Leave { name: name.into(), token });
+        let row = self.table.get(name);
+        let lease = row.and_then(|row| row.holder.as_ref()).map_or(CLAIM, |holder| holder.lease);
+        let queue = row.into_iter().flat_map(|row| &row.queue);
+        let left = queue.map(|waiter| &waiter.who).find(|who| token == Some(who.token));
+        let left = left.map(|who| who.process.node);
+        let (held, handed) = self.grant(name, token, |turn| turn.release(token, lease));
+        self.hand_over(handed);
+        if let Some(node) = left {
             self.wake_next(name, node);
-        }
-        let held = holder.is_some_and(|holder| token.is_none_or(|token| token == holder));
-        if held {
-            self.push(LockChange::Free { name: name.into() });
-            if (self.table.open || LockKind::of(name) == LockKind::Cache)
-                && let Some(first) = self.first(name)
-            {
-                self.hand_over(name, first);
-            }
         }
         held
     }
@@ -118,30 +85,22 @@ impl Draft {
     }
 
     /// Renews a lease; whether the lock is still the holder's.
-    pub(super) fn renew(&mut self, lock: &Renewing, lease: Duration) -> bool {
-        let name = &*lock.name;
-        let LockProof { token, fence } = lock.proof;
-        match self.table.holder(name) {
-            Some(holder) if holder.grant.to.token == token => {
-                self.push(LockChange::Renew { name: name.into(), lease });
-                true
+    pub(super) fn renew(&mut self, lock: &Renewing, lease: Millis) -> bool {
+        let (lease, believed) = (with_margin(lease), self.now < lock.believed_until);
+        self.turn(&lock.name, Some(lock.proof.token), |turn| {
+            let held = turn.renew(&lock.who, lock.proof, believed, lease);
+            if held && let Some(holder) = &mut turn.row.holder {
+                holder.who.process.claimed = true;
             }
-            None if lock.believed && !self.table.open && LockKind::of(name) == LockKind::Named => {
-                let to = Party { token, owner: lock.owner.clone(), node: 0 };
-                let grant = Grant { to, fence, lease, at: wall_clock(), claimed: true };
-                self.push(LockChange::Grant { name: name.into(), grant });
-                true
-            }
-            _ => false,
-        }
+            held
+        })
     }
 
     /// Frees locks whose holders died and that nobody waits for.
     pub(super) fn bury_the_dead(&mut self) {
-        let dead = |holder: &Holder| is_over(holder, self.now);
         let rows = self.table.rows().filter(|(_, row)| row.queue.is_empty());
         let names: Vec<Box<[u8]>> = rows
-            .filter(|(_, row)| row.holder.as_ref().is_some_and(dead))
+            .filter(|(_, row)| row.holder.as_ref().is_some_and(|holder| is_over(holder, self.now)))
             .map(|(name, _)| name.into())
             .collect();
         for name in names {
@@ -149,61 +108,101 @@ impl Draft {
         }
     }
 
-    /// Frees a lock whose holder is dead. If it had stood in line and never said that it knows, its node is taken for dead,
-    /// with all who wait there; who is not stands in line again.
-    fn bury_holder(&mut self, name: &[u8]) {
-        let Some(row) = self.table.get(name) else { return };
-        let Some(Holder { grant, .. }) = &row.holder else { return };
-        let node = grant.to.node;
-        let silent = !grant.claimed && node != bells::here();
-        let there = row.queue.iter().filter(|party| silent && party.node == node);
-        let leave: Vec<_> = there.map(|party| party.token).collect();
-        self.push(LockChange::Free { name: name.into() });
-        for token in leave {
-            self.push(LockChange::Leave { name: name.into(), token });
+    /// Takes a turn that may grant the lock to somebody new. If it does so with a named one, the grace is over (R23).
+    fn grant<T>(
+        &mut self,
+        name: &[u8],
+        asks: Option<Token>,
+        decide: impl FnOnce(&mut Turn<'_, Seat>) -> T,
+    ) -> T {
+        let before = self.changes.len();
+        let answer = self.turn(name, asks, decide);
+        let mut new = self.changes.iter().skip(before);
+        let granted = new.any(|change| matches!(change, LockChange::Grant { .. }));
+        if granted && !self.table.open && LockKind::of(name) == LockKind::Named {
+            self.push(LockChange::Common { fence: 0, open: true });
         }
+        answer
     }
 
-    /// The first in line who is not known to be dead. The dead before it leave the line.
-    fn first(&mut self, name: &[u8]) -> Option<Party> {
-        loop {
-            let first = self.table.get(name)?.queue.first()?.clone();
-            if !bells::is_dead(first.node, first.token) {
-                return Some(first);
+    /// Decides, by the rules, and notes what that changes.
+    fn turn<T>(
+        &mut self,
+        name: &[u8],
+        asks: Option<Token>,
+        decide: impl FnOnce(&mut Turn<'_, Seat>) -> T,
+    ) -> T {
+        let before = self.table.get(name).cloned().unwrap_or_default();
+        let mut row = before.clone();
+        forget_the_dead(&mut row, asks, self.now);
+        let mut common = Common { born: self.table.born(), fence: self.table.fence.max(self.floor) };
+        let answer = decide(&mut Turn {
+            common: &mut common,
+            row: &mut row,
+            kind: LockKind::of(name),
+            now: self.now,
+            stamp: wall_clock().saturating_mul(1_000),
+            alive: &|waiter| !bells::is_dead(waiter.who.process.node, waiter.who.token),
+        });
+        self.note(name, &before, row);
+        answer
+    }
+
+    /// Notes what makes one row of another.
+    fn note(&mut self, name: &[u8], before: &Row<Seat>, after: Row<Seat>) {
+        let holder = after.holder.as_ref().map(|holder| holder.who.token);
+        let stands = |in_line: &[Waiter<Seat>], token| in_line.iter().any(|waiter| waiter.who.token == token);
+        for Waiter { who, .. } in &before.queue {
+            if Some(who.token) != holder && !stands(&after.queue, who.token) {
+                self.push(LockChange::Leave { name: name.into(), token: who.token });
             }
-            self.push(LockChange::Leave { name: name.into(), token: first.token });
+        }
+        match (&before.holder, after.holder) {
+            (None, None) => {}
+            (Some(_), None) => self.push(LockChange::Free { name: name.into() }),
+            (Some(old), Some(new)) if old.who.token == new.who.token && old.fence == new.fence => {
+                if *old != new {
+                    let lease = Grant::of(&new).lease;
+                    self.push(LockChange::Renew { name: name.into(), lease });
+                }
+            }
+            (_, Some(mut new)) => {
+                new.who.process.at = wall_clock();
+                self.push(LockChange::Grant { name: name.into(), grant: Grant::of(&new) });
+            }
+        }
+        for Waiter { who, .. } in after.queue {
+            if !stands(&before.queue, who.token) {
+                self.push(LockChange::Wait { name: name.into(), who: unclaimed(who) });
+            }
         }
     }
 
-    fn hand_over(&mut self, name: &[u8], to: Party) {
-        self.wake.push(to.token);
-        self.grant(name, to, CLAIM, false);
-    }
-
-    fn grant(&mut self, name: &[u8], to: Party, lease: Duration, claimed: bool) -> u64 {
-        let at = wall_clock();
-        let fence = (self.table.fence.max(self.floor) + 1).max(at.saturating_mul(1_000));
-        self.push(LockChange::Grant { name: name.into(), grant: Grant { to, fence, lease, at, claimed } });
-        fence
+    fn hand_over(&mut self, handed: Option<(Token, Handed)>) {
+        self.wake.extend(handed.map(|(token, _)| token));
     }
 
     /// Wakes who is now the first of its node in line, to look for all of them.
     fn wake_next(&mut self, name: &[u8], node: u64) {
-        let queue = self.table.get(name).map(|row| row.queue.iter());
-        self.wake.extend(queue.into_iter().flatten().find(|party| party.node == node).map(|next| next.token));
+        let queue = self.table.get(name).into_iter().flat_map(|row| &row.queue);
+        let next = queue.map(|waiter| &waiter.who).find(|who| who.process.node == node);
+        self.wake.extend(next.map(|next| next.token));
     }
 
     /// After how long to look again if no bell rings.
     fn look_again(&self, name: &[u8], who: &Party) -> Duration {
         let Some(row) = self.table.get(name) else { return FIRST_LOOK };
-        let ahead = || row.queue.iter().take_while(|party| party.token != who.token);
-        let looks = |party: &Party| party.node == who.node && !bells::is_dead(party.node, party.token);
-        if who.node != 0 && ahead().any(looks) {
+        let queue = || row.queue.iter().map(|waiter| &waiter.who);
+        let ahead = || queue().take_while(|party| party.token != who.token);
+        let node = who.process.node;
+        let looks = |party: &Party| party.process.node == node && !bells::is_dead(node, party.token);
+        if node != 0 && ahead().any(looks) {
             return SELDOM;
         }
         let ahead = u32::try_from(ahead().count()).unwrap_or(u32::MAX);
-        let held = row.holder.as_ref().map_or(Duration::ZERO, |holder| holder.known_for(self.now));
-        (held / 8 + FIRST_LOOK.saturating_mul(ahead.saturating_add(1))).min(LONGEST_LOOK)
+        let held = row.holder.as_ref().map_or(0, |holder| self.now.saturating_sub(holder.since));
+        let held = Duration::from_millis(held / 8);
+        (held + FIRST_LOOK.saturating_mul(ahead.saturating_add(1))).min(LONGEST_LOOK)
     }
 
     fn push(&mut self, change: LockChange) {
@@ -213,7 +212,24 @@ impl Draft {
 }
 
 /// Whether a lock is its holder's no more: not renewed in time, or handed to somebody who has died since.
-fn is_over(holder: &Holder, now: Duration) -> bool {
-    let to = &holder.grant.to;
-    holder.left(now).is_zero() || (!holder.grant.claimed && bells::is_dead(to.node, to.token))
+fn is_over(holder: &Holder<Seat>, now: Millis) -> bool {
+    let Seat { node, claimed, .. } = holder.who.process;
+    holder.until <= now || (!claimed && bells::is_dead(node, holder.who.token))
+}
+
+/// Forgets a holder that is dead, unless it is the one that asks. If it had stood in line and never said that it knows, its node
+/// is taken for dead, with all who wait there; who is not stands in line again. The others are taken for alive: who waits says
+/// nothing while it does.
+fn forget_the_dead(row: &mut Row<Seat>, asks: Option<Token>, now: Millis) {
+    let other = |holder: &Holder<Seat>| Some(holder.who.token) != asks && !holder.who.process.claimed;
+    if let Some(dead) = row.holder.take_if(|holder| other(holder) && is_over(holder, now)) {
+        let node = dead.who.process.node;
+        row.queue.retain(|waiter| node == bells::here() || waiter.who.process.node != node);
+    }
+    row.queue.iter_mut().for_each(|waiter| waiter.seen = now);
+}
+
+fn unclaimed(who: Party) -> Party {
+    let process = Seat { node: who.process.node, ..Seat::default() };
+    Party { process, ..who }
 }

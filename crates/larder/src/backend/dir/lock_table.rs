@@ -1,36 +1,37 @@
 //! The locks of a namespace. They are made of records alone, so that all processes know the same, but for one thing: when
-//! *this* process saw a holder's last sign of life, on its own clock (R20).
+//! *this* process saw a holder's last sign of life, on its own clock (R20). All times in the table are of that clock.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use super::wire::{In, Out};
 use crate::backend::Op;
 use crate::clock::Millis;
+use crate::lock::rules::{self, Holder, Row, Waiter};
 use crate::lock::{Token, lock_name};
 
 /// The part of a lease that others wait beyond its end: clocks do not run at exactly the same speed.
-const MARGIN: u32 = 8;
+const MARGIN: u64 = 8;
 
-/// Who waits for a lock or holds it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Party {
-    pub(super) token: Token,
-    pub(super) owner: Box<[u8]>,
+/// What is known of the process of who waits for a lock or holds it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Seat {
     /// Where its bell hangs; 0 = nowhere.
     pub(super) node: u64,
+    /// Whether a holder knows that it is one. One that stood in line has to say so in time.
+    pub(super) claimed: bool,
+    /// When it became the holder, on the clock of who granted it: for people only.
+    pub(super) at: Millis,
 }
+
+/// Who waits for a lock or holds it.
+pub(super) type Party = rules::Party<Seat>;
 
 /// A lock as it was granted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Grant {
     pub(super) to: Party,
     pub(super) fence: u64,
-    pub(super) lease: Duration,
-    /// When, on the clock of who granted it: for people only.
-    pub(super) at: Millis,
-    /// Whether the holder knows. One that stood in line has to say so in time.
-    pub(super) claimed: bool,
+    pub(super) lease: Millis,
 }
 
 /// What a record says of locks.
@@ -47,81 +48,49 @@ pub(super) enum LockChange {
     /// The lock has a holder.
     Grant { name: Box<[u8]>, grant: Grant },
     /// The holder is alive.
-    Renew { name: Box<[u8]>, lease: Duration },
+    Renew { name: Box<[u8]>, lease: Millis },
     /// The lock has no holder.
     Free { name: Box<[u8]> },
-}
-
-/// A grant that was not taken back, and when this process saw its last sign of life.
-#[derive(Clone, Debug)]
-pub(super) struct Holder {
-    pub(super) grant: Grant,
-    seen: Duration,
-    /// When it saw the grant.
-    granted: Duration,
-}
-
-impl Holder {
-    /// For how long the lock is still the holder's, as far as this process can tell.
-    pub(super) fn left(&self, now: Duration) -> Duration {
-        (self.seen + with_margin(self.grant.lease)).saturating_sub(now)
-    }
-
-    /// How long this process has known of the grant.
-    pub(super) fn known_for(&self, now: Duration) -> Duration {
-        now.saturating_sub(self.granted)
-    }
-}
-
-/// One lock.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Row {
-    pub(super) holder: Option<Holder>,
-    pub(super) queue: Vec<Party>,
 }
 
 /// All locks that are held or waited for.
 #[derive(Clone)]
 pub(super) struct LockTable {
-    rows: BTreeMap<Box<[u8]>, Row>,
+    /// Leases in it are as long as others wait.
+    rows: BTreeMap<Box<[u8]>, Row<Seat>>,
     pub(super) fence: u64,
     pub(super) open: bool,
     /// Since when this process has known this history.
-    known_since: Duration,
+    known_since: Millis,
 }
 
 impl LockTable {
-    pub(super) fn new(now: Duration) -> Self {
+    pub(super) fn new(now: Millis) -> Self {
         Self { rows: BTreeMap::new(), fence: 0, open: false, known_since: now }
     }
 
-    pub(super) fn rows(&self) -> impl Iterator<Item = (&[u8], &Row)> {
+    pub(super) fn rows(&self) -> impl Iterator<Item = (&[u8], &Row<Seat>)> {
         self.rows.iter().map(|(name, row)| (&**name, row))
     }
 
-    pub(super) fn get(&self, name: &[u8]) -> Option<&Row> {
+    pub(super) fn get(&self, name: &[u8]) -> Option<&Row<Seat>> {
         self.rows.get(name)
-    }
-
-    pub(super) fn holder(&self, name: &[u8]) -> Option<&Holder> {
-        self.get(name)?.holder.as_ref()
     }
 
     /// Whether an operation shows no lock, or one that is still held (R24).
     pub(super) fn allows(&self, op: &Op<'_>) -> bool {
         let Op::Set { cache, key, lock: Some(proof), .. } = op else { return true };
-        let holder = self.holder(&lock_name(cache, key)).map(|holder| &holder.grant);
-        holder.is_some_and(|grant| grant.to.token == proof.token && grant.fence == proof.fence)
+        // All rows are of this history.
+        self.get(&lock_name(cache, key)).is_some_and(|row| row.allows(*proof, 0))
     }
 
-    /// For how long nobody new gets a named lock, because somebody may hold it from before this history (R23).
-    pub(super) fn grace(&self, lease: Duration, now: Duration) -> Duration {
-        let over = if self.open { Duration::ZERO } else { self.known_since + with_margin(lease) };
-        over.saturating_sub(now)
+    /// When locks may have been lost last, as long as somebody may hold one from before this history (R23).
+    pub(super) fn born(&self) -> Millis {
+        if self.open { 0 } else { self.known_since }
     }
 
     /// Takes in a change that was read at `now`.
-    pub(super) fn apply(&mut self, change: &LockChange, now: Duration) {
+    pub(super) fn apply(&mut self, change: &LockChange, now: Millis) {
         match change {
             LockChange::Common { fence, open } => {
                 self.fence = self.fence.max(*fence);
@@ -130,19 +99,24 @@ impl LockTable {
             LockChange::Distrust { fence } => {
                 *self = Self { fence: self.fence.max(*fence), ..Self::new(now) };
             }
-            LockChange::Wait { name, who } => self.row(name).queue.push(who.clone()),
-            LockChange::Leave { name, token } => self.row(name).queue.retain(|party| party.token != *token),
-            LockChange::Grant { name, grant } => {
-                self.fence = self.fence.max(grant.fence);
-                let row = self.row(name);
-                row.queue.retain(|party| party.token != grant.to.token);
-                row.holder = Some(Holder { grant: grant.clone(), seen: now, granted: now });
+            LockChange::Wait { name, who } => {
+                self.row(name).queue.push(Waiter { who: who.clone(), seen: now });
+            }
+            LockChange::Leave { name, token } => {
+                self.row(name).queue.retain(|waiter| waiter.who.token != *token);
+            }
+            LockChange::Grant { name, grant: Grant { to, fence, lease } } => {
+                self.fence = self.fence.max(*fence);
+                let (lease, row) = (with_margin(*lease), self.row(name));
+                row.queue.retain(|waiter| waiter.who.token != to.token);
+                let (who, until) = (to.clone(), now + lease);
+                row.holder = Some(Holder { who, fence: *fence, until, since: now, lease });
             }
             LockChange::Renew { name, lease } => {
                 if let Some(holder) = &mut self.row(name).holder {
-                    holder.grant.lease = *lease;
-                    holder.grant.claimed = true;
-                    holder.seen = now;
+                    holder.lease = with_margin(*lease);
+                    holder.until = now + holder.lease;
+                    holder.who.process.claimed = true;
                 }
             }
             LockChange::Free { name } => self.row(name).holder = None,
@@ -159,21 +133,35 @@ impl LockTable {
     pub(super) fn changes(&self) -> Vec<LockChange> {
         let mut changes = vec![LockChange::Common { fence: self.fence, open: self.open }];
         for (name, row) in &self.rows {
-            let grant = row.holder.iter().map(|holder| holder.grant.clone());
+            let grant = row.holder.iter().map(Grant::of);
             changes.extend(grant.map(|grant| LockChange::Grant { name: name.clone(), grant }));
-            let waits = row.queue.iter().cloned();
+            let waits = row.queue.iter().map(|waiter| waiter.who.clone());
             changes.extend(waits.map(|who| LockChange::Wait { name: name.clone(), who }));
         }
         changes
     }
 
-    fn row(&mut self, name: &[u8]) -> &mut Row {
+    fn row(&mut self, name: &[u8]) -> &mut Row<Seat> {
         self.rows.entry(name.into()).or_default()
     }
 }
 
-fn with_margin(lease: Duration) -> Duration {
-    lease + lease / MARGIN
+impl Grant {
+    /// What a record says of a holder.
+    pub(super) fn of(holder: &Holder<Seat>) -> Self {
+        let lease = without_margin(holder.lease);
+        Self { to: holder.who.clone(), fence: holder.fence, lease }
+    }
+}
+
+/// How long others wait for a holder that has a lease.
+pub(super) fn with_margin(lease: Millis) -> Millis {
+    lease.saturating_add(lease / MARGIN)
+}
+
+/// The reverse, exactly.
+pub(super) fn without_margin(lease: Millis) -> Millis {
+    lease - lease / (MARGIN + 1)
 }
 
 const COMMON: u8 = 0;
@@ -213,14 +201,14 @@ pub(super) fn write(out: &mut Out, changes: &[LockChange]) {
                 out.bytes(name);
                 write_party(out, &grant.to);
                 out.u64(grant.fence);
-                write_lease(out, grant.lease);
-                out.u64(grant.at);
-                out.u8(u8::from(grant.claimed));
+                out.u64(grant.lease);
+                out.u64(grant.to.process.at);
+                out.u8(u8::from(grant.to.process.claimed));
             }
             LockChange::Renew { name, lease } => {
                 out.u8(RENEW);
                 out.bytes(name);
-                write_lease(out, *lease);
+                out.u64(*lease);
             }
             LockChange::Free { name } => {
                 out.u8(FREE);
@@ -242,14 +230,12 @@ pub(super) fn read(input: &mut In<'_>) -> Option<Vec<LockChange>> {
                 LockChange::Leave { name: input.bytes()?.into(), token: Token::from_number(input.u128()?) }
             }
             GRANT => {
-                let (name, to) = (input.bytes()?.into(), read_party(input)?);
-                let (fence, lease) = (input.u64()?, Duration::from_millis(input.u64()?));
-                let (at, claimed) = (input.u64()?, input.u8()? != 0);
-                LockChange::Grant { name, grant: Grant { to, fence, lease, at, claimed } }
+                let (name, mut to) = (input.bytes()?.into(), read_party(input)?);
+                let (fence, lease) = (input.u64()?, input.u64()?);
+                (to.process.at, to.process.claimed) = (input.u64()?, input.u8()? != 0);
+                LockChange::Grant { name, grant: Grant { to, fence, lease } }
             }
-            RENEW => {
-                LockChange::Renew { name: input.bytes()?.into(), lease: Duration::from_millis(input.u64()?) }
-            }
+            RENEW => LockChange::Renew { name: input.bytes()?.into(), lease: input.u64()? },
             FREE => LockChange::Free { name: input.bytes()?.into() },
             _ => return None,
         });
@@ -257,17 +243,14 @@ pub(super) fn read(input: &mut In<'_>) -> Option<Vec<LockChange>> {
     Some(changes)
 }
 
-fn write_lease(out: &mut Out, lease: Duration) {
-    out.u64(u64::try_from(lease.as_millis()).unwrap_or(u64::MAX));
-}
-
 fn write_party(out: &mut Out, party: &Party) {
     out.u128(party.token.number());
     out.bytes(&party.owner);
-    out.u64(party.node);
+    out.u64(party.process.node);
 }
 
 fn read_party(input: &mut In<'_>) -> Option<Party> {
     let token = Token::from_number(input.u128()?);
-    Some(Party { token, owner: input.bytes()?.into(), node: input.u64()? })
+    let owner = input.bytes()?.into();
+    Some(Party { token, owner, process: Seat { node: input.u64()?, ..Seat::default() } })
 }

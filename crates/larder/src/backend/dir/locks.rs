@@ -8,10 +8,11 @@ use super::files::Files;
 use super::follow::{Access, Node};
 use super::hold::Hold;
 use super::lock_draft::{Asking, Draft, Renewing};
-use super::lock_table::{Holder, Party, Row};
-use super::{Dir, bells, record};
-use crate::clock::{boottime, wall_clock};
+use super::lock_table::{Party, Seat, without_margin};
+use super::{Dir, bells, millis, now, record};
+use crate::clock::{Millis, wall_clock};
 use crate::error::Result;
+use crate::lock::rules::{Holder, Row};
 use crate::lock::{Attempt, Claim, Handed, LockBackend, LockInfo, Renewal, Token};
 
 impl LockBackend for Dir {
@@ -20,8 +21,8 @@ impl LockBackend for Dir {
         let node = if claim.queue { self.bells.hang(claim.token) } else { 0 };
         let asking = Asking {
             name: claim.name.into(),
-            who: Party { token: claim.token, owner: claim.owner.into(), node },
-            lease: claim.lease,
+            who: party(claim.token, claim.owner, node),
+            lease: millis(claim.lease),
             queue: claim.queue,
         };
         let attempt = self.worker.run(move |node, files| node.acquire(files, &asking))?;
@@ -47,11 +48,11 @@ impl LockBackend for Dir {
     fn renew(&self, locks: &[Renewal<'_>], lease: Duration) -> Result<Vec<bool>> {
         let own = |lock: &Renewal<'_>| Renewing {
             name: lock.name.into(),
-            owner: lock.owner.into(),
+            who: party(lock.proof.token, lock.owner, 0),
             proof: lock.proof,
-            believed: lock.believed,
+            believed_until: millis(lock.believed_until),
         };
-        let locks: Vec<Renewing> = locks.iter().map(own).collect();
+        let (locks, lease): (Vec<Renewing>, _) = (locks.iter().map(own).collect(), millis(lease));
         self.worker.run(move |node, files| {
             node.change(files, |draft| locks.iter().map(|lock| draft.renew(lock, lease)).collect())
         })
@@ -61,17 +62,20 @@ impl LockBackend for Dir {
         let name: Box<[u8]> = name.into();
         self.worker.run(move |node, files| {
             drop(node.hold(files, Access::Read, &mut Vec::new())?);
-            let held = node.known()?.locks.holder(&name).filter(|holder| !holder.left(boottime()).is_zero());
-            Ok(held.map(|holder| holder.grant.to.token))
+            let holder = node.known()?.locks.get(&name).and_then(|row| row.holder.as_ref());
+            Ok(holder.filter(|holder| holder.until > now()).map(|holder| holder.who.token))
         })
     }
 
     fn list(&self) -> Result<Vec<LockInfo>> {
         self.worker.run(|node, files| {
             drop(node.hold(files, Access::Read, &mut Vec::new())?);
-            let held = |(name, row): (&[u8], &Row)| Some(describe(name, row, row.holder.as_ref()?));
-            let listed = node.known()?.locks.rows().filter_map(held);
-            Ok(listed.filter(|lock| !lock.left.is_zero()).collect())
+            let now = now();
+            let held = |(name, row): (&[u8], &Row<Seat>)| {
+                let holder = row.holder.as_ref().filter(|holder| holder.until > now)?;
+                Some(describe(name, row, holder, now))
+            };
+            Ok(node.known()?.locks.rows().filter_map(held).collect())
         })
     }
 
@@ -89,14 +93,17 @@ impl LockBackend for Dir {
     }
 }
 
-fn describe(name: &[u8], row: &Row, holder: &Holder) -> LockInfo {
-    let grant = &holder.grant;
+fn party(token: Token, owner: &[u8], node: u64) -> Party {
+    Party { token, owner: owner.into(), process: Seat { node, claimed: true, at: 0 } }
+}
+
+fn describe(name: &[u8], row: &Row<Seat>, holder: &Holder<Seat>, now: Millis) -> LockInfo {
     LockInfo {
         name: name.to_vec(),
-        owner: grant.to.owner.to_vec(),
-        fence: grant.fence,
-        age: Duration::from_millis(wall_clock().saturating_sub(grant.at)),
-        left: holder.left(boottime()).min(grant.lease),
+        owner: holder.who.owner.to_vec(),
+        fence: holder.fence,
+        age: Duration::from_millis(wall_clock().saturating_sub(holder.who.process.at)),
+        left: Duration::from_millis((holder.until - now).min(without_margin(holder.lease))),
         waiters: row.queue.len() as u64,
     }
 }
@@ -105,7 +112,7 @@ impl Node {
     /// Asks for a lock. Who stands in line only looks, as long as there is nothing to be written.
     fn acquire(&mut self, files: &Files, asking: &Asking) -> Result<Attempt, Fault> {
         let known = self.log.as_ref().and_then(|log| log.locks.get(&asking.name));
-        if known.is_some_and(|row| row.queue.iter().any(|party| party.token == asking.who.token)) {
+        if known.is_some_and(|row| row.queue.iter().any(|waiter| waiter.who.token == asking.who.token)) {
             drop(self.hold(files, Access::Read, &mut Vec::new())?);
             let mut draft = self.draft()?;
             let attempt = draft.acquire(asking);
@@ -141,6 +148,6 @@ impl Node {
     fn draft(&mut self) -> Result<Draft, Fault> {
         let table = self.known()?.locks.clone();
         self.fence = self.fence.max(table.fence);
-        Ok(Draft::new(table, self.fence, boottime()))
+        Ok(Draft::new(table, self.fence, now()))
     }
 }

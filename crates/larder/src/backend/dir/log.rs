@@ -14,7 +14,6 @@ use super::names::FileId;
 use super::record::{self, Body, NONCE, Next, Seal};
 use super::segment::{self, Header};
 use crate::backend::Position;
-use crate::clock::boottime;
 
 /// What a sync reads beyond the record it knows: enough for what happens between two requests.
 const WINDOW: usize = 64 << 10;
@@ -75,7 +74,7 @@ impl Log {
             last: segment.nonce,
             index: Index::default(),
             history: History::new(header.first_position(segment)),
-            locks: LockTable::new(boottime()),
+            locks: LockTable::new(super::now()),
             checkpoint_bytes: 0,
             torn: false,
             packs: 0,
@@ -95,7 +94,7 @@ impl Log {
             let Checkpoint { index, history, locks } = checkpoint::decode(&bytes).ok_or(Fault::Lost)?;
             log.index = index;
             for change in &locks {
-                log.locks.apply(change, boottime());
+                log.locks.apply(change, super::now());
             }
             if history.last().incarnation == header.incarnation {
                 log.history = history;
@@ -182,7 +181,7 @@ impl Log {
                 }
             }
             Body::Trim { below, expired } => self.index.trim(self.number, below, expired),
-            Body::Locks(changes) => changes.iter().for_each(|change| self.locks.apply(change, boottime())),
+            Body::Locks(changes) => changes.iter().for_each(|change| self.locks.apply(change, super::now())),
             Body::Seal(seal) => return Ok(Some(seal)),
         }
         self.index.set_bytes(self.number, self.end);

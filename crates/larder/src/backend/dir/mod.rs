@@ -169,3 +169,12 @@ fn random() -> u128 {
     }
     u128::from_be_bytes(bytes)
 }
+
+/// The time by which locks are counted, on this node's boot clock (R20).
+fn now() -> Millis {
+    millis(clock::boottime())
+}
+
+fn millis(time: Duration) -> Millis {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}

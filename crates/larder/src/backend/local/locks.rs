@@ -68,8 +68,8 @@ impl LockBackend for Local {
             .map(|lock| {
                 let who = party(lock.proof.token, lock.owner);
                 self.change_locks(lock.name, |change| {
-                    let renewed =
-                        change.turn(|turn| turn.renew(&who, lock.proof, lock.believed, millis(lease)));
+                    let believed = change.now < millis(lock.believed_until);
+                    let renewed = change.turn(|turn| turn.renew(&who, lock.proof, believed, millis(lease)));
                     Ok((renewed, None))
                 })
             })

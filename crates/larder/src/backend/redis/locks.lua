@@ -8,7 +8,7 @@
 --      break    name  ''  lease (ms)
 --      holder   name
 --      distrust fence
---      renew    lease (ms), then for each lock: name  token  owner  fence  '1': still believed to be held
+--      renew    lease (ms), then for each lock: name  token  owner  fence  until when it is believed to be held (ms)
 -- Answers {'LATE' | 'CERT', now}, {'TYPE', now, key} or {'OK', now, …}: acquire → fence, '' (another has it) or 'grace', ms to wait at most; release, break → 1 or 0;
 --      distrust → nothing; holder → token or ''; renew → a letter '1' or '0' for each.
 local SEEN, CLAIM, RUBBISH = 3000, 2000, 60000
@@ -198,7 +198,7 @@ for i = 4, #ARGV, 5 do
   local name, token, owner, fence = ARGV[i], ARGV[i + 1], ARGV[i + 2], tonumber(ARGV[i + 3])
   local row = read(name)
   -- A cache lock from before a loss is over: another may have got it meanwhile, and this server would not know.
-  local reclaims = ARGV[i + 4] == '1' and is_named(name)
+  local reclaims = now < tonumber(ARGV[i + 4]) and is_named(name)
   local held = row and row.token == token and (reclaims or row.since >= born)
   if not held and reclaims and now < born + lease and (not row or (row.since < born and row.fence < fence)) then
     -- The server lost the lock, or has an old row of it, and nobody got it since (R23).

@@ -61,12 +61,19 @@ impl LockBackend for Redis {
 
     fn renew(&self, locks: &[Renewal<'_>], lease: Duration) -> Result<Vec<bool>> {
         let lease = number(millis(lease));
-        let proofs: Vec<_> =
-            locks.iter().map(|lock| (lock.proof.token.to_string(), number(lock.proof.fence))).collect();
+        // The request may be on its way, or sent again, until the belief is over: that counts when it is executed.
+        let (here, there) = (boottime(), self.clock.now());
+        let until = |lock: &Renewal<'_>| match lock.believed_until.saturating_sub(here) {
+            Duration::ZERO => 0,
+            left => there.saturating_add(millis(left)),
+        };
+        let shown = |lock: &Renewal<'_>| {
+            (lock.proof.token.to_string(), number(lock.proof.fence), number(until(lock)))
+        };
+        let proofs: Vec<_> = locks.iter().map(shown).collect();
         let mut words: Vec<&[u8]> = vec![b"renew", &lease];
-        for (lock, (token, fence)) in locks.iter().zip(&proofs) {
-            let believed: &[u8] = if lock.believed { b"1" } else { b"0" };
-            words.extend([lock.name, token.as_bytes(), lock.owner, fence, believed]);
+        for (lock, (token, fence, until)) in locks.iter().zip(&proofs) {
+            words.extend([lock.name, token.as_bytes(), lock.owner, fence, until]);
         }
         let mut answers = self.ask(b"", &words)?;
         let letters = bytes(answers.next(), "renew")?;
