@@ -1,7 +1,6 @@
 //! Mutual exclusion under fire: sixteen processes that count under locks, killed, stopped and cut off at random.
 //!
-//! `LARDER_SECTIONS=100000 cargo test -p larder-tests --test lock_checker` is the long run; without it a short one is
-//! made.
+//! Each has a long run of a hundred thousand sections, which is ignored: `CONTRIBUTING.md` says how to start it.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -18,6 +17,8 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+/// Sections of a long run.
+const LONG: usize = 100_000;
 const WORKERS: usize = 16;
 const LOCKS: u64 = 8;
 /// Rounds after which a stopped process goes on: longer than a lease.
@@ -96,10 +97,9 @@ enum Kind {
     Named,
 }
 
-/// Runs workers on `urls` until they entered enough sections, `few` if the environment does not say how many. `harass` is
-/// called again and again with a number, in the end with 0.
-fn check(urls: &[String], kind: Kind, few: usize, mut harass: impl FnMut(usize)) {
-    let wanted: usize = std::env::var("LARDER_SECTIONS").map_or(few, |count| count.parse().unwrap());
+/// Runs workers on `urls` until they entered enough sections. `harass` is called again and again with a number, in the end
+/// with 0.
+fn check(urls: &[String], kind: Kind, wanted: usize, mut harass: impl FnMut(usize)) {
     let directory = TempDir::new().unwrap();
     let mut workers: Vec<Worker> = (0..WORKERS)
         .zip(urls.iter().cycle())
@@ -183,30 +183,30 @@ fn an_answer_after_the_lease(server: &RedisServer) {
 fn redis() {
     let server = RedisServer::start();
     an_answer_after_the_lease(&server);
-    on_redis(&server, Kind::Cache);
+    on_redis(&server, Kind::Cache, 6_000);
 }
 
 #[test]
 fn redis_named() {
-    on_redis(&RedisServer::start(), Kind::Named);
+    on_redis(&RedisServer::start(), Kind::Named, 6_000);
 }
 
 /// The server is killed again and again, and comes back empty, or with an old copy.
 #[test]
 fn redis_that_loses_locks() {
-    with_losses(Kind::CacheWithLosses);
+    with_losses(Kind::CacheWithLosses, 2_000);
 }
 
 #[test]
 fn redis_that_loses_named_locks() {
-    with_losses(Kind::Named);
+    with_losses(Kind::Named, 2_000);
 }
 
-fn with_losses(kind: Kind) {
+fn with_losses(kind: Kind, sections: usize) {
     let mut server = RedisServer::start();
     // Named locks have a grace of a second after each loss.
     let every = if kind == Kind::Named { 40 } else { 16 };
-    check(&[server.unix_url()], kind, 2_000, |round| match round % every {
+    check(&[server.unix_url()], kind, sections, |round| match round % every {
         3 => server.save(),
         8 if round / every % 2 == 0 => server.restart_empty(),
         8 => server.restart(),
@@ -217,30 +217,30 @@ fn with_losses(kind: Kind) {
 /// A server that stalls now and then, and a fallback.
 #[test]
 fn failover() {
-    with_a_fallback(Kind::CacheWithLosses);
+    with_a_fallback(Kind::CacheWithLosses, 1_500);
 }
 
 #[test]
 fn failover_named() {
-    with_a_fallback(Kind::Named);
+    with_a_fallback(Kind::Named, 1_500);
 }
 
-fn with_a_fallback(kind: Kind) {
+fn with_a_fallback(kind: Kind, sections: usize) {
     let server = RedisServer::start();
     let directory = TempDir::new().unwrap();
     let url = format!("{} fallback=local:{}/store?size=64M", server.unix_url(), directory.path().display());
-    check(&[url], kind, 1_500, |round| match round % 60 {
+    check(&[url], kind, sections, |round| match round % 60 {
         10 => server.pause(),
         0 | 25 => server.resume(),
         _ => {}
     });
 }
 
-fn on_redis(server: &RedisServer, kind: Kind) {
+fn on_redis(server: &RedisServer, kind: Kind, sections: usize) {
     let proxies: Vec<Proxy> = (0..2).map(|_| Proxy::new(server.port())).collect();
     let mut urls = vec![server.unix_url(); 2];
     urls.extend(proxies.iter().map(Proxy::url));
-    check(&urls, kind, 6_000, |round| {
+    check(&urls, kind, sections, |round| {
         let proxy = &proxies[round / 24 % proxies.len()];
         match round % 24 {
             1 => proxy.answers(Answers::Cut),
@@ -260,40 +260,46 @@ fn on_redis(server: &RedisServer, kind: Kind) {
 
 #[test]
 fn local() {
-    let directory = TempDir::new().unwrap();
-    check(&[format!("local:{}/store?size=64M", directory.path().display())], Kind::Cache, 6_000, |_| {});
+    on_local(Kind::Cache, 6_000);
 }
 
 #[test]
 fn local_named() {
+    on_local(Kind::Named, 6_000);
+}
+
+fn on_local(kind: Kind, sections: usize) {
     let directory = TempDir::new().unwrap();
-    check(&[format!("local:{}/store?size=64M", directory.path().display())], Kind::Named, 6_000, |_| {});
+    check(&[format!("local:{}/store?size=64M", directory.path().display())], kind, sections, |_| {});
 }
 
 #[test]
 fn dir() {
-    let directory = in_memory();
-    check(&[format!("dir:{}/store?size=64M", directory.path().display())], Kind::Cache, 6_000, |_| {});
+    on_dir(Kind::Cache, 6_000);
 }
 
 #[test]
 fn dir_named() {
+    on_dir(Kind::Named, 4_000);
+}
+
+fn on_dir(kind: Kind, sections: usize) {
     let directory = in_memory();
-    check(&[format!("dir:{}/store?size=64M", directory.path().display())], Kind::Named, 4_000, |_| {});
+    check(&[format!("dir:{}/store?size=64M", directory.path().display())], kind, sections, |_| {});
 }
 
 /// Half of the workers on each of two nodes, whose mounts fail now and then: a history is lost by that, and with it its locks.
 #[test]
 fn dir_on_two_nodes() {
-    on_two_nodes(Kind::CacheWithLosses);
+    on_two_nodes(Kind::CacheWithLosses, 1_500);
 }
 
 #[test]
 fn dir_on_two_nodes_named() {
-    on_two_nodes(Kind::Named);
+    on_two_nodes(Kind::Named, 1_500);
 }
 
-fn on_two_nodes(kind: Kind) {
+fn on_two_nodes(kind: Kind, sections: usize) {
     if !slowfs::available() {
         return;
     }
@@ -302,7 +308,7 @@ fn on_two_nodes(kind: Kind) {
     let export = SlowFs::export(exported).unwrap();
     let nodes = [first, second].map(|path| export.mount(path, Behaviour::default()).unwrap());
     let urls = [first, second].map(|path| format!("dir:{}/store?size=64M", path.display()));
-    check(&urls, kind, 1_500, |round| {
+    check(&urls, kind, sections, |round| {
         let node = &nodes[round / 8 % 2];
         match round % 8 {
             1 => node.hang(),
@@ -316,4 +322,44 @@ fn on_two_nodes(kind: Kind) {
 
 fn in_memory() -> TempDir {
     TempDir::new_in("/dev/shm").or_else(|_| TempDir::new()).unwrap()
+}
+
+#[test]
+#[ignore = "the long run"]
+fn a_hundred_thousand_sections_on_redis() {
+    for kind in [Kind::Cache, Kind::Named] {
+        on_redis(&RedisServer::start(), kind, LONG);
+    }
+}
+
+#[test]
+#[ignore = "the long run"]
+fn a_hundred_thousand_sections_on_redis_that_loses_locks() {
+    for kind in [Kind::CacheWithLosses, Kind::Named] {
+        with_losses(kind, LONG);
+    }
+}
+
+#[test]
+#[ignore = "the long run"]
+fn a_hundred_thousand_sections_on_local() {
+    for kind in [Kind::Cache, Kind::Named] {
+        on_local(kind, LONG);
+    }
+}
+
+#[test]
+#[ignore = "the long run"]
+fn a_hundred_thousand_sections_on_dir() {
+    for kind in [Kind::Cache, Kind::Named] {
+        on_dir(kind, LONG);
+    }
+}
+
+#[test]
+#[ignore = "the long run"]
+fn a_hundred_thousand_sections_through_failover() {
+    for kind in [Kind::CacheWithLosses, Kind::Named] {
+        with_a_fallback(kind, LONG);
+    }
 }
