@@ -72,8 +72,12 @@ impl Handle {
     }
 
     fn renew(&self, name: &[u8], token: u128, fence: u64) -> bool {
+        self.renew_until(name, token, fence, Duration::MAX)
+    }
+
+    fn renew_until(&self, name: &[u8], token: u128, fence: u64, believed_until: Duration) -> bool {
         let proof = LockProof { token: Token::from_number(token), fence };
-        let renewal = Renewal { name, owner: b"owner", proof, believed_until: Duration::MAX };
+        let renewal = Renewal { name, owner: b"owner", proof, believed_until };
         sure(self.locks().renew(&[renewal], LEASE)) == [true]
     }
 
@@ -405,6 +409,7 @@ pub fn a_named_lock_has_a_grace(fixture: &dyn Fixture) {
     let (kept, gone) = (a.sure_take(b"n kept", 1), a.sure_take(b"n gone", 2));
     sure(b.locks().distrust(gone));
     assert!(matches!(b.ask(b"n gone", 3, true), Attempt::Grace { left } if left <= 2 * LEASE));
+    assert!(!a.renew_until(b"n gone", 2, gone, Duration::ZERO), "its lease was over before");
     assert!(a.renew(b"n kept", 1, kept));
     assert!(matches!(b.ask(b"n kept", 4, false), Attempt::Wait { .. }), "its holder is known again");
     assert_eq!(a.holder(b"n kept"), Some(1));

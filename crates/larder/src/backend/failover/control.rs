@@ -16,17 +16,30 @@ use crate::error::Result;
 /// A fallback that fails only after so long hangs.
 const HANGS: Duration = Duration::from_millis(250);
 
+/// Numbers in a stage.
+const NUMBERS: usize = 4;
+/// What stands behind them in the stage of a primary that grants no locks yet.
+const NOT_READY: u8 = 1;
+
 /// Who serves, since when, and in which epoch of the fallback.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stage {
     pub(super) tier: Mode,
-    /// In the fallback: whether every node knows, or has no lease any more (R9). Nobody serves before.
+    /// Whether its locks forgot what they knew (R23). The fallback does that when every node knows of it, or has no lease any more
+    /// (R9), and does not serve before; the primary serves, but for locks.
     pub(super) ready: bool,
     pub(super) epoch: u64,
     /// When it began, in milliseconds since 1970.
     pub(super) since: Millis,
     /// The last two times that the fallback was entered, the newest first.
     pub(super) entered: [Millis; 2],
+}
+
+/// The primary, which has always served.
+impl Default for Stage {
+    fn default() -> Self {
+        Self { tier: Mode::Primary, ready: true, epoch: 0, since: 0, entered: [0; 2] }
+    }
 }
 
 impl Stage {
@@ -36,8 +49,10 @@ impl Stage {
             (Mode::Fallback, false) => 1,
             (Mode::Fallback, true) => 2,
         };
-        let numbers = [self.epoch, self.since, self.entered[0], self.entered[1]];
-        [&[kind][..], numbers.map(u64::to_le_bytes).as_flattened()].concat()
+        let numbers: [u64; NUMBERS] = [self.epoch, self.since, self.entered[0], self.entered[1]];
+        // Older versions look no further.
+        let more: &[u8] = if self.tier == Mode::Primary && !self.ready { &[NOT_READY] } else { &[] };
+        [&[kind][..], numbers.map(u64::to_le_bytes).as_flattened(), more].concat()
     }
 
     /// What cannot be read, or is not there, means that the primary serves: it has to take in all that it missed first.
@@ -45,9 +60,10 @@ impl Stage {
         let Some((kind, rest)) = bytes.and_then(<[u8]>::split_first) else { return Self::default() };
         let mut numbers = rest.chunks_exact(8).map(|word| word.try_into().map_or(0, u64::from_le_bytes));
         let mut next = || numbers.next().unwrap_or(0);
+        let last = rest.get(NUMBERS * 8..).unwrap_or_default();
         Self {
             tier: if *kind == 0 { Mode::Primary } else { Mode::Fallback },
-            ready: *kind == 2,
+            ready: *kind == 2 || (*kind == 0 && last != [NOT_READY]),
             epoch: next(),
             since: next(),
             entered: [next(), next()],
@@ -239,7 +255,8 @@ mod tests {
 
     #[test]
     fn a_stage_can_be_read_back_and_rubbish_is_the_primary() {
-        for (tier, ready) in [(Mode::Primary, false), (Mode::Fallback, false), (Mode::Fallback, true)] {
+        let tiers = [Mode::Primary, Mode::Fallback].map(|tier| [(tier, false), (tier, true)]);
+        for &(tier, ready) in tiers.as_flattened() {
             let stage = Stage { tier, ready, epoch: 7, since: 8, entered: [9, 10] };
             assert_eq!(Stage::decode(Some(&stage.encode())), stage);
         }

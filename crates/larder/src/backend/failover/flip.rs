@@ -21,7 +21,7 @@ impl Failover {
         self.view_anew()
     }
 
-    fn view_anew(&self) -> Result<View> {
+    pub(super) fn view_anew(&self) -> Result<View> {
         let view = self.control.read(&*self.fallback)?;
         self.announce(&view);
         Ok(view)
@@ -51,13 +51,11 @@ impl Failover {
         let now = wall_clock();
         let stage = Stage {
             tier: Mode::Fallback,
-            // Nobody goes on without reading the control log where there is no lease.
-            ready: !self.shared,
+            ready: false,
             epoch: random(),
             since: now,
             entered: [now, view.stage.entered[0]],
         };
-        self.locks_move_to(Mode::Fallback)?;
         let (_, now) = self.control.flip(&*self.fallback, &view, stage, &[])?;
         // The primary is left alone for a second whatever it said.
         self.breaker.open(error);
@@ -76,8 +74,7 @@ impl Failover {
     /// Looks after a fallback that serves, or is about to. Whether who serves may have changed.
     fn tend(&self, view: &View) -> bool {
         if !view.stage.ready && view.age >= self.control.lease().drained_after() {
-            let stage = Stage { ready: true, ..view.stage };
-            return self.control.flip(&*self.fallback, view, stage, &[]).is_ok();
+            return self.make_ready(view).is_ok();
         }
         let dwell = rules::dwell(view.stage.entered.map(|at| (at > 0).then(|| Duration::from_millis(at))));
         let [entered, now] = [view.stage.entered[0], wall_clock()].map(Duration::from_millis);
@@ -95,6 +92,8 @@ impl Failover {
 
     /// Goes back to the primary, if it has taken in all that it missed. Whether it is back.
     fn leave(&self) -> Result<bool> {
+        // What is written there under a lock from now on is refused, and what was is absorbed.
+        self.locks_move_to(Mode::Primary)?;
         let absorbed = self.absorb()?;
         if self.shared {
             self.tell(Report::Reached)?;
@@ -112,15 +111,23 @@ impl Failover {
         if view.stage.tier == Mode::Primary {
             return Ok(true);
         }
-        self.locks_move_to(Mode::Primary)?;
         // Others must not find it left alone when they see that it serves: they would go back to the fallback.
         self.breaker.close();
         let stage = Stage { tier: Mode::Primary, ready: false, since: wall_clock(), ..view.stage };
         let flipped = self.control.flip(&*self.fallback, &view, stage, &[]);
         let (_, now) = flipped.inspect_err(|error| self.breaker.open(error))?;
         self.announce(&now);
+        self.make_ready(&now)?;
         self.absorb()?;
         Ok(true)
+    }
+
+    /// Makes the locks of the tier that took over forget what they knew, when neither tier grants any: the fallback serves from
+    /// then on, the primary grants locks.
+    pub(super) fn make_ready(&self, view: &View) -> Result<()> {
+        self.locks_move_to(view.stage.tier)?;
+        let stage = Stage { ready: true, ..view.stage };
+        self.control.flip(&*self.fallback, view, stage, &[]).map(drop)
     }
 
     /// Empties the fallback while it serves, by beginning a new epoch, and tells the primary to be emptied.

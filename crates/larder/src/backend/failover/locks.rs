@@ -1,13 +1,14 @@
 //! Locks: those of the tier that serves.
 //!
-//! Neither tier knows the other's locks. So whoever goes over makes the new tier forget its own and grant nothing for one
-//! lease; holders get theirs back there by renewing, and keep their fencing numbers (R23, R25).
+//! Neither tier knows the other's locks. So whoever goes over makes the new tier forget its own when the old one grants none any
+//! more, and before the new one grants any; the grace of named locks begins then. Their holders get them back by
+//! renewing, and keep their fencing numbers (R23, R25).
 
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use super::control::View;
+use super::control::{Stage, View};
 use super::rules::Mode;
 use super::{ATTEMPTS, Failover, NAME, entering, over};
 use crate::clock::boottime;
@@ -18,7 +19,7 @@ use crate::lock::{Attempt, Claim, Handed, LockBackend, LockInfo, Renewal, Token}
 const FENCE_MARGIN: u64 = 1_000;
 
 impl Failover {
-    /// Makes the locks of a tier ready to take over. Before the flip, so that nothing is granted in between.
+    /// Makes the locks of a tier ready to take over.
     pub(super) fn locks_move_to(&self, tier: Mode) -> Result<()> {
         let fence =
             self.primary.now().max(self.fallback.now()).saturating_add(FENCE_MARGIN).saturating_mul(1_000);
@@ -45,8 +46,13 @@ impl Failover {
                 }
                 view => view?,
             };
-            if view.stage.tier == Mode::Fallback && !view.stage.ready {
-                return Err(entering());
+            if !view.stage.ready {
+                if view.stage.tier == Mode::Fallback {
+                    return Err(entering());
+                }
+                // Whoever went over did not come so far yet.
+                self.finish_return(view.stage)?;
+                continue;
             }
             let locks = self.locks_of(view.stage.tier);
             let locks = locks.ok_or_else(|| Error::refused(NAME, "the fallback has no locks"))?;
@@ -65,8 +71,19 @@ impl Failover {
         Err(over())
     }
 
+    /// Lets the primary grant locks, if `stage` still holds.
+    fn finish_return(&self, stage: Stage) -> Result<()> {
+        let view = self.view_anew()?;
+        if view.stage == stage { self.at_primary(|| self.make_ready(&view)) } else { Ok(()) }
+    }
+
+    /// Whether the tier that answered serves still. The fallback may have been left since its log was read.
     fn same(&self, view: &View) -> Result<bool> {
-        Ok(self.view(boottime())?.stage == view.stage)
+        let now = match view.stage.tier {
+            Mode::Primary => self.view(boottime())?,
+            Mode::Fallback => self.view_anew()?,
+        };
+        Ok(now.stage == view.stage)
     }
 }
 
