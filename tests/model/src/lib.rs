@@ -5,6 +5,7 @@
 mod action;
 mod canonical;
 mod check;
+pub mod locks;
 mod reader;
 mod scenario;
 mod state;
