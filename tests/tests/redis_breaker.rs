@@ -98,6 +98,10 @@ fn a_large_set_on_a_slow_link() {
     spares(&neighbour, || {
         proxy.stall_requests(true);
         assert!(one.cache.set("large", &large).is_err());
+        assert!(
+            one.store.stats().available,
+            "it says nothing of the server, to whoever waits as long or shorter"
+        );
         proxy.stall_requests(false);
     });
 }

@@ -19,6 +19,8 @@ const REGISTRY: &str = "{t:0}c";
 const LOCKS: &str = "{t:0}k";
 const QUEUE: &str = "{t:0}q:lc\0held";
 const ROW: &str = "lc\0held";
+/// A lock that has a grace after a loss.
+const NAMED: &str = "nother";
 const HOLDER: &str = "00000000000000000000000000000001";
 
 /// What is done to the keys, word by word.
@@ -85,7 +87,11 @@ fn token(number: u128) -> Token {
 }
 
 fn claim(number: u128) -> Claim<'static> {
-    Claim { name: ROW.as_bytes(), token: token(number), owner: b"me", lease: LEASE, queue: true }
+    claim_of(ROW, number)
+}
+
+fn claim_of(name: &str, number: u128) -> Claim<'_> {
+    Claim { name: name.as_bytes(), token: token(number), owner: b"me", lease: LEASE, queue: true }
 }
 
 /// A namespace in use: an entry that a reader knows, another that is unlogged, a lock that is held and waited for.
@@ -114,12 +120,14 @@ fn forgets(delta: &Delta) -> bool {
 }
 
 fn lock_is_had_again(backend: &dyn LockBackend, state: &str) {
-    let had = (0..100).any(|_| {
-        thread::sleep(LEASE / 20);
-        matches!(backend.acquire(&claim(3)).unwrap(), Attempt::Mine { .. })
-    });
-    assert!(had, "{state}: nobody gets the lock");
-    assert!(backend.release(ROW.as_bytes(), token(3)).unwrap(), "{state}");
+    for name in [ROW, NAMED] {
+        let had = (0..100).any(|_| {
+            thread::sleep(LEASE / 20);
+            matches!(backend.acquire(&claim_of(name, 3)).unwrap(), Attempt::Mine { .. })
+        });
+        assert!(had, "{state}: nobody gets the lock {name:?}");
+        assert!(backend.release(name.as_bytes(), token(3)).unwrap(), "{state}");
+    }
 }
 
 #[test]

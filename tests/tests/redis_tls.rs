@@ -30,9 +30,11 @@ fn a_server_is_trusted_by_its_authority_and_its_name() {
         ("the system's authorities", open("localhost", None)),
         ("another name", open("127.0.0.1", Some(&identity.ca))),
     ] {
-        let (kind, words) = refused(backend.fetch(None, &[]));
-        assert_eq!(kind, ErrorKind::Unavailable, "{case}: {words}");
+        let error = backend.fetch(None, &[]).err().unwrap();
+        let (words, advice) = (error.to_string(), error.advice());
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{case}: {words}");
         assert!(words.contains("the server's certificate was not accepted"), "{case}: {words}");
+        assert!(advice.contains("ca_file") && !advice.contains("firewall"), "{case}: {advice}");
     }
     for (file, says) in [("/nowhere.pem", "No such file"), ("/dev/null", "there is no certificate in it")] {
         let (kind, words) = refused(open("localhost", Some(Path::new(file))).fetch(None, &[]));

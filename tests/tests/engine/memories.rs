@@ -1,5 +1,7 @@
 //! Stores of one process on one place share their memory, whatever their options are.
 
+use std::cell::Cell;
+
 use larder::{Cache, Config, Engine, Item, Memories, Store};
 use larder_testkit::RedisServer;
 use tempfile::TempDir;
@@ -110,8 +112,12 @@ fn the_largest_budget_counts() {
 #[test]
 fn another_place_is_another_memory() {
     let memories = Memories::new();
+    // Each asks for less than those before it, and would have their budget if it shared their memory.
+    let budget = Cell::new(64 << 20);
     let engine = |options: Options<'_>| {
-        let config = Config::from_options(options.iter().copied()).unwrap();
+        budget.set(budget.get() - 1);
+        let (near_bytes, own) = (budget.get().to_string(), options.iter().copied());
+        let config = Config::from_options(own.chain([("near_bytes", &*near_bytes)])).unwrap();
         Engine::open_in(&memories, &config, Text).unwrap()
     };
     let directory = TempDir::new().unwrap();
@@ -131,7 +137,10 @@ fn another_place_is_another_memory() {
         engine(&[("server", "rediss://h")]),
         engine(&[("server", "rediss://h"), ("ca_file", "/x.pem")]),
         engine(&[("server", "redis://h"), ("fallback", &server)]),
+        engine(&[("server", "redis://h"), ("code_epoch", "2")]),
     ];
+    let budgets: Vec<u64> = engines.iter().map(|engine| engine.stats().near_limit).collect();
+    assert!(budgets.is_sorted_by(|earlier, later| earlier > later), "two share a memory: {budgets:?}");
     let first = &engines[0];
     let item = Item { key: b"k", payload: b"v", ttl: None, lock: None };
     first.set_many(&first.cache("c", true, None).unwrap(), &[item]).unwrap();
