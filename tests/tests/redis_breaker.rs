@@ -96,6 +96,7 @@ fn a_large_set_on_a_slow_link() {
     let large = noise(16 << 20);
     assert!(one.cache.set("k", &1_u8).is_ok());
     spares(&neighbour, || {
+        assert!(one.reads(), "it is connected");
         proxy.stall_requests(true);
         assert!(one.cache.set("large", &large).is_err());
         assert!(
