@@ -22,7 +22,13 @@ $linked = null;
 for ($i = 0; $i < 10000; $i++) {
     $linked = (object)["next" => $linked];
 }
-foreach ([fn() => 1, new class {}, [new SplFileObject(__FILE__)], (function () { yield 1; })(), new Throws, [new ThrowsAsleep], $deep, $linked, [new ReflectionClass("stdClass")]] as $value) {
+$stored = $queued = null;
+for ($i = 0; $i < 10000; $i++) {
+    $stored = new ArrayObject([$stored]);
+    [$last, $queued] = [$queued, new SplDoublyLinkedList];
+    $queued[] = $last;
+}
+foreach ([fn() => 1, new class {}, [new SplFileObject(__FILE__)], (function () { yield 1; })(), new Throws, [new ThrowsAsleep], $deep, $linked, $stored, $queued, [new ReflectionClass("stdClass")]] as $value) {
     try {
         var_dump(larder_probe_encode($value));
     } catch (Throwable $e) {
@@ -47,6 +53,8 @@ Exception: Serialization of 'SplFileObject' is not allowed
 Exception: Serialization of 'Generator' is not allowed
 LogicException: not today
 LogicException: not asleep
+%s: the value nests deeper than unserialize() follows
+%s: the value nests deeper than unserialize() follows
 %s: the value nests deeper than unserialize() follows
 %s: the value nests deeper than unserialize() follows
 Exception: Serialization of 'ReflectionClass' is not allowed

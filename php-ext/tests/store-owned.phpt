@@ -146,6 +146,32 @@ foreach (['set' => fn($value) => $cache->set('k', $value), 'setMany' => fn($valu
     $write([$object, 3]);
     Evil::$do = null;
     same("$how: property", [500, 1, 3], [strlen(($got = $cache->get('k'))[0]->in->text), $got[0]->last, $got[1]]);
+    foreach ([
+        'ArrayObject' => fn($rows) => new ArrayObject($rows),
+        'SplDoublyLinkedList' => function ($rows) {
+            $list = new SplDoublyLinkedList;
+            foreach ($rows as &$row) {
+                $list[] = $row;
+            }
+            return $list;
+        },
+        'SplObjectStorage' => function ($rows) {
+            $storage = new SplObjectStorage;
+            $storage[new stdClass] = $rows;
+            return $storage;
+        },
+    ] as $class => $wrap) {
+        foreach (['around' => fn(&$x) => ['x' => &$x], 'inside' => fn(&$x) => $wrap(['x' => &$x])] as $where => $value) {
+            $x = [$wrap([new Evil]), str_repeat('~', 1000)];
+            Evil::$do = function () use (&$x) {
+                $x = null;
+            };
+            $write($value($x));
+            Evil::$do = null;
+            same("$how: $where $class", 1000, substr_count(serialize($cache->get('k')), '~'));
+            unset($x);
+        }
+    }
     $slots = new Slots;
     [$slots->evil, $slots->next] = [$rows(), new Slots];
     $slots->next->evil = $rows();

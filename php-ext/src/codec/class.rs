@@ -1,5 +1,7 @@
 //! Which classes the payload's object extension may carry, and objects made without the engine's help.
 
+use std::mem::ManuallyDrop;
+
 use ext_php_rs::ffi as php;
 
 use super::tables::Owner;
@@ -210,6 +212,24 @@ pub(crate) fn make(
         unsafe { php::zend_array_destroy(properties) };
     }
     Ok(())
+}
+
+/// What an object of an internal class keeps besides its properties, such as the elements of an `ArrayObject`: all that the
+/// engine's garbage collector is told of. Copies that are not counted.
+pub(super) fn kept(object: *mut zend_object) -> Vec<ManuallyDrop<Zv>> {
+    if shared::is_plain(object) {
+        return Vec::new();
+    }
+    // SAFETY: the object is live, and its handler runs no user code. The list may be the engine's own, which the next handler
+    // overwrites.
+    unsafe {
+        let (mut values, mut count) = (std::ptr::null_mut(), 0);
+        if let Some(get_gc) = (*(*object).handlers).get_gc {
+            get_gc(object, &raw mut values, &raw mut count);
+        }
+        let count = if values.is_null() { 0 } else { usize::try_from(count).unwrap_or(0) };
+        (0..count).map(|at| ManuallyDrop::new(std::ptr::read(values.add(at)))).collect()
+    }
 }
 
 /// The declared properties of an object that has no table of properties: name and slot, in order.

@@ -7,6 +7,7 @@ use ext_php_rs::ffi as php;
 use larder::payload::{EXT_PHP, write};
 
 use super::Error;
+use super::class;
 use super::held::Held;
 use super::tables::Seen;
 use super::terminated::Terminated;
@@ -109,10 +110,13 @@ impl Depth {
                 php::IS_OBJECT if self.seen.again((*value).value.obj.cast()) => Ok(()),
                 php::IS_OBJECT => {
                     let object = (*value).value.obj;
+                    class::kept(object)
+                        .iter()
+                        .try_for_each(|item| self.check(&raw const **item, depth + 1))?;
                     if !(*object).properties.is_null() {
                         return self.check_table((*object).properties, depth);
                     }
-                    super::class::declared(object).try_for_each(|(item, _)| self.check(item, depth + 1))
+                    class::declared(object).try_for_each(|(item, _)| self.check(item, depth + 1))
                 }
                 _ => Ok(()),
             }
