@@ -49,6 +49,7 @@ final class Outage {
             $this->pages[$number] = "{$this->web->directory()}/page{$number}";
             file_put_contents($this->pages[$number], serialize(['ops' => $ops, 'definitions' => $definitions]));
         }
+        file_put_contents("{$this->web->directory()}/everything", serialize(['ops' => [], 'definitions' => $recording->definitions()]));
         $free = stream_socket_server('tcp://127.0.0.1:0');
         $address = stream_socket_get_name($free, false);
         fclose($free);
@@ -75,11 +76,18 @@ final class Outage {
             ?: throw new \RuntimeException('redis-server could not be started');
     }
 
-    /** Kills the server after so many seconds and starts an empty one so many later, whatever this process does then. */
+    /** Kills the server after so many seconds and starts it again so many later, whatever this process does then: with what {@see save()} kept. */
     public function restart(float $after, float $away): void {
         $script = 'sleep "$1"; kill -9 "$2"; sleep "$3"; shift 3; exec "$@"';
         $pid = proc_get_status(end($this->redis))['pid'];
         $this->start(['sh', '-c', $script, 'sh', (string)$after, (string)$pid, (string)$away, ...$this->command]);
+    }
+
+    /** Makes a snapshot, with which the server is restarted: without one it comes back empty. */
+    public function save(): void {
+        $server = stream_socket_client("tcp://{$this->address()}");
+        fwrite($server, "SAVE\r\n");
+        fgets($server) === "+OK\r\n" || throw new \RuntimeException('redis-server makes no snapshot');
     }
 
     /** The server's address, as host:port. */
@@ -114,21 +122,27 @@ final class Outage {
      *
      * @param array<string, array<string, string>> $stores Options by label.
      * @param array<string, mixed> $work More of what request.php understands.
+     * @param float $purge After so many seconds everything is purged, by a request beside the pages; 0 = never.
      * @return array<string, list<array>> What was measured, see {@see Replay::play()}; with "refused", the sets that were, and
      *     "at", the seconds until it was done.
      */
-    public function play(array $stores, float $seconds, array $work = []): array {
+    public function play(array $stores, float $seconds, array $work = [], float $purge = 0): array {
         $labels = array_keys($stores);
         $began = hrtime(true);
         $until = $began + (int)($seconds * 1e9);
         $measured = array_fill_keys($labels, []);
-        $next = function () use ($stores, $labels, $until, $work): ?string {
+        $next = function () use ($stores, $labels, $began, $until, $work, &$purge): ?string {
             if (hrtime(true) >= $until) {
                 return null;
             }
             $label = $labels[$this->sent % count($labels)];
-            $page = $this->pages[intdiv($this->sent++, count($labels)) % count($this->pages)];
-            return json_encode(['page' => $page, 'options' => $stores[$label], 'label' => $label] + $work);
+            $body = ['page' => $this->pages[intdiv($this->sent, count($labels)) % count($this->pages)], 'options' => $stores[$label], 'label' => $label] + $work;
+            if ($purge > 0 && hrtime(true) >= $began + $purge * 1e9) {
+                $purge = 0;
+                return json_encode(['page' => "{$this->web->directory()}/everything", 'purge' => true] + $body);
+            }
+            $this->sent++;
+            return json_encode($body);
         };
         $done = function (string $answer) use (&$measured, $began): void {
             $one = json_decode($answer, true) ?? throw new \RuntimeException("a page failed: {$answer}");
@@ -136,7 +150,9 @@ final class Outage {
             foreach ($one['news'] as $news) {
                 $this->news[] = sprintf('%.1f s: %s', (hrtime(true) - $this->started) / 1e9, $news);
             }
-            $measured[$one['label']][] = $one;
+            if (!$one['purged']) {
+                $measured[$one['label']][] = $one;
+            }
         };
         $this->web->flow(__DIR__ . '/request.php', self::WORKERS, $next, $done);
         return $measured;

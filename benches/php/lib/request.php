@@ -3,7 +3,7 @@
  * One recorded page as a request of a web server: {@see Outage} sends them to php-fpm.
  *
  * Its body is {"page": FILE, "options": {…}, "label": …}; FILE holds the operations and definitions of a page, serialized. With "tier" it
- * only asks who serves. With "compute" the values that it stores cost so many microseconds each, the page twenty times that, and
+ * only asks who serves, with "purge" it purges the definitions. With "compute" the values that it stores cost so many microseconds each, the page twenty times that, and
  * the first is stored under a lock. With "redis", host:port, the store is {@see RedisStore} and no failure ends the request.
  *
  * @license MIT OR Apache-2.0
@@ -28,6 +28,7 @@ try {
     $store = isset($work['redis']) ? new RedisStore($work['redis'], false) : new LarderStore($work['options'], $definitions, true);
     $computing = isset($work['compute']) ? new ComputingStore($store, $work['compute']) : null;
     $measured = Replay::play($ops, $computing ?? $store);
+    array_map($store->purge(...), isset($work['purge']) ? $definitions : []);
 } catch (\RedisException $error) {
     $failed = $error->getMessage();
     $measured = ['nanoseconds' => hrtime(true) - $began, 'reads' => 0, 'hits' => 0, 'writes' => 0];
@@ -40,6 +41,7 @@ if (isset($computing)) {
 $larder = $store instanceof LarderStore;
 echo json_encode($measured + [
     'failed' => $failed,
+    'purged' => isset($work['purge']),
     'refused' => $larder ? $store->refused : 0,
     'news' => $larder ? $store->news() : [],
     'label' => $work['label'],

@@ -1,6 +1,6 @@
 <?php
 /**
- * Completed pages around a restart of Redis.
+ * Completed pages around a restart of Redis, an outage and a purge.
  *
  * @license MIT OR Apache-2.0
  */
@@ -10,45 +10,75 @@ namespace Larder\Bench;
 require_once dirname(__DIR__) . '/lib/outage.php';
 
 return function (Bench $bench): void {
-    [$before, $after, $compute] = [5, 12, 1000];
-    $bench->begin("gap: completed pages a second, Redis killed after {$before} s and restarted empty 0.3 s later");
-    $stores = [
-        'Larder' => fn($outage) => [$outage->before(), []],
-        'Larder, fallback local:' => fn($outage) => [$outage->before("local:{$outage->directory()}/fallback"), []],
-        'Larder, fallback dir:' => fn($outage) => [$outage->before("dir:{$outage->directory()}/shared"), []],
-        'phpredis' => fn($outage) => [[], ['redis' => $outage->address()]],
-    ];
-    $rows = $lines = [];
+    // Seconds that are played before the fault and after its end; microseconds that a value costs.
+    [$before, $after, $compute] = [5, 10, 1000];
+    $bench->begin("gap: completed pages a second around a fault after {$before} s");
+    // How long the server is away, whether it comes back with a snapshot; null = it stays, and everything is purged.
+    $faults = ['killed, back empty' => [0.3, false], 'killed, back with an old snapshot' => [0.3, true], 'killed, away for 8 s' => [8, false], 'purged' => null];
+    $stores = ['Larder' => '', 'Larder, fallback local:' => 'local', 'Larder, fallback dir:' => 'dir', 'phpredis' => null];
+    $rows = [];
     $targets = new Targets();
-    foreach ($stores as $label => $make) {
-        $outage = new Outage($bench->extension, $bench->recording());
-        [$options, $work] = $make($outage);
-        $work += ['compute' => $compute];
-        $outage->play([$label => $options], 6, $work);
-        $outage->restart($before, 0.3);
-        $requests = $outage->play([$label => $options], $before + $after, $work)[$label];
-        $seconds = array_fill(0, $before + $after, 0);
-        foreach ($requests as $request) {
-            $seconds[min((int)$request['at'], $before + $after - 1)] += (int)($request['failed'] === '');
+    foreach ($faults as $fault => $outline) {
+        [$away, $snapshot] = $outline ?? [0, false];
+        $bench->screen->line();
+        $bench->screen->line("{$fault}:");
+        foreach ($stores as $label => $fallback) {
+            $outage = new Outage($bench->extension, $bench->recording());
+            $options = $outage->before($fallback ? "{$fallback}:{$outage->directory()}/fallback" : '');
+            $work = ['compute' => $compute] + ($fallback === null ? ['redis' => $outage->address()] : []);
+            $outage->play([$label => $options], 4, $work);
+            if ($snapshot) {
+                $outage->save();
+            }
+            if ($outline) {
+                $outage->restart($before, $away);
+            }
+            $length = (int)ceil($before + $away + $after);
+            $requests = $outage->play([$label => $options], $length, $work, $outline ? 0 : $before)[$label];
+            unset($outage);
+            $times = array_column(array_filter($requests, fn($request) => $request['failed'] === ''), 'at');
+            // Completed pages a second from some moment on.
+            $pages = function (float $from, float $to) use ($times): array {
+                $seconds = array_fill(0, (int)($to - $from), 0);
+                foreach ($times as $time) {
+                    $second = (int)floor($time - $from);
+                    isset($seconds[$second]) && $seconds[$second]++;
+                }
+                return $seconds;
+            };
+            $usual = array_sum($pages(1, $before)) / ($before - 1);
+            $slow = fn(float $from, float $to): int => count(array_filter($pages($from, $to), fn($done) => $done < $usual / 2));
+            // Without a fallback nothing is expected of a store while its server is away.
+            [$in, $back] = match (true) {
+                !$fallback => [null, $slow($before + $away, $length)],
+                $away > 1 => [$slow($before, $before + $away), $slow($before + $away, $length)],
+                default => [$slow($before, $length), null],
+            };
+            $failed = count($requests) - count($times);
+            $longest = max(array_column($requests, 'nanoseconds')) / 1e9;
+            $rows[] = [
+                "{$fault}: {$label}",
+                sprintf('%.0f', $usual),
+                $in === null ? '' : "{$in} s",
+                $back === null ? '' : "{$back} s",
+                (string)$failed,
+                sprintf('%.2f s', $longest),
+            ];
+            $bench->screen->line(sprintf('  %-24s %s', $label, implode(' ', array_map(fn($done) => sprintf('%3d', $done), $pages(0, $length)))));
+            if ($fallback !== null) {
+                $what = "{$label}, {$fault}";
+                $in === null || $targets->atMost("{$what}: slow seconds once the fallback serves", $in, $fallback === 'dir' ? 4 : 2, 's');
+                $back === null || $targets->atMost("{$what}: slow seconds once the server is back", $back, 2, 's');
+                $targets->atMost("{$what}: longest store time of a request", $longest, 1.5, 's')->atMost("{$what}: failed pages", $failed, 0, '');
+            }
         }
-        $usual = array_sum(array_slice($seconds, 1, $before - 1)) / ($before - 1);
-        $slow = count(array_filter(array_slice($seconds, $before), fn($pages) => $pages < $usual / 2));
-        $failed = count(array_filter(array_column($requests, 'failed')));
-        $longest = max(array_column($requests, 'nanoseconds')) / 1e9;
-        $rows[] = [$label, sprintf('%.0f', $usual), (string)$slow, (string)$failed, sprintf('%.2f s', $longest)];
-        $lines[] = sprintf('%-24s %s', $label, implode(' ', array_map(fn($pages) => sprintf('%3d', $pages), $seconds)));
-        if ($label !== 'phpredis') {
-            $targets
-                ->atMost("{$label}: seconds under half of the usual pace", $slow, str_contains($label, 'dir:') ? 4 : 2, 's')
-                ->atMost("{$label}: longest store time of a request", $longest, 1.5, 's')
-                ->atMost("{$label}: failed pages", $failed, 0, '');
-        }
-        unset($outage);
+        $rows[] = [];
     }
+    array_pop($rows);
     $bench->screen->line();
-    array_map($bench->screen->line(...), $lines);
-    $bench->screen->line();
-    $bench->screen->table(['store', 'pages a second', 'slow seconds', 'failed pages', 'longest store time'], $rows);
-    $bench->screen->line(sprintf('Each value that a page stores takes %.0f ms to compute, the first of them under a lock, a page 20 ms beside.', $compute / 1000));
+    $bench->screen->table(['fault and store', 'pages a second', 'slow after it', 'after the return', 'failed', 'longest store time'], $rows);
+    $bench->screen->line('Four workers of php-fpm, four requests under way all the time. In a slow second fewer than half of the usual pages complete; a way into');
+    $bench->screen->line('a shared fallback takes 2.2 s in which nothing is cached (R9).');
+    $bench->screen->line(sprintf('Each value that a page stores takes %.0f ms to compute, the first of them under a lock, a page %.0f ms beside.', $compute / 1000, 20 * $compute / 1000));
     $targets->show($bench->screen);
 };

@@ -7,13 +7,16 @@
 
 namespace Larder\Bench;
 
-/** A store that can lock a key. */
+/** A store that can lock a key and purge a definition. */
 interface LockingStore extends Store {
     /** Waits for the lock on a key; false if it is not to be had. */
     public function lock(string $definition, string $key): bool;
 
     /** Gives it back. */
     public function unlock(string $definition, string $key): void;
+
+    /** Deletes all values of a definition. */
+    public function purge(string $definition): void;
 }
 
 /** Each value is computed before it is stored, and the first of a page under a lock, as Moodle computes the structure of a course. */

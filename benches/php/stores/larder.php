@@ -75,6 +75,10 @@ final class LarderStore implements LockingStore {
         $this->bound[$definition]->release_lock($key, 'bench');
     }
 
+    public function purge(string $definition): void {
+        $this->bound[$definition]->purge();
+    }
+
     /** Who serves: "primary", "fallback" or "none". */
     public function tier(): string {
         return $this->store->health()['tier'];

@@ -8,13 +8,17 @@ use crate::clock::{boottime, wall_clock};
 use crate::error::{Blame, Error, ErrorKind, Result};
 use crate::node::Node;
 
-/// How long calls fail at once after one that failed.
+/// How long calls fail at once after one that failed, at the most.
 const OPEN_FOR: Duration = Duration::from_secs(1);
+/// The same at the least.
+const LEAST_OPEN: Duration = Duration::from_millis(100);
+/// A call that failed soon has cost little, as one that was refused: the next may try after so many times as long.
+const TIMES: u64 = 20;
 /// The most lines that are kept for a log that nobody writes.
 const MAX_NEWS: usize = 16;
 
-/// Open for [`OPEN_FOR`] after the backend was found unavailable; then one call tries again, of all the processes that
-/// share the node's numbers.
+/// Open for twenty times as long as it took to find the backend unavailable, a second at the most; then one call tries again,
+/// of all the processes that share the node's numbers.
 ///
 /// Others are kept away only by what says something of the backend: what is this process's own trouble keeps this process
 /// away, and what is the trouble of one call keeps nobody away.
@@ -22,6 +26,8 @@ pub(crate) struct Breaker {
     node: Node,
     /// How long this process waits for a connection, and for an answer, in milliseconds.
     waits: Waits,
+    /// [`LEAST_OPEN`]; tests that are interrupted must not find it over.
+    least: Duration,
     /// Until when this process leaves the backend alone for reasons of its own; 0 = it has none.
     own_until: AtomicU64,
     own_reason: Mutex<String>,
@@ -95,6 +101,7 @@ impl Breaker {
         Self {
             node,
             waits,
+            least: LEAST_OPEN,
             own_until: AtomicU64::new(0),
             own_reason: Mutex::default(),
             news: Mutex::default(),
@@ -213,18 +220,19 @@ impl Breaker {
 
     /// The backend is to be left alone by everybody, whatever it said.
     pub(crate) fn open(&self, error: &Error) {
-        self.shut(millis(boottime()), EVERYBODY, error);
+        self.shut(millis(boottime()), OPEN_FOR, EVERYBODY, error);
     }
 
     /// A call that began at that time found the backend away. It may since have come back.
     fn failed(&self, began: u64, error: &Error) {
-        if self.shut(began, word_of(error.blame()), error) {
+        let spent = millis(boottime()).saturating_sub(began);
+        if self.shut(began, open_for(spent, self.least), word_of(error.blame()), error) {
             self.tell(format!("nothing is cached: {error}"));
         }
     }
 
     /// Whether an outage began with that.
-    fn shut(&self, began: u64, concerned: u64, error: &Error) -> bool {
+    fn shut(&self, began: u64, open_for: Duration, concerned: u64, error: &Error) -> bool {
         let now = millis(boottime());
         let first = self.node.update(|words| {
             // A time in the future is of another boot.
@@ -237,7 +245,7 @@ impl Breaker {
             if concerned == EVERYBODY || !open || !waited.are_within(words.concerned) {
                 words.concerned = concerned;
             }
-            words.open_until = now + millis(OPEN_FOR);
+            words.open_until = now + millis(open_for);
             words.set_reason(&error.to_string());
             let first = words.away_since == 0;
             if first {
@@ -273,6 +281,11 @@ fn left_alone(reason: String) -> Error {
     Error::left_alone(if reason.is_empty() { "the backend did not answer".to_owned() } else { reason })
 }
 
+/// How long the backend is left alone after it took so many milliseconds to find it away.
+fn open_for(spent: u64, least: Duration) -> Duration {
+    Duration::from_millis(spent.saturating_mul(TIMES)).clamp(least, OPEN_FOR)
+}
+
 /// Whether a time is still to come. One further ahead than the breaker ever sets it is of another boot.
 fn is_ahead(until: u64, now: u64) -> bool {
     now < until && until <= now + millis(OPEN_FOR)
@@ -291,7 +304,8 @@ mod tests {
     use super::*;
 
     fn alone() -> Breaker {
-        Breaker::new(Node::alone(), Waits::new(Duration::from_millis(250), Duration::from_millis(500)))
+        let waits = Waits::new(Duration::from_millis(250), Duration::from_millis(500));
+        Breaker { least: OPEN_FOR, ..Breaker::new(Node::alone(), waits) }
     }
 
     fn away() -> Error {
@@ -320,6 +334,12 @@ mod tests {
         set(&breaker, 1);
         breaker.call(|| Ok(())).unwrap();
         assert!(!breaker.is_open() && breaker.away_since().is_none());
+    }
+
+    #[test]
+    fn who_was_refused_at_once_asks_again_soon_and_who_waited_does_not() {
+        let millis = |spent| open_for(spent, LEAST_OPEN).as_millis();
+        assert_eq!([0, 5, 6, 20, 50, 500, u64::MAX].map(millis), [100, 100, 120, 400, 1000, 1000, 1000]);
     }
 
     #[test]
@@ -365,7 +385,7 @@ mod tests {
         let name = format!("breaker {test} {}", std::process::id());
         answer.map(|answer| {
             let waits = Waits::new(Duration::from_millis(250), Duration::from_millis(answer));
-            Breaker::new(Node::shared(&name), waits)
+            Breaker { least: OPEN_FOR, ..Breaker::new(Node::shared(&name), waits) }
         })
     }
 

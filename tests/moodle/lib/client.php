@@ -1,5 +1,5 @@
 <?php
-// Shared by load_pages.php and outage.php: asks the site under test, whose address is in $base and whose token in $token.
+// Shared by load_pages.php, outage.php and under_load.php: asks the site under test, whose address is in $base and whose token in $token.
 
 /**
  * Fetches URLs, all at the same time; each with the cookies of its user.
@@ -9,21 +9,10 @@
  * @return array of [status, body, milliseconds]
  */
 function fetch_all(array $requests, array $headers = []): array {
-    global $base;
-    static $cookies = [];
     $multi = curl_multi_init();
     $handles = [];
     foreach ($requests as $key => [$path, $user]) {
-        $cookies[$user] ??= '';
-        $handles[$key] = curl_init($base . $path);
-        curl_setopt_array($handles[$key], [CURLOPT_RETURNTRANSFER => true, CURLOPT_TIMEOUT => 300,
-            CURLOPT_COOKIE => $cookies[$user], CURLOPT_PROXY => '', CURLOPT_HTTPHEADER => $headers,
-            CURLOPT_HEADERFUNCTION => function ($handle, string $line) use (&$cookies, $user): int {
-                if (preg_match('/^Set-Cookie: (MoodleSession\w*=[^;]+)/i', $line, $match)) {
-                    $cookies[$user] = $match[1];
-                }
-                return strlen($line);
-            }]);
+        $handles[$key] = request_of($path, $user, $headers);
         curl_multi_add_handle($multi, $handles[$key]);
     }
     do {
@@ -32,6 +21,30 @@ function fetch_all(array $requests, array $headers = []): array {
     } while ($running);
     return array_map(fn($handle) => [curl_getinfo($handle, CURLINFO_RESPONSE_CODE), curl_multi_getcontent($handle),
         curl_getinfo($handle, CURLINFO_TOTAL_TIME) * 1000], $handles);
+}
+
+/**
+ * A request with the cookies of its user.
+ *
+ * @param string $path
+ * @param string $user
+ * @param string[] $headers
+ * @return CurlHandle
+ */
+function request_of(string $path, string $user, array $headers = []): CurlHandle {
+    global $base;
+    static $cookies = [];
+    $cookies[$user] ??= '';
+    $handle = curl_init($base . $path);
+    curl_setopt_array($handle, [CURLOPT_RETURNTRANSFER => true, CURLOPT_TIMEOUT => 300,
+        CURLOPT_COOKIE => $cookies[$user], CURLOPT_PROXY => '', CURLOPT_HTTPHEADER => $headers,
+        CURLOPT_HEADERFUNCTION => function ($handle, string $line) use (&$cookies, $user): int {
+            if (preg_match('/^Set-Cookie: (MoodleSession\w*=[^;]+)/i', $line, $match)) {
+                $cookies[$user] = $match[1];
+            }
+            return strlen($line);
+        }]);
+    return $handle;
 }
 
 /**

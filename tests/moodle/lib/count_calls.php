@@ -2,7 +2,8 @@
 // Makes a store class count the calls it gets: php count_calls.php STORE LIB_PHP.
 //
 // The class cachestore_STORE is renamed and a subclass takes its name, whose operations count and pass on.
-// Each process adds its counts as one line to the file that LARDER_TEST_CALLS names.
+// Each process adds its counts as one line to the file that LARDER_TEST_CALLS names, and the milliseconds that they took
+// together to the one beside it that ends in ".times".
 
 [, $store, $file] = $argv;
 $operations = ['get', 'get_many', 'set', 'set_many', 'delete', 'delete_many', 'has', 'has_any', 'has_all', 'purge',
@@ -24,7 +25,11 @@ foreach ($operations as $name) {
         $returntype = trim($match[2] ?? '');
         $methods .= "    public function $name($match[1])$returntype {\n"
             . "        larder_test_calls::count('$name');\n"
-            . "        return parent::$name(...func_get_args());\n    }\n";
+            . "        try {\n"
+            . "            return parent::$name(...func_get_args());\n"
+            . "        } finally {\n"
+            . "            larder_test_calls::done();\n"
+            . "        }\n    }\n";
     }
 }
 
@@ -36,14 +41,27 @@ $methods}
 
 class larder_test_calls {
     private static array \$counts = [];
+    private static int \$nested = 0;
+    private static int \$began = 0;
+    private static int \$nanoseconds = 0;
 
     public static function count(string \$operation): void {
         if (!self::\$counts) {
             register_shutdown_function(static function (): void {
                 file_put_contents(getenv('LARDER_TEST_CALLS'), json_encode(self::\$counts) . "\\n", FILE_APPEND | LOCK_EX);
+                file_put_contents(getenv('LARDER_TEST_CALLS') . '.times', self::\$nanoseconds / 1e6 . "\\n", FILE_APPEND | LOCK_EX);
             });
         }
         self::\$counts[\$operation] = (self::\$counts[\$operation] ?? 0) + 1;
+        if (self::\$nested++ === 0) {
+            self::\$began = hrtime(true);
+        }
+    }
+
+    public static function done(): void {
+        if (--self::\$nested === 0) {
+            self::\$nanoseconds += hrtime(true) - self::\$began;
+        }
     }
 }
 

@@ -17,10 +17,9 @@ final class redis_under_test {
 
     /** Starts it with what it saved last and waits until it answers. */
     public function start(): void {
-        exec("redis-server --port $this->port --bind 127.0.0.1 --dir $this->work/redis --save '' --appendonly no --daemonize yes"
-            . " --pidfile $this->work/redis.pid --logfile $this->work/redis.log", $output, $status);
+        $this->launch();
         for ($tries = 0; $tries < 200; $tries++) {
-            if ($status === 0 && $this->ask('ping') === 'PONG') {
+            if ($this->ask('ping') === 'PONG') {
                 return;
             }
             usleep(50000);
@@ -28,9 +27,20 @@ final class redis_under_test {
         throw new RuntimeException('redis-server does not start');
     }
 
+    /** Starts it with what it saved last. */
+    public function launch(): void {
+        exec("redis-server --port $this->port --bind 127.0.0.1 --dir $this->work/redis --save '' --appendonly no --daemonize yes"
+            . " --pidfile $this->work/redis.pid --logfile $this->work/redis.log");
+    }
+
+    /** Forgets what it saved. */
+    public function forget(): void {
+        @unlink("$this->work/redis/dump.rdb");
+    }
+
     /** Starts it with nothing. */
     public function start_empty(): void {
-        unlink("$this->work/redis/dump.rdb");
+        $this->forget();
         $this->start();
     }
 
@@ -46,11 +56,15 @@ final class redis_under_test {
         copy("$this->work/redis/dump.rdb", "$this->work/redis/old.rdb");
     }
 
+    /** Kills it. */
+    public function crash(): void {
+        posix_kill($this->pid(), SIGKILL);
+    }
+
     /** Kills it after it saved what it holds. */
     public function kill(): void {
         $this->ask('save');
-        $pid = $this->pid();
-        posix_kill($pid, SIGKILL);
+        $this->crash();
         for ($tries = 0; $tries < 500 && @fsockopen('127.0.0.1', $this->port); $tries++) {
             usleep(10000);
         }

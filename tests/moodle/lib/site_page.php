@@ -48,6 +48,8 @@ if ($action === 'login') {
     $answer = (new cachestore_larder('test_site', $instance['configuration']))->health();
 } else if ($action === 'purge') {
     cache::make('core', 'coursemodinfo')->purge();
+} else if ($action === 'purgeall') {
+    cache_helper::purge_all();
 } else if ($action === 'unset') {
     unset_config('larder_test');
 }

@@ -3,6 +3,7 @@
 
 require __DIR__ . '/server.php';
 require __DIR__ . '/values.php';
+require __DIR__ . '/gap.php';
 require __DIR__ . '/../../../php-ext/tests/near.inc';
 require __DIR__ . '/../../../php-ext/tests/store.inc';
 
@@ -164,6 +165,8 @@ if ($mode === 'one') {
         echo 'many workers: ', strtok($backend, ':'), ", $rounds rounds of 4 pages, served by $workers workers\n";
         $workers === 4 || fail('not all workers took part', $server);
     }
+} else if ($mode === 'gap') {
+    gap();
 } else {
     $requests = (int)($argv[2] ?? 150);
     $lost = [];

@@ -13,6 +13,8 @@ use crate::breaker::Breaker;
 use crate::clock::{Millis, boottime};
 use crate::error::Result;
 
+/// How old a reading may be while nobody serves, because the fallback is being entered.
+const ENTERING: Lease = Lease::new(Duration::from_millis(100));
 /// A fallback that fails only after so long hangs.
 const HANGS: Duration = Duration::from_millis(250);
 
@@ -70,6 +72,11 @@ impl Stage {
         }
     }
 
+    /// How long the control log is not read again, if that is `usually` so long.
+    fn reread(&self, usually: Lease) -> Lease {
+        if self.tier == Mode::Fallback && !self.ready { ENTERING } else { usually }
+    }
+
     /// Whether the fallback serves.
     pub(super) fn is_fallback(&self) -> bool {
         self.tier == Mode::Fallback && self.ready
@@ -125,7 +132,7 @@ impl View {
 pub(super) struct ControlLog {
     known: Mutex<Known>,
     lease: Lease,
-    /// How old a reading may be before the next: half a lease.
+    /// How old a reading may be before the next while somebody serves: half a lease.
     reread: Lease,
     /// So that a fallback that hangs is waited for once a second, not once for each read.
     breaker: Breaker,
@@ -147,7 +154,7 @@ impl ControlLog {
     pub(super) fn view(&self, fallback: &dyn Backend, moment: Duration) -> Result<View> {
         let known = self.last();
         if let Some(view) = known
-            && self.reread.covers(view.read, moment)
+            && view.stage.reread(self.reread).covers(view.read, moment)
         {
             return Ok(view);
         }

@@ -57,8 +57,10 @@ impl Failover {
             entered: [now, view.stage.entered[0]],
         };
         let (_, now) = self.control.flip(&*self.fallback, &view, stage, &[])?;
-        // The primary is left alone for a second whatever it said.
-        self.breaker.open(error);
+        // The primary is left alone for a moment whatever it said.
+        if !self.breaker.is_open() {
+            self.breaker.open(error);
+        }
         self.announce(&now);
         Ok(())
     }

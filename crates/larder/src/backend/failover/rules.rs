@@ -113,7 +113,7 @@ pub struct Lease(Duration);
 
 impl Lease {
     /// A lease of so long. With zero, the control log must be read at each use.
-    pub fn new(length: Duration) -> Self {
+    pub const fn new(length: Duration) -> Self {
         Self(length)
     }
 
