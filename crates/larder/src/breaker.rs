@@ -13,11 +13,11 @@ const OPEN_FOR: Duration = Duration::from_secs(1);
 /// The same at the least.
 const LEAST_OPEN: Duration = Duration::from_millis(100);
 /// A call that failed soon has cost little, as one that was refused: the next may try after so many times as long.
-const TIMES: u64 = 20;
+const TIMES: u64 = 10;
 /// The most lines that are kept for a log that nobody writes.
 const MAX_NEWS: usize = 16;
 
-/// Open for twenty times as long as it took to find the backend unavailable, a second at the most; then one call tries again,
+/// Open for ten times as long as it took to find the backend unavailable, a second at the most; then one call tries again,
 /// of all the processes that share the node's numbers.
 ///
 /// Others are kept away only by what says something of the backend: what is this process's own trouble keeps this process
@@ -339,7 +339,7 @@ mod tests {
     #[test]
     fn who_was_refused_at_once_asks_again_soon_and_who_waited_does_not() {
         let millis = |spent| open_for(spent, LEAST_OPEN).as_millis();
-        assert_eq!([0, 5, 6, 20, 50, 500, u64::MAX].map(millis), [100, 100, 120, 400, 1000, 1000, 1000]);
+        assert_eq!([0, 10, 11, 50, 100, 500, u64::MAX].map(millis), [100, 100, 110, 500, 1000, 1000, 1000]);
     }
 
     #[test]

@@ -39,28 +39,31 @@ $code .= <<<PHP
 class $class extends {$class}_uncounted {
 $methods}
 
-class larder_test_calls {
-    private static array \$counts = [];
-    private static int \$nested = 0;
-    private static int \$began = 0;
-    private static int \$nanoseconds = 0;
+// Another store of the tree may count, too.
+if (!class_exists('larder_test_calls', false)) {
+    class larder_test_calls {
+        private static array \$counts = [];
+        private static int \$nested = 0;
+        private static int \$began = 0;
+        private static int \$nanoseconds = 0;
 
-    public static function count(string \$operation): void {
-        if (!self::\$counts) {
-            register_shutdown_function(static function (): void {
-                file_put_contents(getenv('LARDER_TEST_CALLS'), json_encode(self::\$counts) . "\\n", FILE_APPEND | LOCK_EX);
-                file_put_contents(getenv('LARDER_TEST_CALLS') . '.times', self::\$nanoseconds / 1e6 . "\\n", FILE_APPEND | LOCK_EX);
-            });
+        public static function count(string \$operation): void {
+            if (!self::\$counts) {
+                register_shutdown_function(static function (): void {
+                    file_put_contents(getenv('LARDER_TEST_CALLS'), json_encode(self::\$counts) . "\\n", FILE_APPEND | LOCK_EX);
+                    file_put_contents(getenv('LARDER_TEST_CALLS') . '.times', self::\$nanoseconds / 1e6 . "\\n", FILE_APPEND | LOCK_EX);
+                });
+            }
+            self::\$counts[\$operation] = (self::\$counts[\$operation] ?? 0) + 1;
+            if (self::\$nested++ === 0) {
+                self::\$began = hrtime(true);
+            }
         }
-        self::\$counts[\$operation] = (self::\$counts[\$operation] ?? 0) + 1;
-        if (self::\$nested++ === 0) {
-            self::\$began = hrtime(true);
-        }
-    }
 
-    public static function done(): void {
-        if (--self::\$nested === 0) {
-            self::\$nanoseconds += hrtime(true) - self::\$began;
+        public static function done(): void {
+            if (--self::\$nested === 0) {
+                self::\$nanoseconds += hrtime(true) - self::\$began;
+            }
         }
     }
 }

@@ -271,4 +271,13 @@ mod tests {
         assert_eq!(Stage::decode(None), Stage::default());
         assert!(!Stage::default().is_fallback());
     }
+
+    #[test]
+    fn the_control_log_is_read_more_often_while_nobody_serves() {
+        let usually = Lease::new(Duration::from_secs(1));
+        let reread = |tier, ready| Stage { tier, ready, ..Stage::default() }.reread(usually);
+        assert_eq!(reread(Mode::Primary, false), usually);
+        assert_eq!(reread(Mode::Fallback, true), usually);
+        assert_eq!(reread(Mode::Fallback, false), ENTERING);
+    }
 }
