@@ -32,7 +32,11 @@ fn store_with(url: &str, lease: &str) -> Store {
 }
 
 fn cache(url: &str) -> Cache {
-    store(url).cache_with("counts", CacheOptions { near: false, ..CacheOptions::default() }).unwrap()
+    cache_of(&store(url))
+}
+
+fn cache_of(store: &Store) -> Cache {
+    store.cache_with("counts", CacheOptions { near: false, ..CacheOptions::default() }).unwrap()
 }
 
 /// A place for locks, past the first grace of named ones.
@@ -468,6 +472,39 @@ fn an_answer_that_was_cut_off_is_asked_for_again() {
         drop(mended);
         assert!(place.cache().lock("k", "b", 2 * LEASE).unwrap().is_some());
     }
+}
+
+/// The lease is longer than anybody here waits.
+#[test]
+fn what_was_given_back_while_the_server_was_away_is_free_when_it_answers() {
+    let server = RedisServer::start();
+    let proxy = Proxy::new(server.port());
+    let open = |url: &str| store_with(url, "60");
+    let stores = [(); 3].map(|()| open(&proxy.url()));
+    let [holder, waiter, named] = &stores;
+    let held = cache_of(holder).lock("k", "holder", AT_ONCE).unwrap().unwrap();
+    // A server that has just begun to run has a grace for named locks.
+    let _: u64 = server.tell(&["HSET", "{checker:0}m", "born", "1"]);
+    let outside = holder.lock("k", "holder", AT_ONCE).unwrap().unwrap();
+    thread::scope(|scope| {
+        let patient = scope.spawn(|| named.lock("k", "waiter", LONG).map(|lock| lock.is_some()));
+        let waiting = scope.spawn(|| cache_of(waiter).lock("k", "waiter", LONG).map(|lock| lock.is_some()));
+        let direct = open(&server.tcp_url());
+        while direct.locks().unwrap().iter().map(|lock| lock.waiters).sum::<u64>() < 2 {
+            thread::sleep(Duration::from_millis(5));
+        }
+        proxy.stall_requests(true);
+        proxy.cut();
+        assert_eq!(waiting.join().unwrap().unwrap_err().kind(), ErrorKind::Unavailable);
+        assert!(!patient.is_finished(), "who waits for a named lock has more patience");
+        assert_eq!(patient.join().unwrap().unwrap_err().kind(), ErrorKind::Unavailable);
+    });
+    drop((held, outside));
+    proxy.cut();
+    proxy.stall_requests(false);
+    let next = open(&server.tcp_url());
+    assert!(cache_of(&next).lock("k", "next", LONG).unwrap().is_some());
+    assert!(next.lock("k", "next", LONG).unwrap().is_some());
 }
 
 /// R24: a grant whose answer comes when the lease is over, and another has the lock, is not believed.

@@ -5,15 +5,17 @@ use std::thread;
 use std::time::Duration;
 
 use super::renewal::{Renewals, renew, tick};
-use super::{Attempt, Claim, Handed, HeldLock, LockBackend, LockProof, Token};
+use super::{Attempt, Claim, Handed, HeldLock, LockBackend, LockKind, LockProof, Token};
 use crate::backend::Backend;
 use crate::clock::{boottime, not_beyond};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Who waits asks again at least so often, and is passed over after three times as long.
 const DOZE: Duration = Duration::from_secs(1);
-/// How long a backend may be away while somebody stands in line: longer, and the place is lost anyway.
+/// How long a backend may be away while somebody stands in line for a named lock: longer, and the place is lost anyway.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// The same for a cache lock: who does not get it goes on without the cache.
+const CACHE_PATIENCE: Duration = Duration::from_secs(1);
 /// The pause before asking a backend again that did not answer.
 const RETRY: Duration = Duration::from_millis(50);
 
@@ -102,7 +104,11 @@ impl Lender {
                 Ok(handed.and_then(|handed| self.take_over(waiting, handed, sent, locks)))
             }
             Err(error) if error.kind() == ErrorKind::Unavailable && waiting.queued => {
-                if sent.saturating_sub(*waiting.away.get_or_insert(sent)) >= PATIENCE {
+                let patience = match LockKind::of(&waiting.name) {
+                    LockKind::Cache => CACHE_PATIENCE,
+                    LockKind::Named => PATIENCE,
+                };
+                if sent.saturating_sub(*waiting.away.get_or_insert(sent)) >= patience {
                     return Err(error);
                 }
                 thread::sleep(RETRY.min(left));
@@ -157,10 +163,16 @@ impl Lender {
         }
     }
 
-    /// Gives a lock back, or leaves its queue; whether it was still the token's. What the backend does not learn now
-    /// ends with the lease.
+    /// Gives a lock back, or leaves its queue; whether it was still the token's. What the backend does not learn now it learns
+    /// when it answers again, while this process lives, or it ends with the lease.
     pub(crate) fn give_back(&self, name: &[u8], token: Token) -> bool {
-        self.locks().and_then(|locks| locks.release(name, token)).unwrap_or(false)
+        let Ok(locks) = self.locks() else { return false };
+        locks.release(name, token).unwrap_or_else(|error| {
+            if error.kind() == ErrorKind::Unavailable {
+                self.renewals().owe(name, token, locks, self.lease);
+            }
+            false
+        })
     }
 
     /// Asks the backend whether a lock is still held, and renews it if so.
