@@ -149,13 +149,16 @@ final class Cache
      * The value of a key, or `$default`.
      *
      * A value that cannot be made any more (its class is gone, its `__wakeup()` throws) is none.
+     *
+     * In the seconds after the cache was purged, a key that another process of the node computes is waited for: 0.2 s at the most, 1 s in the
+     * whole request. Signal handlers run meanwhile.
      */
     public function get(string|int $key, mixed $default = null): mixed
     {
     }
 
     /**
-     * The values of those keys that have one.
+     * The values of those keys that have one. They are waited for together as by {@see get()}.
      *
      * @param array<string|int> $keys
      * @return array<string|int, mixed>

@@ -8,6 +8,7 @@ use ext_php_rs::types::{ZendHashTable, ZendStr, Zval};
 use larder::{Handle, Item, Position, key_lock};
 
 use crate::exceptions::outage;
+use crate::interrupts::waiting;
 use crate::keys::{Key, insert, key_bytes, listed};
 use crate::locks;
 use crate::near::{Lent, NearValue};
@@ -98,7 +99,8 @@ impl Cache {
     fn read_one(&self, key: &Zval, default: Option<&Zval>) -> Result<Zval, Stop> {
         let key = key_bytes(key)?;
         let mut value = Zval::new();
-        if let Some(found) = outage(self.engine.get(&self.handle, &key))?.flatten()
+        let found = waiting(|pause| self.engine.get_or_wait(&self.handle, &key, pause))?.flatten();
+        if let Some(found) = found
             && self.give(&key, &found, self.engine.position(), &mut value)?
         {
             return Ok(value);
@@ -108,7 +110,9 @@ impl Cache {
 
     fn read_many(&self, keys: &ZendHashTable) -> Result<ZBox<ZendHashTable>, Stop> {
         let keys = listed(keys)?;
-        let (found, at) = self.read(&keys)?;
+        let bytes: Vec<&[u8]> = keys.iter().map(Key::bytes).collect();
+        let found = waiting(|pause| self.engine.get_many_or_wait(&self.handle, &bytes, pause))?;
+        let (found, at) = (found.unwrap_or_else(|| vec![None; keys.len()]), self.engine.position());
         collected(|array| {
             for (key, found) in keys.iter().zip(&found) {
                 let mut value = Zval::new();

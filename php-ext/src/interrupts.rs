@@ -3,6 +3,7 @@
 use ext_php_rs::ffi::zend_interrupt_function;
 use ext_php_rs::zend::ExecutorGlobals;
 
+use crate::exceptions::outage;
 use crate::values::{Stop, pending};
 use crate::zend::ffi::zend_atomic_bool_load;
 use crate::zend::guard::{Stopped, guarded};
@@ -50,4 +51,23 @@ pub(crate) fn serve() -> Result<Served, Stop> {
         }
     }
     if ExecutorGlobals::has_exception() { Err(Stop::Throw(pending())) } else { Ok(Served::GoOn) }
+}
+
+/// Reads something that may have to be waited for, while `read` calls what it is given; `None` in an outage.
+pub(crate) fn waiting<T>(
+    read: impl FnOnce(&mut dyn FnMut() -> bool) -> larder::Result<T>,
+) -> Result<Option<T>, Stop> {
+    let mut stopped = None;
+    let found = read(&mut || match serve() {
+        Ok(Served::GoOn) => true,
+        Ok(Served::OverLimit) => false,
+        Err(stop) => {
+            stopped = Some(stop);
+            false
+        }
+    });
+    match stopped {
+        Some(stop) => Err(stop),
+        None => Ok(outage(found)?),
+    }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::backend::{Change, Delta, Op, Position};
 use crate::clock::{Millis, TickClock, boottime};
 use crate::emptied::Emptied;
+use crate::fills::before::FilledBefore;
 use crate::near::{CacheNumber, Known, Near};
 use crate::refusals::Ban;
 
@@ -40,6 +41,8 @@ pub(crate) struct Coherence<V> {
     serves_requests: bool,
     /// What may be served from nowhere.
     ban: Ban,
+    /// The values that a memory which serves requests lost when caches were emptied.
+    filled_before: FilledBefore,
     /// Reads answered from memory.
     pub(crate) hits: u64,
 }
@@ -77,7 +80,7 @@ pub(crate) struct Keep<V> {
 }
 
 impl<V: Clone> Coherence<V> {
-    pub(crate) fn new(near_bytes: u64) -> Self {
+    pub(crate) fn new(near_bytes: u64, filled_before: FilledBefore) -> Self {
         Self {
             near: Near::new(near_bytes),
             emptied: Emptied::default(),
@@ -91,6 +94,7 @@ impl<V: Clone> Coherence<V> {
             knows_misses: false,
             serves_requests: false,
             ban: Ban::default(),
+            filled_before,
             hits: 0,
         }
     }
@@ -110,6 +114,25 @@ impl<V: Clone> Coherence<V> {
     /// Whether any request has begun.
     pub(crate) fn serves_requests(&self) -> bool {
         self.serves_requests
+    }
+
+    /// Begins where requests are served that were served from another memory before: its values will be filled again.
+    pub(crate) fn succeed(&mut self, before: &Self) {
+        if before.serves_requests {
+            for (cache, key) in before.near.values() {
+                self.filled_before.lost(cache, key);
+            }
+        }
+    }
+
+    /// What was lost when caches were emptied.
+    pub(crate) fn filled_before(&mut self) -> &mut FilledBefore {
+        &mut self.filled_before
+    }
+
+    /// As of when this process knows what it knows: when the request of the last sync was sent. `None` = a sync is due.
+    pub(crate) fn synced(&self) -> Option<Duration> {
+        self.synced
     }
 
     /// Makes the next operation a sync point.
@@ -168,12 +191,12 @@ impl<V: Clone> Coherence<V> {
     pub(crate) fn advance(&mut self, ticket: Ticket, delta: &Delta) -> bool {
         let current = self.is_current(ticket);
         if delta.reset {
-            self.near.clear();
+            self.clear();
             self.emptied.forget_all();
             self.pin_misses(None);
         }
         for change in &delta.changes {
-            let Some(cache) = self.near.apply(change) else { continue };
+            let Some(cache) = self.drop_changed(change) else { continue };
             match change {
                 Change::Key { key, .. } => {
                     self.emptied.changed(cache, key);
@@ -228,6 +251,26 @@ impl<V: Clone> Coherence<V> {
         if self.position == Some(at) { Missed::Still } else { Missed::At(at) }
     }
 
+    /// Drops all values.
+    fn clear(&mut self) {
+        let (before, serves) = (&mut self.filled_before, self.serves_requests);
+        for (cache, key) in self.near.values().filter(|_| serves) {
+            before.lost(cache, key);
+        }
+        self.near.clear();
+    }
+
+    /// Drops what a change makes old. The number of its cache, if it has one.
+    fn drop_changed(&mut self, change: &Change) -> Option<CacheNumber> {
+        let (Change::Key { cache, .. } | Change::Cache { cache }) = change;
+        let (before, serves) = (&mut self.filled_before, self.serves_requests);
+        self.near.apply(change, |key| {
+            if serves {
+                before.lost(cache, key);
+            }
+        })
+    }
+
     /// Whether nothing was learned or written since.
     pub(crate) fn is_current(&self, ticket: Ticket) -> bool {
         self.position == ticket.position && self.era == ticket.era
@@ -249,6 +292,20 @@ impl<V: Clone> Coherence<V> {
         } else {
             self.forget(cache, key);
         }
+    }
+
+    /// The same for a key that others held, perhaps with a value (`had`).
+    pub(crate) fn keep_absent_hot(
+        &mut self,
+        ticket: Option<Ticket>,
+        cache: CacheNumber,
+        key: &[u8],
+        had: bool,
+    ) {
+        if let Some(name) = self.near.name(cache).filter(|_| had && self.serves_requests) {
+            self.filled_before.lost(name, key);
+        }
+        self.keep_absent(ticket, cache, key);
     }
 
     /// Drops what is known of a key.
@@ -316,7 +373,7 @@ impl<V: Clone> Coherence<V> {
         for op in ops {
             match op {
                 Op::Set { key, .. } | Op::Delete { key, .. } => self.near.remove(cache, key),
-                Op::Purge { .. } => self.near.remove_cache(cache),
+                Op::Purge { cache } => drop(self.drop_changed(&Change::Cache { cache: cache.name().into() })),
             }
         }
     }
@@ -375,10 +432,10 @@ impl<V: Clone> Coherence<V> {
     pub(crate) fn heed(&mut self, ban: Ban) {
         if ban.is_newer_than(&self.ban) {
             if ban.everything {
-                self.near.clear();
+                self.clear();
             }
             for change in ban.changes() {
-                self.near.apply(&change);
+                self.drop_changed(&change);
             }
             self.ban = ban;
         }

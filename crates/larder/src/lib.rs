@@ -15,6 +15,7 @@ mod emptied;
 mod engine;
 mod entry;
 mod error;
+mod fills;
 mod lock;
 mod near;
 mod node;
@@ -34,6 +35,7 @@ pub use clock::Millis;
 pub use config::{Config, NAMES as CONFIG_NAMES, RedisAddress, Secret, Server};
 pub use engine::{Decode, Engine, Handle, Item, MAX_KEY, Memories, key_lock, named_lock};
 pub use error::{Error, ErrorKind, Result};
+pub use fills::rules as fill_rules;
 pub use lock::{
     Attempt, Claim, Forgotten, Handed, LockBackend, LockGuard, LockInfo, LockKind, LockProof, NamedLocks,
     Renewal, Token, lock_name, named_lock_name, parse_lock_name, rules as lock_rules,

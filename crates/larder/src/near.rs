@@ -102,6 +102,10 @@ fn outside_entry(len: usize) -> u64 {
     if len > INLINE_KEY { len as u64 + ALLOCATION } else { 0 }
 }
 
+fn is_value<V>(held: &Held<V>) -> bool {
+    matches!(held.known, Known::Value(_))
+}
+
 /// What is known, by cache and key, bounded in bytes.
 pub(crate) struct Near<V> {
     held: Cache<Key, Held<V>, ByWeight>,
@@ -174,17 +178,21 @@ impl<V> Near<V> {
         self.held.remove(&KeyRef { cache, key });
     }
 
-    pub(crate) fn remove_cache(&mut self, cache: CacheNumber) {
+    /// Drops all of a cache. Calls `lost` with the key of each value.
+    pub(crate) fn remove_cache(&mut self, cache: CacheNumber, mut lost: impl FnMut(&[u8])) {
+        for (key, _) in self.held.iter().filter(|(key, held)| key.cache == cache && is_value(held)) {
+            lost(&key.key);
+        }
         self.held.retain(|key, _| key.cache != cache);
     }
 
-    /// Drops what a change makes old. The number of its cache, if it has one.
-    pub(crate) fn apply(&mut self, change: &Change) -> Option<CacheNumber> {
+    /// Drops what a change makes old; calls `lost` with the keys of a cache that was emptied. The number of its cache, if it has one.
+    pub(crate) fn apply(&mut self, change: &Change, lost: impl FnMut(&[u8])) -> Option<CacheNumber> {
         let (Change::Key { cache, .. } | Change::Cache { cache }) = change;
         let number = *self.numbers.get(&**cache)?;
         match change {
             Change::Key { key, .. } => self.remove(number, key),
-            Change::Cache { .. } => self.remove_cache(number),
+            Change::Cache { .. } => self.remove_cache(number, lost),
         }
         Some(number)
     }
@@ -207,11 +215,16 @@ impl<V> Near<V> {
         self.held.clear();
     }
 
+    /// The cache and key of each value.
+    pub(crate) fn values(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        let values = self.held.iter().filter(|(_, held)| is_value(held));
+        values.filter_map(|(key, _)| Some((self.name(key.cache)?, &*key.key)))
+    }
+
     /// The cache, key and weight of each value, then of what is known to have none.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &[u8], u64)> {
-        let is_value = |held: &Held<V>| matches!(held.known, Known::Value(_));
-        let values = self.held.iter().filter(move |(_, held)| is_value(held));
-        let absent = self.held.iter().filter(move |(_, held)| !is_value(held));
+        let values = self.held.iter().filter(|(_, held)| is_value(held));
+        let absent = self.held.iter().filter(|(_, held)| !is_value(held));
         values.chain(absent).filter_map(|(key, held)| {
             let name = self.names.get(usize::try_from(key.cache.0).ok()?)?;
             Some((&**name, &*key.key, held.weight.into()))
@@ -297,10 +310,16 @@ mod tests {
             near.insert(cache, b"k", Known::Value(1), 1, None);
             near.insert(cache, b"k\0", Known::Value(2), 1, None);
         }
-        near.apply(&Change::Key { cache: "a".into(), key: b"k"[..].into() });
+        let apply = |near: &mut Near<_>, change| {
+            let mut lost = Vec::new();
+            near.apply(&change, |key| lost.push(key.to_vec()));
+            lost
+        };
+        assert!(apply(&mut near, Change::Key { cache: "a".into(), key: b"k"[..].into() }).is_empty());
         assert_eq!((near.get(a, b"k", || 0), near.get(a, b"k\0", || 0)), (None, Some(&Known::Value(2))));
-        near.apply(&Change::Cache { cache: "a".into() });
+        near.insert(a, b"absent", Known::Absent, 0, None);
+        assert_eq!(apply(&mut near, Change::Cache { cache: "a".into() }), [b"k\0"]);
         assert_eq!((near.get(a, b"k\0", || 0), near.get(b, b"k\0", || 0)), (None, Some(&Known::Value(2))));
-        near.apply(&Change::Cache { cache: "unknown".into() });
+        assert!(apply(&mut near, Change::Cache { cache: "unknown".into() }).is_empty());
     }
 }

@@ -279,7 +279,7 @@ impl Place {
 }
 
 /// No other thread of the process is at such a file; `None` if one is for longer than that can take.
-fn alone_in_process() -> Option<MutexGuard<'static, ()>> {
+pub(crate) fn alone_in_process() -> Option<MutexGuard<'static, ()>> {
     patiently(|| match THREADS.try_lock() {
         Ok(guard) => Some(guard),
         Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
@@ -335,7 +335,7 @@ fn patiently<T>(mut get: impl FnMut() -> Option<T>) -> Option<T> {
 }
 
 /// This user's directory for such files: nobody else can write to it.
-fn directory() -> Option<PathBuf> {
+pub(crate) fn directory() -> Option<PathBuf> {
     let user = geteuid().as_raw();
     let path = match env::var_os("XDG_RUNTIME_DIR") {
         Some(directory) if Path::new(&directory).is_absolute() => PathBuf::from(directory).join("larder"),
@@ -347,7 +347,8 @@ fn directory() -> Option<PathBuf> {
     (found.is_dir() && found.uid() == user && is_private(&found)).then_some(path)
 }
 
-fn open(path: &Path) -> Option<File> {
+/// A file there that nobody else can write to, made if there is none.
+pub(crate) fn open(path: &Path) -> Option<File> {
     let flags = (OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK).bits().cast_signed();
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(flags);

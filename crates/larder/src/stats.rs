@@ -52,6 +52,10 @@ counters! {
     dropped_fills,
     /// Entries that could not be read: broken, forged or of another version.
     broken,
+    /// Missing keys that this process waited for because another one computed them,
+    awaited,
+    /// and those of them that it then found.
+    shared_fills,
     /// How often memory was emptied because the history of changes had a gap.
     resets,
     /// Calls that failed because the backend was away or refused.

@@ -5,6 +5,7 @@
 mod action;
 mod canonical;
 mod check;
+mod fills;
 pub mod locks;
 mod reader;
 mod scenario;
@@ -14,4 +15,5 @@ mod world;
 mod writer;
 
 pub use check::{Found, check};
+pub use fills::{FillRule, check_fills};
 pub use scenario::{Bounds, Rule, SCENARIOS};

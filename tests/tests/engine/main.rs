@@ -4,6 +4,7 @@
 
 mod absences;
 mod emptied;
+mod fills;
 mod memories;
 mod node;
 

@@ -74,6 +74,15 @@ pub(crate) struct Identity {
     code_epoch: Option<String>,
 }
 
+impl Identity {
+    /// Whether it is the same place with another generation or code epoch: what is read here was read there under the same keys.
+    pub(crate) fn succeeds(&self, other: &Self) -> bool {
+        let base = |of: &Self| of.namespace.split('+').next().map(str::to_owned);
+        let rest = |of: &Self| (of.server.clone(), of.fallback.clone(), of.seal_key.clone());
+        self != other && base(self) == base(other) && rest(self) == rest(other)
+    }
+}
+
 /// The longest `namespace`, `generation` and `code_epoch`, in bytes.
 const MAX_NAMESPACE: usize = 100;
 /// The shortest secret that is worth the name, in bytes.
@@ -213,6 +222,15 @@ impl Config {
             seal_key: self.seal_key.clone(),
             code_epoch: self.code_epoch.clone(),
         }
+    }
+
+    /// The same number in all processes that see the same entries, whatever their other options are.
+    pub(crate) fn place_hash(&self) -> [u8; 32] {
+        let Identity { server, fallback, namespace, seal_key, code_epoch, .. } = self.identity();
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(format!("{server:?} {fallback:?} {namespace:?} {code_epoch:?} ").as_bytes());
+        hasher.update(seal_key.as_ref().map_or("", Secret::reveal).as_bytes());
+        *hasher.finalize().as_bytes()
     }
 
     /// Authorities to trust for TLS, if not the system's.

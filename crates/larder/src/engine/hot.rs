@@ -93,10 +93,10 @@ impl<D: Decode> Engine<D> {
 
     /// How many of the keys had an entry.
     fn fetch_batch(&self, batch: Vec<HotKey>) -> Result<usize> {
-        let mut hot: Vec<_> = batch
+        let mut hot: Vec<Wanted> = batch
             .into_iter()
             .filter(|hot| hot.key.len() <= MAX_KEY)
-            .filter_map(|hot| Some((self.named(&hot.cache).ok()?, hot.key)))
+            .filter_map(|hot| Some((self.named(&hot.cache).ok()?, hot.key, hot.weight)))
             .collect();
         let mut present = 0;
         if let Some((ticket, entries)) = self.peek(&reads(&hot)) {
@@ -110,17 +110,17 @@ impl<D: Decode> Engine<D> {
         }
         let answer = self.fetch(&reads(&hot))?;
         self.take_in_hot(&hot, &answer.fetched.entries, answer.ticket);
-        for ((cache, key), entry) in hot.iter().zip(&answer.fetched.entries) {
+        for ((cache, key, weight), entry) in hot.iter().zip(&answer.fetched.entries) {
             match entry {
                 Some(_) => present += 1,
-                None => self.state().keep_absent(answer.ticket, cache.number, key),
+                None => self.state().keep_absent_hot(answer.ticket, cache.number, key, *weight > 0),
             }
         }
         Ok(present)
     }
 
-    fn take_in_hot(&self, hot: &[(Handle, Vec<u8>)], entries: &[Option<Vec<u8>>], ticket: Option<Ticket>) {
-        for (((cache, _), read), entry) in hot.iter().zip(reads(hot)).zip(entries) {
+    fn take_in_hot(&self, hot: &[Wanted], entries: &[Option<Vec<u8>>], ticket: Option<Ticket>) {
+        for (((cache, ..), read), entry) in hot.iter().zip(reads(hot)).zip(entries) {
             if let Some(entry) = entry {
                 self.take_in(cache, read, entry, ticket);
             }
@@ -131,6 +131,7 @@ impl<D: Decode> Engine<D> {
     /// last done, tells the next new process what to fetch at once. At most one round trip, rarely, and one after fills.
     pub fn end_request(&self) {
         self.await_settled();
+        self.give_up_fills();
         let hits = self.counters().hits.load(Ordering::Relaxed);
         let fetched = hits - self.hot().hits_before;
         if fetched < WORTH_LISTING || !self.is_there() {
@@ -167,8 +168,11 @@ impl<D: Decode> Engine<D> {
     }
 }
 
-fn reads(hot: &[(Handle, Vec<u8>)]) -> Vec<Read<'_>> {
-    hot.iter().map(|(cache, key)| Read { cache: cache.id(), key }).collect()
+/// A key to fetch with the weight that its value had; absences have none.
+type Wanted = (Handle, Vec<u8>, u64);
+
+fn reads(hot: &[Wanted]) -> Vec<Read<'_>> {
+    hot.iter().map(|(cache, key, _)| Read { cache: cache.id(), key }).collect()
 }
 
 /// One key with the weight that its value had.

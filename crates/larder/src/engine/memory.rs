@@ -3,15 +3,18 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
+use super::fills::Fills;
 use super::hot::HotSet;
 use crate::coherence::Coherence;
 use crate::config::{Config, Identity};
+use crate::fills::before::FilledBefore;
 use crate::stats::Counters;
 
 /// What a process knows of one place.
 pub(super) struct Memory<V: Clone> {
     state: Mutex<Coherence<V>>,
     hot: Mutex<HotSet>,
+    fills: Mutex<Fills>,
     pub(super) counters: Counters,
     /// `None` for one that shares its room with no other.
     process: Option<Arc<Process<V>>>,
@@ -23,14 +26,16 @@ pub(super) struct Memory<V: Clone> {
 
 impl<V: Clone> Memory<V> {
     /// One that shares its room with no other.
-    pub(super) fn new(near_bytes: u64) -> Self {
-        Self::within(None, near_bytes)
+    pub(super) fn new(config: &Config) -> Self {
+        Self::within(None, config)
     }
 
-    fn within(process: Option<Arc<Process<V>>>, near_bytes: u64) -> Self {
+    fn within(process: Option<Arc<Process<V>>>, config: &Config) -> Self {
+        let filled_before = FilledBefore::new(config.place_hash());
         Self {
-            state: Mutex::new(Coherence::new(near_bytes)),
+            state: Mutex::new(Coherence::new(config.near_bytes(), filled_before)),
             hot: Mutex::default(),
+            fills: Mutex::default(),
             counters: Counters::default(),
             process,
             counted: AtomicU64::new(0),
@@ -45,6 +50,10 @@ impl<V: Clone> Memory<V> {
 
     pub(super) fn hot(&self) -> MutexGuard<'_, HotSet> {
         self.hot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn fills(&self) -> MutexGuard<'_, Fills> {
+        self.fills.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Called before each call of the backend: if the memories of the process hold too much, those that were not used for
@@ -148,7 +157,11 @@ impl<V: Clone> Memories<V> {
             memory.state().grow(config.near_bytes());
             return memory;
         }
-        let memory = Arc::new(Memory::within(Some(Arc::clone(process)), config.near_bytes()));
+        let memory = Arc::new(Memory::within(Some(Arc::clone(process)), config));
+        let before = known.iter().filter(|(place, _)| identity.succeeds(place));
+        for before in before.filter_map(|(_, memory)| memory.upgrade()) {
+            memory.state().succeed(&before.state());
+        }
         known.push((identity, Arc::downgrade(&memory)));
         memory
     }

@@ -1,5 +1,6 @@
 //! Reads and writes through the near cache: what [`Store`](crate::Store) and the PHP extension share.
 
+mod fills;
 mod hot;
 mod locks;
 mod memory;
@@ -141,7 +142,7 @@ impl<D: Decode> Engine<D> {
 
     /// An engine on a given backend, with a memory of its own.
     pub fn with_backend(backend: Arc<dyn Backend>, config: &Config, decode: D) -> Self {
-        Self::with_memory(backend, config, decode, Arc::new(Memory::new(config.near_bytes())))
+        Self::with_memory(backend, config, decode, Arc::new(Memory::new(config)))
     }
 
     fn with_memory(
@@ -217,6 +218,7 @@ impl<D: Decode> Engine<D> {
     /// Marks the next operation as the first of a request. No round trip.
     pub fn begin_request(&self) {
         self.state().begin_request();
+        self.begin_fills();
         self.expect_hot_set();
     }
 
@@ -279,6 +281,7 @@ impl<D: Decode> Engine<D> {
             (ops.collect(), state.ticket())
         };
         if self.post(&ops) {
+            self.end_fills(cache, &ops);
             self.counters().sets.fetch_add(1, Ordering::Relaxed);
             if let ([item], [(_, expires)]) = (items, &*entries) {
                 let value = self.decode.decode(item.payload);
@@ -413,6 +416,7 @@ impl<D: Decode> Engine<D> {
             }));
         }
         let applied = self.call(|| self.backend.apply(ticket.position(), &all));
+        self.end_fills(cache, ops);
         let mut applied = applied.inspect_err(|error| self.note_refused(&all, error))?;
         applied.outcomes.truncate(ops.len());
         self.learn_settled();
