@@ -100,6 +100,25 @@ fn an_older_copy_written_over_the_file_is_noticed() {
     }
 }
 
+/// The filesystem may give a copy of the directory the inode numbers of the files that were removed. Then only the time tells.
+#[test]
+fn a_copy_in_the_inodes_of_removed_files_is_noticed() {
+    let place = Place::new("4M");
+    let (backend, c) = (place.open(), cache("c"));
+    put(&*backend, &c, b"k", b"old").unwrap();
+    drop(backend);
+    let path = place.path().join("larder.mark");
+    let mark = fs::read_to_string(&path).unwrap();
+    assert_eq!(mark.contains('@'), fs::metadata(&path).unwrap().created().is_ok());
+    let data = |mark: &str| mark.lines().find(|line| line.starts_with("data ")).unwrap().to_owned();
+    let untold = data(&mark).split('@').next().unwrap().to_owned();
+    let earlier = format!("{untold}@1");
+    for (line, kept) in [(data(&mark), true), (untold, true), (earlier, !mark.contains('@'))] {
+        fs::write(&path, mark.replace(&data(&mark), &line)).unwrap();
+        assert_eq!(get(&*place.open(), &c, b"k").is_some(), kept, "{line}");
+    }
+}
+
 /// A page that is not there any more ends a process that touches it.
 #[test]
 fn files_cut_short_under_a_process_end_nobody() {

@@ -11,6 +11,7 @@ use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use super::super::owner;
 use super::fault::{NAME, io_error};
@@ -41,20 +42,40 @@ const NETWORK: [(i64, &str); 6] = [
     (0x5346_414f, "AFS"),
 ];
 
-/// Which file: its device and inode.
+/// Which file: its device and inode, and when it was made, for a filesystem may give the number of a removed file to the copy
+/// that takes its place.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct FileId(u64, u64);
+pub(super) struct FileId {
+    place: (u64, u64),
+    /// `None` where that is not told.
+    born: Option<SystemTime>,
+}
 
 impl FileId {
     pub(super) fn of(metadata: &fs::Metadata) -> Self {
-        Self(metadata.dev(), metadata.ino())
+        Self { place: (metadata.dev(), metadata.ino()), born: metadata.created().ok() }
     }
 }
 
+/// What stands before the time in the mark.
+const BORN: char = '@';
+
 impl fmt::Display for FileId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.0, self.1)
+        write!(f, "{}:{}", self.place.0, self.place.1)?;
+        let since_1970 = self.born.and_then(|born| born.duration_since(SystemTime::UNIX_EPOCH).ok());
+        since_1970.map_or(Ok(()), |born| write!(f, "{BORN}{}", born.as_nanos()))
     }
+}
+
+/// Whether two marks are of the same files. A process that is not told when a file was made, as one that may not call
+/// `statx`, goes by the rest.
+fn are_of_the_same(one: &str, other: &str) -> bool {
+    let place = |line: &str| line.split(BORN).next().map(str::to_owned);
+    let same = |(one, other): (&str, &str)| {
+        one == other || (one.contains(BORN) != other.contains(BORN) && place(one) == place(other))
+    };
+    one.lines().count() == other.lines().count() && one.lines().zip(other.lines()).all(same)
 }
 
 /// What was in a directory.
@@ -190,9 +211,9 @@ impl Directory {
         }
         let data = self.data();
         let boot_id = boot_id()?;
-        let whole = mark == self.contents(&boot_id)
+        let whole = are_of_the_same(&mark, &self.contents(&boot_id))
             // That of the version before, which said nothing of the readers.
-            || (mark == contents(&boot_id, data) && self.find(READERS).is_some());
+            || (are_of_the_same(&mark, &contents(&boot_id, data)) && self.find(READERS).is_some());
         if data.is_some() && data != damaged && whole {
             return Ok(Before::Same);
         }
