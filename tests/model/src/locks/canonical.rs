@@ -42,7 +42,8 @@ impl<const N: usize> State<N> {
     pub(crate) fn canonical(mut self) -> (Self, [usize; N]) {
         self.since = self.since.max(NOW - LEASE - 1);
         for process in &mut self.processes {
-            process.seen.1 = process.seen.1.max(NOW - LEASE - 1);
+            process.seen.1 =
+                if process.seen.0 == self.stage { NOW } else { process.seen.1.max(NOW - LEASE - 1) };
             let over = |until: &mut u8| *until = if *until == 0 || *until > NOW { *until } else { 1 };
             match &mut process.phase {
                 Phase::Holds { until, .. } => over(until),

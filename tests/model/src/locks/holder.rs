@@ -35,7 +35,7 @@ impl<const N: usize> World<N> {
             }
         };
         process.ask = Some(Ask { wish, attempt: process.attempts, sent: NOW, stage, answer: None });
-        Some(())
+        if self.bounds.prompt { self.execute(s, i) } else { Some(()) }
     }
 
     /// Gives the lock back, and does not wait for the answer.
@@ -47,7 +47,7 @@ impl<const N: usize> World<N> {
         process.ask =
             Some(Ask { wish: Wish::Release, attempt: process.attempts, sent: NOW, stage, answer: None });
         process.phase = Phase::Idle;
-        Some(())
+        if self.bounds.prompt { self.execute(s, i) } else { Some(()) }
     }
 
     /// The place executes a request. It may have been on its way for long, and meant for another server.
@@ -205,9 +205,8 @@ impl<const N: usize> World<N> {
 
     /// Reads the control log.
     pub(crate) fn read(&self, s: &mut State<N>, i: usize) -> Option<()> {
-        let seen = (s.stage, NOW);
-        (self.bounds.trust > 0 && s.processes[i].seen != seen).then_some(())?;
-        s.processes[i].seen = seen;
+        (self.bounds.trust > 0 && s.processes[i].seen.0 != s.stage).then_some(())?;
+        s.processes[i].seen = (s.stage, NOW);
         Some(())
     }
 
@@ -217,9 +216,11 @@ impl<const N: usize> World<N> {
         (stage.grants() && self.trusts(s, i)).then_some(stage)
     }
 
-    /// Whether what a process read in the control log still holds (R8).
+    /// Whether a process may act on what it read in the control log (R8). As long as that is still so, it reads it again.
     fn trusts(&self, s: &State<N>, i: usize) -> bool {
-        self.bounds.trust == 0 || !self.has(Rule::Lease) || NOW <= s.processes[i].seen.1 + self.bounds.trust
+        let (stage, read) = s.processes[i].seen;
+        let holds = stage == s.stage || NOW <= read + self.bounds.trust;
+        self.bounds.trust == 0 || holds || !self.has(Rule::Lease)
     }
 
     /// Whether an answer to what was sent in `stage` counts now. That of a fallback is followed by a reading of its log.

@@ -54,7 +54,10 @@ impl<const N: usize> World<N> {
             Action::Write(i) => self.write(&mut next, i),
             Action::Land(i) => self.land(&mut next, i),
             Action::Read(i) => self.read(&mut next, i),
-            Action::Tick => Some(next.pass(1)),
+            Action::Tick => {
+                next.pass(1);
+                Some(())
+            }
             Action::Save => self.save(&mut next),
             Action::RestartEmpty => self.replace(&mut next, Some(Place::empty())),
             Action::RestartOld => self.replace(&mut next, state.saved.as_deref().cloned()),
@@ -62,7 +65,7 @@ impl<const N: usize> World<N> {
             Action::Certify => self.certify(&mut next),
             Action::Enter => self.enter(&mut next),
             Action::Prepare => self.prepare(&mut next),
-            Action::Leave => self.leave(&mut next),
+            Action::Leave => Self::leave(&mut next),
             Action::Distrust => self.distrust(&mut next),
             Action::Serve => self.serve(&mut next),
         };

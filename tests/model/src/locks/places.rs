@@ -39,7 +39,7 @@ impl<const N: usize> World<N> {
 
     /// The fallback is entered, empty. It does not serve yet.
     pub(crate) fn enter(&self, s: &mut State<N>) -> Option<()> {
-        (s.entered < self.bounds.entered && s.stage.0 % 4 == 0).then_some(())?;
+        (s.entered < self.bounds.entered && s.stage.0.is_multiple_of(4)).then_some(())?;
         s.entered += 1;
         s.fallback.stored = None;
         Self::flip(s);
@@ -58,7 +58,7 @@ impl<const N: usize> World<N> {
     }
 
     /// The fleet goes back to the primary, which grants no locks yet.
-    pub(crate) fn leave(&self, s: &mut State<N>) -> Option<()> {
+    pub(crate) fn leave(s: &mut State<N>) -> Option<()> {
         (s.leaving == Leaving::Absorbed).then_some(())?;
         s.leaving = Leaving::No;
         Self::flip(s);
@@ -98,7 +98,13 @@ impl<const N: usize> World<N> {
     }
 
     fn flip(s: &mut State<N>) {
-        s.stage = s.stage.next();
+        // Who knows of the stage that ends has read so just now, at the worst.
+        let (stage, knows) = (s.stage.next(), s.stage);
+        s.processes
+            .iter_mut()
+            .filter(|process| process.seen.0 == knows)
+            .for_each(|process| process.seen.1 = NOW);
+        s.stage = stage;
         s.since = NOW;
     }
 
