@@ -50,7 +50,7 @@ impl FillRule {
 }
 
 /// What a process did with a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Key {
     /// It was not asked for yet; memory knows it to be missing.
     Unread,
@@ -64,14 +64,14 @@ enum Key {
     Done,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Life {
     InRequest,
     Ended,
     Dead,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Process {
     life: Life,
     keys: [Key; KEYS],
@@ -317,6 +317,30 @@ impl<const N: usize> State<N> {
         }
     }
 
+    /// The state with its processes in order, and without what ended requests did.
+    fn canonical(mut self) -> Self {
+        for process in &mut self.processes {
+            if process.life == Life::Ended {
+                *process =
+                    Process { life: Life::Ended, keys: [Key::Done; KEYS], synced: 0, told: [false; KEYS] };
+            }
+        }
+        let unaware = |held: Held, i: usize| held.unaware >> i & 1 == 1;
+        let of = |i: usize| {
+            let leases = self.leases.map(|held| held.map(|held| (held.who == i, unaware(held, i))));
+            (self.processes[i], leases)
+        };
+        let mut order: [usize; N] = std::array::from_fn(|i| i);
+        order.sort_by_key(|&i| of(i));
+        let leases = self.leases.map(|held| {
+            let held = held?;
+            let who = order.iter().position(|&i| i == held.who)?;
+            let bits = order.iter().enumerate().filter(|(_, i)| unaware(held, **i));
+            Some(Held { who, unaware: bits.fold(0, |bits, (at, _)| bits | 1 << at), ..held })
+        });
+        Self { processes: order.map(|i| self.processes[i]), leases, ..self }
+    }
+
     fn lives(&self, i: usize) -> bool {
         self.processes[i].life == Life::InRequest
     }
@@ -373,7 +397,7 @@ impl<const N: usize> Model for World<N> {
     }
 
     fn next_state(&self, last: &State<N>, action: Action) -> Option<State<N>> {
-        self.step(last, action)
+        self.step(last, action).map(State::canonical)
     }
 
     fn properties(&self) -> Vec<Property<Self>> {

@@ -167,12 +167,13 @@ impl<D: Decode> Engine<D> {
         };
         let until = boottime() + KEY_WAIT.min(REQUEST_WAIT.saturating_sub(waited));
         let mut wait = Wait { table: &table, me, until, pause };
+        let mut awaited = HashSet::new();
         for _ in 0..MAX_LOOKS {
             if lacking.is_empty() {
                 break;
             }
             let known = self.state().synced().unwrap_or_default();
-            self.take_or_wait(&mut wait, known, &mut lacking);
+            self.take_or_wait(&mut wait, known, &mut lacking, &mut awaited);
             let again: Vec<&[u8]> = lacking.iter().filter_map(|(at, _)| keys.get(*at)).copied().collect();
             if again.is_empty() {
                 break;
@@ -182,13 +183,14 @@ impl<D: Decode> Engine<D> {
             }
             let read = self.get_many(cache, &again)?;
             let mut read = read.into_iter();
-            lacking.retain(|(at, _)| {
+            lacking.retain(|(at, key)| {
                 let value = read.next().flatten();
                 let is_found = value.is_some();
                 if let Some(slot) = found.get_mut(*at) {
                     *slot = value;
                 }
-                self.counters().shared_fills.fetch_add(is_found.into(), Ordering::Relaxed);
+                let is_shared = is_found && awaited.contains(key);
+                self.counters().shared_fills.fetch_add(is_shared.into(), Ordering::Relaxed);
                 !is_found
             });
         }
@@ -217,8 +219,14 @@ impl<D: Decode> Engine<D> {
         lacking
     }
 
-    /// Takes the leases that are free, and waits for the others. What stays is to be read again.
-    fn take_or_wait(&self, wait: &mut Wait<'_>, known: Duration, lacking: &mut Vec<(usize, u64)>) {
+    /// Takes the leases that are free, and waits for the others, which it adds to `awaited`. What stays is to be read again.
+    fn take_or_wait(
+        &self,
+        wait: &mut Wait<'_>,
+        known: Duration,
+        lacking: &mut Vec<(usize, u64)>,
+        awaited: &mut HashSet<u64>,
+    ) {
         let keys: Vec<u64> = lacking.iter().map(|(_, key)| *key).collect();
         let answers = wait.table.ask(wait.me, known, &keys);
         let taken = keys.iter().zip(&answers).filter(|(_, answer)| **answer == Ask::Take);
@@ -227,7 +235,8 @@ impl<D: Decode> Engine<D> {
         let begun = boottime();
         lacking.retain(|(_, key)| match answers.next() {
             Some(Ask::Wait) => {
-                self.counters().awaited.fetch_add(1, Ordering::Relaxed);
+                let first = awaited.insert(*key);
+                self.counters().awaited.fetch_add(first.into(), Ordering::Relaxed);
                 wait.for_fill(known, *key)
             }
             Some(Ask::Look) => true,

@@ -102,15 +102,15 @@ mod tests {
 
     const NOW: Duration = Duration::from_secs(1000);
 
-    fn lease(state: State, age: Duration) -> Option<Lease> {
-        Some(Lease { who: 1, state, at: NOW.saturating_sub(age) })
+    fn lease(state: State, age: Duration) -> Lease {
+        Lease { who: 1, state, at: NOW.saturating_sub(age) }
     }
 
     #[test]
     fn who_computes_and_who_waits() {
-        let at = |lease, known| ask(lease, 2, known, NOW, |_| false);
-        let (young, old) = (Duration::from_millis(999), Duration::from_millis(1000));
-        assert_eq!(at(None, NOW), Ask::Take);
+        let at = |lease, known| ask(Some(lease), 2, known, NOW, |_| false);
+        let (young, old) = (Duration::from_millis(999), LIFE);
+        assert_eq!(ask(None, 2, NOW, NOW, |_| false), Ask::Take);
         assert_eq!(at(lease(State::Computing, young), NOW), Ask::Wait);
         assert_eq!(at(lease(State::Computing, old), NOW), Ask::Compute, "it takes too long");
         assert_eq!(at(lease(State::Ended, young), NOW), Ask::Take, "and was removed since");
@@ -119,10 +119,14 @@ mod tests {
         for state in [State::Computing, State::Ended, State::Barren] {
             assert_eq!(at(lease(state, WINDOW), Duration::ZERO), Ask::Take, "of an earlier window");
             let of_an_earlier_boot = Lease { who: 1, state, at: NOW + young };
-            assert_eq!(at(Some(of_an_earlier_boot), Duration::ZERO), Ask::Take);
+            assert_eq!(at(of_an_earlier_boot, Duration::ZERO), Ask::Take);
         }
-        assert_eq!(ask(lease(State::Computing, young), 1, NOW, NOW, |_| false), Ask::Compute, "its own");
-        assert_eq!(ask(lease(State::Computing, young), 2, NOW, NOW, |who| who == 1), Ask::Take, "dead");
+        assert_eq!(
+            ask(Some(lease(State::Computing, young)), 1, NOW, NOW, |_| false),
+            Ask::Compute,
+            "its own"
+        );
+        assert_eq!(ask(Some(lease(State::Computing, young)), 2, NOW, NOW, |who| who == 1), Ask::Take, "dead");
     }
 
     #[test]
