@@ -128,7 +128,7 @@ impl Fleet {
 impl Fleet {
     /// Waits that ended without a value.
     fn in_vain(&mut self) -> u64 {
-        self.workers.iter_mut().map(|worker| worker.stats()).map(|[awaited, found, _]| awaited - found).sum()
+        self.workers.iter_mut().map(Worker::stats).map(|[awaited, found, _]| awaited - found).sum()
     }
 
     /// Whether no value was computed more than twice but by those who have waited for as long as anybody may: on a machine that is busy
