@@ -76,6 +76,7 @@ impl Worker {
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "reads like what it is compared with")]
 fn some(text: &str) -> Option<String> {
     Some(text.to_owned())
 }

@@ -65,7 +65,9 @@ impl Held {
                 php::IS_OBJECT => {
                     let object = (*value).value.obj;
                     self.hooks |= self.classes.has_hooks(object);
-                    class::kept(object).iter().for_each(|item| self.find(&raw const **item));
+                    for item in &class::kept(object) {
+                        self.find(&raw const **item);
+                    }
                     if (*object).properties.is_null() {
                         class::declared(object).for_each(|(item, _)| self.find(item));
                     } else {
