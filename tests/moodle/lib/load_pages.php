@@ -45,6 +45,9 @@ for ($round = -2; $round < $rounds; $round++) {
         $stores = $beside ? [[], ['X-Beside: 1']] : [[]];
         // Neither store always comes first.
         foreach ($round % 2 ? array_reverse($stores, true) : $stores as $other => $headers) {
+            if (getenv('PURGED') && $round >= 0) {
+                fetch_all([ask('purgeall')], $headers);
+            }
             $before = requests();
             [$response] = fetch_all([$page], $headers);
             if ($problem = problem($response)) {
