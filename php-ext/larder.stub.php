@@ -107,7 +107,8 @@ final class Store
      *
      * It belongs to this request like one of a cache, see Cache::acquireLock(). After a server was restarted or replaced, or a
      * fallback took over, its holder may still work: for `lock_lease` seconds nobody new gets it, and who held it gets it back.
-     * Where there never were any locks nobody waits for that.
+     * On Redis nobody waits for that where there never were any locks, and the server has run for so long; a directory that
+     * is new counts as one that was lost.
      *
      * @param string|int $name At most 64 KiB.
      * @param string|int $owner Shown by `larder locks`; need not be unique.
@@ -139,7 +140,8 @@ final class Store
 }
 
 /**
- * One cache of a store. No method throws because the backend is away: reads miss, writes return false.
+ * One cache of a store. No method throws because the backend is away: reads miss, writes return false. On
+ * Redis a set that follows a miss in the same request is sent and not waited for: it returns true, and if it was lost the key is missing.
  *
  * Keys are any bytes, at most 64 KiB.
  */
@@ -168,7 +170,7 @@ final class Cache
     }
 
     /**
-     * Stores a value; false if the backend refused it or is away.
+     * Stores a value; false if the backend refused it or is away, as far as that is known at once (see above).
      *
      * @param int|null $ttl Seconds to live instead of the cache's; negative = expired at once, 0 = for ever.
      * @throws ValueException if the value cannot be serialized.

@@ -4,7 +4,7 @@
  *
  *     php worker.php '{"recording": DIRECTORY, "store": NAME, "target": WHERE}'
  *
- * {"do": "fill"} · {"do": "verify", "offset": PAGE} · {"do": "measure", "offset": PAGE, "pages": […]} · {"do": "first"} ·
+ * {"do": "fill"} · {"do": "verify", "offset": PAGE} · {"do": "measure", "offset": PAGE, "pages": […]} · {"do": "first"} · {"do": "warm"} ·
  * {"do": "results"} · {"do": "page"} · {"do": "get", "definition": …, "key": …} · {"do": "set", …, "value": …}.
  * Each ends with an answer that has the member "done".
  *
@@ -46,6 +46,9 @@ while (($line = fgets(STDIN)) !== false) {
                 ++$pages % 20 === 0 && $answer(['pages' => $pages]);
             };
             $replay->{$command['do']}($command['offset'], $each, $command['pages'] ?? null);
+            break;
+        case 'warm':
+            $result = $store->warm();
             break;
         case 'first':
             $result = $replay->first();

@@ -199,6 +199,27 @@ fn a_fill_that_was_refused_costs_nothing() {
     assert_eq!(a.get(0, "kept").as_deref(), Some("old"));
 }
 
+#[test]
+fn a_reset_that_is_refused_is_a_purge_of_each_cache() {
+    let server = RedisServer::start();
+    let (a, b) = (Process::open(&server.unix_url()), Process::open(&server.unix_url()));
+    for (number, cache) in a.all().into_iter().enumerate() {
+        cache.set("k", "old").unwrap();
+        assert_eq!(b.get(number, "k").as_deref(), Some("old"));
+    }
+    let _: String = server.tell(&["CONFIG", "SET", "min-replicas-to-write", "1"]);
+    assert!(a.store.reset().is_err());
+    for process in [&a, &b] {
+        assert_eq!([0, 1, 2].map(|number| process.get(number, "k")), [None, None, None]);
+        assert!(process.store.health().refusing);
+    }
+    let _: String = server.tell(&["CONFIG", "SET", "min-replicas-to-write", "0"]);
+    until("the server has forgotten", || b.store.sync().is_ok() && !b.store.health().refusing);
+    for process in [&a, &b] {
+        assert_eq!([0, 1, 2].map(|number| process.get(number, "k")), [None, None, None]);
+    }
+}
+
 /// More than the node can note: nothing is served until all was purged.
 #[test]
 fn too_much_is_everything() {

@@ -48,6 +48,11 @@ final class LarderStore implements LockingStore {
         function_exists('larder_probe_next_request') ? larder_probe_next_request() : $this->store->sync();
     }
 
+    /** Fetches what warm processes hold; how many values there were. */
+    public function warm(): int {
+        return $this->store->warm();
+    }
+
     public function get(string $definition, string $key): mixed {
         return $this->bound[$definition]->get($key);
     }

@@ -426,8 +426,29 @@ fn doctor_names_a_directory_that_cannot_be_used() {
     std::fs::write(&path, "no directory").unwrap();
     for scheme in ["local", "dir"] {
         let url = format!("{scheme}:{}", path.display());
-        let said = connection(larder().args(["--server", &url]));
-        assert!(said.contains("owner and mode") && !said.contains("password"), "{said}");
+        let report = larder().args(["--server", &url, "doctor"]).output().unwrap();
+        let said = String::from_utf8(report.stdout).unwrap();
+        assert_eq!(report.status.code(), Some(1), "{said}");
+        assert!(
+            said.contains("PROBLEM  directory    is not a directory") && !said.contains("chmod"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn doctor_lets_a_group_share_a_directory_of_nodes_and_no_other() {
+    let directory = TempDir::new().unwrap();
+    for (scheme, mode, fine) in
+        [("dir", 0o2770, true), ("dir", 0o2775, false), ("local", 0o770, false), ("local", 0o700, true)]
+    {
+        let path = directory.path().join(format!("{scheme} {mode:o}"));
+        std::fs::create_dir(&path).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        let url = format!("{scheme}:{}", path.display());
+        let report = larder().args(["--server", &url, "doctor"]).output().unwrap();
+        let said = String::from_utf8(report.stdout).unwrap();
+        assert_eq!(!said.contains("other users may read"), fine, "{said}");
     }
 }
 

@@ -6,8 +6,10 @@ use std::time::{Duration, SystemTime};
 
 use super::checks::{Check, Facts};
 
-/// How many of the lowest bits of a mode are the rights of others than the owner.
-const GROUP_AND_OTHERS: u32 = 6;
+/// The rights of a mode that only the owner should have; nodes that share a directory may do so by a group.
+fn foreign(scheme: &str) -> u32 {
+    if scheme == "dir" { 0o007 } else { 0o077 }
+}
 
 /// Looks at the directory before it is opened.
 pub(super) fn before(path: &Path, max_bytes: u64, scheme: &str) -> Vec<Check> {
@@ -21,6 +23,9 @@ pub(super) fn before(path: &Path, max_bytes: u64, scheme: &str) -> Vec<Check> {
             ),
         )];
     };
+    if !found.is_dir() {
+        return vec![Check::problem("directory", "is not a directory", "name a directory of Larder's own")];
+    }
     let this = rustix::process::geteuid().as_raw();
     let grouped = scheme == "dir" && found.mode() & 0o020 != 0;
     if found.uid() != this && !grouped {
@@ -35,13 +40,13 @@ pub(super) fn before(path: &Path, max_bytes: u64, scheme: &str) -> Vec<Check> {
     }
     let mode = found.mode() & 0o777;
     let user = format!("user {}, mode {mode:03o}", found.uid());
-    let mut checks = vec![if mode.trailing_zeros() >= GROUP_AND_OTHERS {
+    let mut checks = vec![if mode & foreign(scheme) == 0 {
         Check::ok("directory", user)
     } else {
         Check::warning(
             "directory",
             format!("{user}: other users may read what sites cache"),
-            format!("chmod 700 {}", path.display()),
+            format!("chmod {} {}", if grouped { "o=" } else { "700" }, path.display()),
         )
     }];
     if scheme == "local"

@@ -364,7 +364,7 @@ impl<D: Decode> Engine<D> {
     /// # Errors
     /// If the backend is unavailable or refuses.
     pub fn reset(&self) -> Result<()> {
-        self.call(|| self.backend.reset())?;
+        self.call(|| self.backend.reset()).inspect_err(|error| self.note_reset_refused(error))?;
         self.sync()?;
         self.state().after_reset();
         Ok(())

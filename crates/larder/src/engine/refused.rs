@@ -31,7 +31,7 @@ impl<D: Decode> Engine<D> {
             match self.make_up(&list) {
                 Ok(()) => {
                     if let Some(word) = list.settle(node) {
-                        breaker.tell("the server has forgotten what it had refused to".to_owned());
+                        breaker.tell("the server has now deleted what it had refused to delete".to_owned());
                         list = Refusals { word, ..Refusals::default() };
                     }
                 }
@@ -57,13 +57,29 @@ impl<D: Decode> Engine<D> {
             let ops: Vec<Op<'_>> = list.items.iter().map(|item| item.op()).collect();
             return self.backend.apply(None, &ops).map(drop);
         }
+        let caches = self.all_caches()?;
+        let ops: Vec<Op<'_>> = caches.iter().map(|cache| Op::Purge { cache }).collect();
+        self.backend.apply(None, &ops).map(drop)
+    }
+
+    /// The caches that hold entries, and the logs of durable ones, in which their purges are logged.
+    fn all_caches(&self) -> Result<Vec<CacheId>> {
         let mut caches: Vec<CacheId> = self.backend.usage()?.into_iter().map(|usage| usage.cache).collect();
         caches.retain(|cache| !cache.is_reserved());
-        // Purges of durable caches are logged in another.
         let logs = caches.iter().filter(|cache| cache.name().starts_with(DURABLE));
         let logs: Vec<CacheId> = logs.map(|cache| CacheId::stored(cache.name(), true)).collect();
-        let ops: Vec<Op<'_>> = caches.iter().chain(&logs).map(|cache| Op::Purge { cache }).collect();
-        self.backend.apply(None, &ops).map(drop)
+        caches.extend(logs);
+        Ok(caches)
+    }
+
+    /// After a reset that failed: as if each cache had been purged.
+    pub(super) fn note_reset_refused(&self, error: &Error) {
+        if error.kind() == ErrorKind::Refused
+            && let Ok(caches) = self.all_caches()
+        {
+            let ops: Vec<Op<'_>> = caches.iter().map(|cache| Op::Purge { cache }).collect();
+            self.note_refused(&ops, error);
+        }
     }
 
     /// After a write that failed: notes what it should have removed, if the server itself is there.
@@ -90,7 +106,8 @@ impl<D: Decode> Engine<D> {
         };
         let removals: Vec<Op<'_>> = ops.iter().filter(removes).copied().collect();
         if noted && !removals.is_empty() && Refusals::note(breaker.node(), &removals, &error.to_string()) {
-            breaker.tell(format!("changes are refused, and what they change is not served: {error}"));
+            let what = if unreached { "this process cannot make changes" } else { "changes are refused" };
+            breaker.tell(format!("{what}, and what they change is not served: {error}"));
         }
     }
 
