@@ -226,6 +226,22 @@ fn a_restart_in_between_costs_misses_and_no_more() {
     assert_eq!(a.get("k1"), some("again"));
 }
 
+/// What a reset or a purge has to find.
+#[test]
+fn a_cache_that_is_filled_again_after_a_reset_is_registered_again() {
+    let (server, a, b) = emptied();
+    b.fill("k", "v");
+    b.next_request();
+    a.engine.reset().unwrap();
+    b.next_request();
+    b.fill("k", "v");
+    b.next_request();
+    let members: Vec<String> = server.tell(&["SMEMBERS", "{fills:0}c"]);
+    assert!(members.contains(&"l:c".to_owned()), "{members:?}");
+    a.engine.reset().unwrap();
+    assert_eq!(server.tell::<Vec<String>>(&["KEYS", "{fills:0}*:c"]), Vec::<String>::new());
+}
+
 /// Without a request there is nobody who would learn what became of it.
 #[test]
 fn outside_of_requests_each_write_is_waited_for() {

@@ -2,21 +2,18 @@
 --
 -- KEYS 1 meta  2 log  3 registry of caches  4 the cache's hash  5 its expiry index
 -- ARGV 1 incarnation  2 nonce  3 '1': fields expire natively  4 '1': the cache may not be registered  5 cache  6 field
---      7 value  8 expires ms or ''  9 guard id  10 guard nonce  11 bytes of the value that are compared
---      12 most changes listed  13 longest log  14 most bytes in a log  15 seconds that an unused cache is kept
---      16 guard id with zeros in front
+--      7 value  8 expires ms or ''  9 guard id  10 the same with zeros in front  11 guard nonce  12 bytes of the value that are
+--      compared  13 name of the change, packed  14 longest log  15 seconds that an unused cache is kept  16 most changes listed
 -- Answers {'OK', 0, id of the record or '', outcome}, {'INC', 0}, or {'LOG', 0} if the log takes no record.
 if redis.call('HGET', KEYS[1], 'inc') ~= ARGV[1] then return {'INC', 0} end
-local cache, field, value, expires, guard = ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[9]
+local cache, field, value, expires, guard, name = ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[13]
 
 -- Whether the key or its cache changed since the guard's position. What only looks like that counts, too: a fill may always
 -- be dropped.
-local name = cache .. '\0' .. field
-name = struct.pack('>I4', #name) .. name
 local function changed()
-  local records = redis.call('XREVRANGE', KEYS[2], '+', guard, 'COUNT', ARGV[12] + 2)
+  local records = redis.call('XREVRANGE', KEYS[2], '+', guard, 'COUNT', ARGV[16] + 2)
   local first = records[#records]
-  if not first or first[1] ~= guard or first[2][2] ~= ARGV[10] then return true end
+  if not first or first[1] ~= guard or first[2][2] ~= ARGV[11] then return true end
   local purge = struct.pack('>I4', #cache) .. cache
   for i = 1, #records - 1 do
     local fields = records[i][2]
@@ -36,19 +33,19 @@ if head and not last then
   local time, number = string.match(head[1], '^(%d+)-(%d+)$')
   last = string.rep('0', 20 - #time) .. time .. '-' .. string.rep('0', 20 - #number) .. number
 end
-local outcome, kind = 's', 's'
-if not (last and last <= ARGV[16] and redis.call('HSETNX', KEYS[4], field, value) == 1) then
+local outcome = 's'
+if not (last and last <= ARGV[10] and redis.call('HSETNX', KEYS[4], field, value) == 1) then
   if not changed() then
     redis.call('HSET', KEYS[4], field, value)
   else
     local standing = redis.call('HGET', KEYS[4], field)
-    local from = #value - ARGV[11] + 1
+    local from = #value - ARGV[12] + 1
     if standing and #standing == #value and string.sub(standing, from) == string.sub(value, from) then
       return {'OK', 0, '', 'x'}
     end
     -- It lost, maybe against a set of another value: nobody knows which is newer (R6).
     redis.call('HDEL', KEYS[4], field)
-    outcome, kind = 'c', 'd'
+    outcome = 'c'
   end
 end
 
@@ -68,10 +65,12 @@ if outcome == 's' then
   if ARGV[4] == '1' or string.byte(ARGV[2]) < 16 then redis.call('EXPIRE', KEYS[4], ARGV[15]) end
 end
 
-local length = math.min(tonumber(ARGV[13]), math.max(1, math.floor(ARGV[14] / (#name + 100))))
-local record = {'XADD', KEYS[2], 'MAXLEN', '~', length, '*', 'n', ARGV[2], 'c', 1, 'v', name, 't', kind}
-if outcome == 's' then record[15], record[16] = 'd', last end
-local id = redis.pcall(unpack(record))
+local id
+if outcome == 's' then
+  id = redis.pcall('XADD', KEYS[2], 'MAXLEN', '~', ARGV[14], '*', 'n', ARGV[2], 'c', 1, 'v', name, 't', 's', 'd', last)
+else
+  id = redis.pcall('XADD', KEYS[2], 'MAXLEN', '~', ARGV[14], '*', 'n', ARGV[2], 'c', 1, 'v', name, 't', 'd')
+end
 if type(id) == 'table' then
   redis.call('HDEL', KEYS[4], field)
   return {'LOG', 0}

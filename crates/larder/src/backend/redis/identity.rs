@@ -179,7 +179,7 @@ impl Redis {
         };
         if let Some(link) = slot.link.as_mut() {
             let Server { cert, expires_fields, .. } = server;
-            link.identity = Some(Identity { incarnation, cert, expires_fields, checked: Some(sent) });
+            link.identify(Identity { incarnation, cert, expires_fields, checked: Some(sent) });
             self.admitted.store(true, Ordering::Relaxed);
         }
         Ok(())

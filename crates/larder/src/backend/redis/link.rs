@@ -51,6 +51,12 @@ impl Link {
         self.used
     }
 
+    /// The server said who it is. In another history it knows none of the caches.
+    pub(super) fn identify(&mut self, identity: Identity) {
+        self.identity = Some(identity);
+        self.posts.forget_caches();
+    }
+
     /// A write was done.
     pub(super) fn wrote(&mut self) {
         self.writes = true;

@@ -122,6 +122,12 @@ pub(super) fn id_name(id: u128) -> String {
     format!("{}-{}", half(id >> 64), half(id & u128::from(u64::MAX)))
 }
 
+/// The name of a change of a key, as it stands in a record.
+pub(super) fn packed_name(cache: &str, key: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(cache.len() + 1 + key.len()).unwrap_or(u32::MAX);
+    [&length.to_be_bytes(), cache.as_bytes(), b"\0", key].concat()
+}
+
 /// The name filled up with zeros, so that names compare as ids do.
 pub(super) fn padded_name(id: u128) -> String {
     format!("{:020}-{:020}", id >> 64, id & u128::from(u64::MAX))

@@ -96,6 +96,10 @@ impl Posts {
         self.filled.insert(cache.clone())
     }
 
+    pub(super) fn forget_caches(&mut self) {
+        self.filled.clear();
+    }
+
     /// Whether a record is of a fill that was stored.
     pub(super) fn has_stored(&self, nonce: u128) -> bool {
         !self.stored.is_empty() && self.stored.contains(&nonce)

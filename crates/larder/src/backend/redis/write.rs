@@ -155,15 +155,17 @@ impl Redis {
             Some(expires) => command.arg(expires),
             None => command.arg(""),
         };
+        let name = log::packed_name(cache.name(), key);
+        let longest = LOG_RECORDS.min(LOG_BYTES / u32::try_from(name.len() + 100).unwrap_or(LOG_BYTES));
         command
             .arg(log::id_name(missed.id))
+            .arg(log::padded_name(missed.id))
             .arg(&missed.nonce.to_be_bytes())
             .arg(value)
-            .arg(MAX_CHANGES)
-            .arg(LOG_RECORDS)
-            .arg(LOG_BYTES)
+            .arg(name)
+            .arg(longest)
             .arg(CACHE_TTL)
-            .arg(log::padded_name(missed.id));
+            .arg(MAX_CHANGES);
         let mut batch = Batch::default();
         batch.add(&command);
         let tail = slot.wants_tail();
