@@ -24,7 +24,7 @@ const KEY: &[u8] = b"keys";
 const MAX_KEYS: usize = 5000;
 /// and no more than this share of the memory's budget, so that reading it does not evict what it brought.
 const SHARE: u64 = 2;
-/// So many values fetched one by one make a process list what it holds.
+/// So many values fetched one by one, or taken from the node, make a process list what it holds.
 const WORTH_LISTING: u64 = 16;
 /// A process that holds half as much again as it listed lists that at once, one that holds more after this time,
 const GROWN_INTERVAL: Duration = Duration::from_secs(1);
@@ -44,6 +44,8 @@ pub(super) struct HotSet {
     wanted: bool,
     /// Reads answered by the backend when the list was last fetched or written.
     hits_before: u64,
+    /// Values that were taken from the node since.
+    from_node: u64,
     /// How much was listed, and when.
     listed: Option<(usize, Duration)>,
 }
@@ -87,8 +89,17 @@ impl<D: Decode> Engine<D> {
             present += self.fetch_batch(batch)?;
             progress(asked, all);
         }
-        self.hot().hits_before = self.counters().hits.load(Ordering::Relaxed);
+        let mut hot = self.hot();
+        (hot.hits_before, hot.from_node) = (self.counters().hits.load(Ordering::Relaxed), 0);
+        drop(hot);
         Ok(present)
+    }
+
+    /// Values were taken from the node, which another node has to fetch.
+    pub(super) fn note_taken(&self, values: usize) {
+        if values > 0 {
+            self.hot().from_node += values as u64;
+        }
     }
 
     /// How many of the keys had an entry.
@@ -133,7 +144,10 @@ impl<D: Decode> Engine<D> {
         self.await_settled();
         self.give_up_fills();
         let hits = self.counters().hits.load(Ordering::Relaxed);
-        let fetched = hits - self.hot().hits_before;
+        let fetched = {
+            let hot = self.hot();
+            hits - hot.hits_before + hot.from_node
+        };
         if fetched < WORTH_LISTING || !self.is_there() {
             return;
         }
@@ -150,7 +164,7 @@ impl<D: Decode> Engine<D> {
                 return;
             }
             hot.listed = Some((entries, now));
-            hot.hits_before = hits;
+            (hot.hits_before, hot.from_node) = (hits, 0);
             list(state.near())
         };
         let cache = self.own_cache(CACHE, false, None);

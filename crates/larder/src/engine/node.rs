@@ -17,6 +17,7 @@ impl<D: Decode> Engine<D> {
             lacking.map(|key| Read { cache: &cache.id, key }).collect()
         };
         let Some((ticket, entries)) = self.peek(&reads) else { return };
+        self.note_taken(entries.iter().flatten().count());
         for (read, entry) in reads.iter().zip(&entries) {
             if let Some(entry) = entry {
                 self.take_in(cache, *read, entry, Some(ticket));
