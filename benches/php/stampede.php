@@ -43,7 +43,8 @@ function read_all(array $items, \Larder\Store $store, array $caches, int $micros
     $computed = [];
     foreach ($items as $number => [$definition, $key, $value]) {
         $number % KEYS_A_REQUEST === 0 && next_request($store);
-        if ($caches[$definition]->get($key) === null) {
+        // Some of the values are null.
+        if ($caches[$definition]->get($key, 'missing') === 'missing') {
             usleep($microseconds);
             $caches[$definition]->set($key, $value);
             $computed[] = "{$definition}/{$key}";
