@@ -4,19 +4,9 @@
 
 use std::time::Duration;
 
-use larder::{Config, Decode, Engine, Handle, Item};
+use larder::{Config, Engine, Handle, Item};
 use larder_testkit::{Answers, Proxy, RedisServer};
-
-/// Values are their payloads.
-struct Text;
-
-impl Decode for Text {
-    type Value = String;
-
-    fn decode(&self, payload: &[u8]) -> Option<(String, usize)> {
-        String::from_utf8(payload.to_vec()).ok().map(|text| (text, payload.len()))
-    }
-}
+use larder_tests::text::Text;
 
 struct Worker {
     engine: Engine<Text>,

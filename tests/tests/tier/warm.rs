@@ -1,19 +1,9 @@
 //! A node that has its values from its own tier tells others what to fetch.
 
-use larder::{Config, Decode, Engine, Item};
+use larder::{Config, Engine, Item};
 use larder_testkit::RedisServer;
+use larder_tests::text::Text;
 use tempfile::TempDir;
-
-/// Values are their payloads.
-struct Bytes;
-
-impl Decode for Bytes {
-    type Value = Vec<u8>;
-
-    fn decode(&self, payload: &[u8]) -> Option<(Vec<u8>, usize)> {
-        Some((payload.to_vec(), payload.len()))
-    }
-}
 
 #[test]
 fn a_new_node_is_warmed_by_what_others_took_from_their_tier() {
@@ -21,7 +11,7 @@ fn a_new_node_is_warmed_by_what_others_took_from_their_tier() {
     let worker = |node: &TempDir| {
         let (url, tier) = (server.unix_url(), format!("local:{}/tier", node.path().display()));
         let options = [("server", &*url), ("namespace", "warm"), ("node_tier", &*tier)];
-        let engine = Engine::open(&Config::from_options(options).unwrap(), Bytes).unwrap();
+        let engine = Engine::open(&Config::from_options(options).unwrap(), Text).unwrap();
         let cache = engine.cache("c", true, None).unwrap();
         engine.begin_request();
         (engine, cache)
