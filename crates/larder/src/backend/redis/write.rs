@@ -121,19 +121,18 @@ impl Redis {
     /// See [`Backend::post`](crate::backend::Backend::post). What needs more than one request - a new connection, a check of the
     /// server that is due, a first write - is left to `apply_with`.
     pub(super) fn post_with(&self, since: Option<Position>, fill: &Op<'_>) -> bool {
-        let (Ok(mut slot), Op::Set { cache, key, entry, expires, guard: Some(guard), .. }) =
-            (self.slot(), *fill)
+        let Op::Set { cache, key, entry, expires, guard: Some(Guard::Fill { missed, value }), .. } = *fill
         else {
             return false;
         };
+        let Ok(mut slot) = self.slot() else { return false };
         let Some((incarnation, native)) = slot
             .may_post(entry.len())
-            .filter(|identity| !identity.due() && identity.incarnation == guard.position().incarnation)
+            .filter(|identity| !identity.due() && identity.incarnation == missed.incarnation)
             .map(|identity| (identity.incarnation, identity.expires_fields))
         else {
             return false;
         };
-        let Guard::Fill { missed, value } = guard else { return false };
         let nonce = random();
         let mut command =
             if slot.knows_fills() { self.fill_script.cached() } else { self.fill_script.whole() };
