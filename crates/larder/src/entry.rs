@@ -18,7 +18,7 @@ use crate::backend::{CacheId, Guard, Position};
 use crate::clock::Millis;
 use crate::config::Config;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 1 + cfg!(feature = "next-entry-version") as u8;
 const EXPIRES: u8 = 1;
 const SEALED: u8 = 2;
 const COMPRESSED: u8 = 4;
