@@ -53,7 +53,7 @@ final class configuration {
 
         $config += ['code_epoch' => self::code_epoch()];
         $config = array_filter($config, fn($value) => $value !== null && $value !== '');
-        $config += ['namespace' => self::site_hash('dbhost', 'dbname', 'prefix')];
+        $config += ['namespace' => self::default_namespace()];
         if ((defined('PHPUNIT_TEST') && PHPUNIT_TEST) || defined('BEHAT_SITE_RUNNING')) {
             // Tests purge everything. Whatever the configuration says, that must never be the real site's data.
             $config['namespace'] .= '_test_' . self::site_hash('dataroot', 'prefix');
@@ -70,8 +70,8 @@ final class configuration {
     /**
      * The configuration to keep for what was entered in the form.
      *
-     * Each save stamps a new generation, that is, an empty namespace: Moodle does not purge what it may find when an
-     * instance returns to a server that it used before.
+     * A save that changes where the entries are stamps a new generation, that is, an empty namespace: Moodle does not
+     * purge what it may find when an instance returns to a server that it used before.
      *
      * @param \stdClass $data
      * @return array
@@ -82,23 +82,35 @@ final class configuration {
         foreach (self::TEXTS as $name) {
             $config[$name] = trim($data->$name ?? '');
         }
+        $config['server'] = server_url::join($data);
         foreach (self::SECRETS as $name) {
             $config[$name] = (string)($data->$name ?? '');
             if ($config[$name] === '' && empty($data->forgetsecrets)) {
                 $config[$name] = $old[$name] ?? '';
             }
         }
-        return array_filter($config, fn($value) => $value !== '') + ['generation' => time()];
+        $stays = isset($old['generation']) && self::place($old) === self::place($config);
+        return array_filter($config, fn($value) => $value !== '') + ['generation' => $stays ? $old['generation'] : time()];
     }
 
     /**
-     * The values that the form shows for a configuration: all but the secrets.
+     * Where the entries of a configuration are.
+     *
+     * @param array $config
+     * @return string[]
+     */
+    private static function place(#[\SensitiveParameter] array $config): array {
+        return [server_url::place($config['server'] ?? ''), $config['namespace'] ?? ''];
+    }
+
+    /**
+     * The values that the form shows for a configuration: all but the secrets, and the server in its parts.
      *
      * @param array $stored
      * @return array
      */
     public static function for_form(#[\SensitiveParameter] array $stored): array {
-        return array_diff_key($stored, array_flip(self::SECRETS));
+        return server_url::split($stored['server'] ?? '') + array_diff_key($stored, array_flip([...self::SECRETS, 'server']));
     }
 
     /**
@@ -203,6 +215,31 @@ final class configuration {
         }
         $own = (string)($CFG->larder_code_epoch ?? '');
         return $own === '' ? (string)$version : substr(hash('sha256', "{$version} {$own}"), 0, 16);
+    }
+
+    /**
+     * The namespace of a site that sets none.
+     *
+     * @return string
+     */
+    public static function default_namespace(): string {
+        return self::site_hash('dbhost', 'dbname', 'prefix');
+    }
+
+    /**
+     * The command that looks at the entries of an instance; its secrets go by the environment.
+     *
+     * @param array $stored As kept by Moodle.
+     * @return string
+     */
+    public static function command(#[\SensitiveParameter] array $stored): string {
+        $config = self::for_extension($stored);
+        $server = preg_replace('~//[^/@]*@~', '//', $config['server'] ?? '');
+        $words = ['larder', '--server', escapeshellarg($server), '--namespace', escapeshellarg($config['namespace'])];
+        if (isset($config['generation'])) {
+            array_push($words, '--option', escapeshellarg("generation={$config['generation']}"));
+        }
+        return implode(' ', [...$words, 'doctor']);
     }
 
     /**

@@ -52,7 +52,9 @@ class backend extends check {
             } else if (($health['tier'] ?? '') === 'fallback') {
                 $replaced[] = s($name);
             }
-            $details .= \html_writer::tag('h4', s($name)) . $this->describe($health);
+            $command = \html_writer::tag('code', s(configuration::command($instance['configuration'])));
+            $details .= \html_writer::tag('h4', s($name)) . $this->describe($health)
+                . \html_writer::tag('p', get_string('checkbackend_command', 'cachestore_larder', $command));
         }
         if ($details === '') {
             return new result(result::NA, get_string('checkbackend_none', 'cachestore_larder'));

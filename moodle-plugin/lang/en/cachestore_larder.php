@@ -27,6 +27,7 @@ defined('MOODLE_INTERNAL') || die();
 $string['ca_file'] = 'CA file';
 $string['ca_file_help'] = 'File with the certificates (PEM) that may sign the server\'s certificate, for rediss:// servers. Empty: the system\'s certificates. The server\'s certificate is always verified.';
 $string['checkbackend'] = 'Larder: servers';
+$string['checkbackend_command'] = 'On the command line, as the user that PHP runs as: {$a}';
 $string['checkbackend_fallback'] = 'The fallback serves while the server is away: {$a}.';
 $string['checkbackend_fallback_details'] = '<p>Pages work, and what is changed meanwhile is kept for the server. Bring the server back: as soon as it answers and knows the changes that wait, it serves again. Run <code>larder doctor</code> on this node to see what is wrong with it.</p>';
 $string['checkbackend_none'] = 'No usable Larder instance is configured.';
@@ -50,6 +51,9 @@ $string['compress_from'] = 'Compress from';
 $string['compress_from_help'] = 'Size from which entries are compressed when that makes them smaller, for instance 16K, which is the default. 0: never.';
 $string['connect_timeout'] = 'Connect timeout';
 $string['connect_timeout_help'] = 'Seconds to wait for a connection to the server. Default: 0.25.';
+$string['connection_eviction'] = 'But it may evict Larder\'s change log and sessions (maxmemory-policy {$a}): set maxmemory-policy to volatile-lru.';
+$string['connection_ok'] = 'can be used.';
+$string['connection_redis'] = 'version {$a} answers.';
 $string['doomeddirectory'] = 'Moodle deletes the content of {$a} while it runs. Choose a directory outside of it.';
 $string['fallback'] = 'Fallback';
 $string['fallback_help'] = 'What serves while a Redis server is away:
@@ -62,6 +66,11 @@ Cron and scripts count as web nodes if they run elsewhere. Empty: nothing is cac
 The directory must lie outside of those that Moodle deletes when it purges caches.';
 $string['forgetsecrets'] = 'Remove secrets';
 $string['forgetsecrets_help'] = 'Removes the stored password and seal key, unless new ones are entered.';
+$string['header_fallback'] = 'Fallback and node tier';
+$string['header_locks'] = 'Locks';
+$string['header_security'] = 'Separation and security';
+$string['header_server'] = 'Server';
+$string['header_speed'] = 'Memory and timeouts';
 $string['lock_lease'] = 'Lock lease';
 $string['lock_lease_help'] = 'Seconds after which the locks of a process that died are free. A living process keeps its locks for as long as it works. Default: 10.';
 $string['lock_wait'] = 'Lock wait';
@@ -86,7 +95,7 @@ $string['read_timeout'] = 'Read timeout';
 $string['read_timeout_help'] = 'Seconds to wait for an answer of the server. Default: 0.5.';
 $string['seal_key'] = 'Seal key';
 $string['seal_key_help'] = 'A secret of 16 characters or more that all web nodes share. With it every entry carries a keyed hash, and entries that somebody else wrote to the server are ignored. The stored one is not shown; it stays when this is left empty.';
-$string['server'] = 'Server';
+$string['server'] = 'Server URL';
 $string['server_help'] = 'Where entries are kept:
 
 * redis://host:port/database – a Redis server
@@ -98,5 +107,22 @@ $string['server_help'] = 'Where entries are kept:
 Enter the password below: one in the URL can be read by everybody who sees this page.
 
 A directory must lie outside of those that Moodle deletes when it purges caches.';
+$string['serverdatabase'] = 'Database number';
+$string['serverdatabase_help'] = 'Number of the database in the Redis server. Empty: 0.';
+$string['serverhost'] = 'Host and port';
+$string['serverhost_help'] = 'Name or address of the Redis server, with a colon and the port if that is not 6379. An IPv6 address stands in brackets.';
+$string['serverkind'] = 'Kind of server';
+$string['serverkind_dir'] = 'Directory that all web nodes share (NFS, EFS)';
+$string['serverkind_help'] = 'What keeps the entries. Several web nodes need a Redis server or a shared directory. A directory must lie outside of those that Moodle deletes when it purges caches.';
+$string['serverkind_local'] = 'Directory on the disk of the only web node';
+$string['serverkind_redis'] = 'Redis';
+$string['serverkind_rediss'] = 'Redis over TLS';
+$string['serverkind_unix'] = 'Redis behind a Unix socket';
+$string['serverkind_url'] = 'Other: enter the URL';
+$string['serverpath'] = 'Path';
+$string['serverpath_help'] = 'The absolute path of the directory, or of the socket. A directory must belong to the user that PHP runs as.';
+$string['serversize'] = 'Size limit';
+$string['serversize_help'] = 'The most room that the directory takes, for instance 4G.';
+$string['testconnection'] = 'Test connection';
 $string['username'] = 'User name';
 $string['username_help'] = 'User name for the server, if it has access control lists.';

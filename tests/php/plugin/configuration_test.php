@@ -6,6 +6,8 @@
  */
 
 use cachestore_larder\configuration;
+use cachestore_larder\connection_test;
+use cachestore_larder\server_url;
 use core_cache\config;
 
 final class configuration_test extends plugin_testcase {
@@ -16,7 +18,9 @@ final class configuration_test extends plugin_testcase {
             'fallback', 'node_tier',
         ];
         $fields = (new cachestore_larder_addinstance_form())->fields();
-        $this->assertEqualsCanonicalizing($settings, array_keys($fields));
+        $parts = array_merge(['serverkind', 'testconnection'], server_url::FIELDS);
+        $fields = array_filter($fields, fn($type) => $type !== 'header');
+        $this->assertEqualsCanonicalizing(array_merge($settings, $parts), array_keys($fields));
         $this->assertSame('passwordunmask', $fields['password']);
         $this->assertSame('passwordunmask', $fields['seal_key']);
         $this->assertArrayHasKey('forgetsecrets', (new cachestore_larder_addinstance_form('mine'))->fields());
@@ -37,11 +41,63 @@ final class configuration_test extends plugin_testcase {
 
         $sent = array_map('strval', $form->data) + ['name' => 'mine', 'password' => '', 'seal_key' => '', 'lock' => ''];
         $kept = cachestore_larder::config_get_configuration_array((object)$sent);
-        $this->assertGreaterThan(1, $kept['generation']);
-        unset($kept['generation'], $config['generation']);
+        $this->assertArrayNotHasKey('server', $form->data);
         ksort($kept);
         ksort($config);
         $this->assertSame($config, $kept);
+    }
+
+    public function test_only_another_place_begins_another_generation(): void {
+        $old = ['server' => 'dir:/mnt/larder?size=4G', 'generation' => 1];
+        config::$stores = ['mine' => ['plugin' => 'larder', 'configuration' => $old]];
+        $saved = fn(array $changes) => configuration::from_form((object)($changes + ['name' => 'mine', 'server' => $old['server']]));
+        $this->assertSame(1, $saved(['near_bytes' => '64M', 'seal_key' => '0123456789abcdef'])['generation']);
+        $this->assertSame(1, $saved(['server' => 'dir:/mnt/larder?size=8G'])['generation']);
+        $this->assertGreaterThan(1, $saved(['server' => 'dir:/mnt/other?size=4G'])['generation']);
+        $this->assertGreaterThan(1, $saved(['server' => 'redis://h/1'])['generation']);
+        $this->assertGreaterThan(1, $saved(['namespace' => 'n'])['generation']);
+        $this->assertGreaterThan(1, $saved(['name' => 'new'])['generation']);
+    }
+
+    public static function urls(): array {
+        return [
+            ['redis://h', 'redis'], ['redis://h:1/2', 'redis'], ['redis://[::1]:6379', 'redis'], ['rediss://h:6380', 'rediss'],
+            ['redis+unix:///run/redis.sock', 'unix'], ['redis+unix:///run/redis.sock?db=3', 'unix'], ['dir:/mnt/a b', 'dir'],
+            ['dir:/mnt/larder?size=4G', 'dir'], ['local:/var/larder?size=512M', 'local'], ['redis://u:p@h', 'url'], ['', 'url'],
+            ['redis://h/x', 'url'], ['dir:relative', 'url'], ['redis+unix:///a%20b', 'url'], ['nonsense', 'url'],
+        ];
+    }
+
+    /** @dataProvider urls */
+    public function test_a_url_is_the_same_after_its_parts_were_shown(string $url, string $kind): void {
+        $parts = server_url::split($url);
+        $this->assertSame($kind, $parts['serverkind']);
+        $this->assertSame($url, server_url::join((object)$parts));
+    }
+
+    public function test_mistakes_are_shown_at_the_field_that_was_filled(): void {
+        $form = new cachestore_larder_addinstance_form();
+        $errors = fn(array $data) => array_keys($form->configuration_validation($data + ['name' => 'x'], [], []));
+        $this->assertSame(['serverhost'], $errors(['serverkind' => 'redis', 'serverhost' => ' ']));
+        $this->assertSame(['serverpath'], $errors(['serverkind' => 'dir', 'serverpath' => '']));
+        $this->assertSame(['server'], $errors(['serverkind' => 'url', 'server' => '']));
+        $this->assertSame([], $errors(['serverkind' => 'redis', 'serverhost' => 'h', 'serverpath' => '/not/shown']));
+    }
+
+    public function test_a_connection_is_tested_without_the_sites_entries(): void {
+        $data = (object)(['name' => 'new', 'serverkind' => 'local', 'serverpath' => "{$this->directory}/store"]);
+        [$well, $text] = connection_test::run($data);
+        $this->assertTrue($well, $text);
+        $data->fallback = "local:{$this->directory}/file/store";
+        file_put_contents("{$this->directory}/file", '');
+        if (extension_loaded('larder')) {
+            [$well, $text] = connection_test::run($data);
+            $this->assertFalse($well);
+            $this->assertStringContainsString('Fallback: ', $text);
+            [$well, $text] = connection_test::run((object)['name' => 'new', 'serverkind' => 'redis', 'serverhost' => '127.0.0.1:1']);
+            $this->assertFalse($well);
+            $this->assertStringContainsString('refused', $text);
+        }
     }
 
     public function test_secrets_are_replaced_or_removed_on_demand(): void {

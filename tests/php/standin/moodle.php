@@ -10,6 +10,7 @@
 namespace {
     define('MOODLE_INTERNAL', true);
     define('PARAM_RAW', 'raw');
+    define('PARAM_ALPHA', 'alpha');
 
     $GLOBALS['CFG'] = (object)[
         'dbhost' => 'db.example',
@@ -199,7 +200,7 @@ namespace core_cache\form {
                 }
 
                 public function __call(string $method, array $arguments): void {
-                    if (!isset($this->fields[$arguments[0]])) {
+                    if ($method !== 'registerNoSubmitButton' && !isset($this->fields[$arguments[0]])) {
                         throw new \LogicException("{$method}() for the unknown field {$arguments[0]}");
                     }
                     if ($method === 'addHelpButton') {
