@@ -6,11 +6,14 @@ PASSES ?= 5
 export PREFIX PROCESSES PASSES MOODLE_DIR
 
 .DEFAULT_GOAL := build
-.PHONY: build demo test test-moodle bench lint install help
+.PHONY: setup build demo test test-moodle bench lint install help
 
 build: ## build the extension and the command (target/release)
 	@tools/setup build
 	cargo build --release -p larder-php -p larder-cli
+
+setup: ## install what building and testing needs (Debian, as root), or say what is missing
+	@tools/setup test
 
 demo: ## replay recorded Moodle pages in several PHP processes (PROCESSES=4 PASSES=5)
 	@tools/setup build

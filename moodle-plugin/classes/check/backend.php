@@ -38,13 +38,7 @@ class backend extends check {
         $refusing = [];
         $replaced = [];
         $details = '';
-        foreach (configuration::instances() as $name => $instance) {
-            $store = new \cachestore_larder($name, $instance['configuration']);
-            if (!$store->is_ready()) {
-                // The other check is about those.
-                continue;
-            }
-            $health = $store->health();
+        foreach ($this->ask() as $name => $health) {
             if (empty($health['reachable'])) {
                 $unreachable[] = s($name . (empty($health['reason']) ? '' : " ({$health['reason']})"));
             } else if (!empty($health['refusing'])) {
@@ -52,7 +46,8 @@ class backend extends check {
             } else if (($health['tier'] ?? '') === 'fallback') {
                 $replaced[] = s($name);
             }
-            $command = \html_writer::tag('code', s(configuration::command($instance['configuration'])));
+            $command = configuration::command(configuration::instances()[$name]['configuration']);
+            $command = \html_writer::tag('code', s($command));
             $details .= \html_writer::tag('h4', s($name)) . $this->describe($health)
                 . \html_writer::tag('p', get_string('checkbackend_command', 'cachestore_larder', $command));
         }
@@ -69,6 +64,22 @@ class backend extends check {
             return $this->trouble(result::WARNING, 'checkbackend_fallback', $replaced, $details);
         }
         return new result(result::OK, get_string('checkbackend_ok', 'cachestore_larder'), $details);
+    }
+
+    /**
+     * The health of each instance that can be used; the other check is about the rest.
+     *
+     * @return array[] By the instance's name.
+     */
+    protected function ask(): array {
+        $healths = [];
+        foreach (configuration::instances() as $name => $instance) {
+            $store = new \cachestore_larder($name, $instance['configuration']);
+            if ($store->is_ready()) {
+                $healths[$name] = $store->health();
+            }
+        }
+        return $healths;
     }
 
     /**

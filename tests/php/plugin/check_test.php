@@ -27,9 +27,6 @@ final class check_test extends plugin_testcase {
     }
 
     public function test_a_server_that_does_not_answer_is_an_error(): void {
-        if (!extension_loaded('larder')) {
-            $this->markTestSkipped('Needs the extension.');
-        }
         $configuration = ['server' => 'redis://127.0.0.1:1', 'password' => 'hidden-secret', 'seal_key' => 'hidden-seal-of-16-bytes'];
         config::$stores = ['mine' => ['plugin' => 'larder', 'configuration' => $this->configuration($configuration)]];
         $this->assertSame([result::OK, result::ERROR], $this->statuses());
@@ -37,10 +34,6 @@ final class check_test extends plugin_testcase {
     }
 
     public function test_what_serves_is_told(): void {
-        if (extension_loaded('larder')) {
-            $this->markTestSkipped('Needs the stand-in.');
-        }
-        config::$stores = ['a & b' => ['plugin' => 'larder', 'configuration' => $this->configuration()]];
         $facts = ['since' => 1790000000.5, 'waiting' => 7, 'reason' => 'x < y'];
         $expected = [
             'refusing' => [true, result::ERROR, 'by: the server since 2026-09-21'],
@@ -51,12 +44,7 @@ final class check_test extends plugin_testcase {
         foreach ($expected as $tier => [$reachable, $status, $text]) {
             $refusing = $tier === 'refusing';
             $health = ['reachable' => $reachable, 'tier' => $refusing ? 'primary' : $tier, 'refusing' => $refusing];
-            \Larder\Store::$health = $health + $facts;
-            try {
-                $result = cachestore_larder_status_checks()[1]->get_result();
-            } finally {
-                \Larder\Store::$health = ['reachable' => true];
-            }
+            $result = $this->result_of('a & b', $health + $facts);
             $this->assertSame($status, $result->status);
             foreach ([$text, 'not been told yet: 7', 'x &lt; y', 'a &amp; b'] as $part) {
                 $this->assertStringContainsString($part, $result->details);
@@ -70,35 +58,39 @@ final class check_test extends plugin_testcase {
     }
 
     public function test_what_waits_is_counted_to_a_thousand_and_nothing_empty_is_listed(): void {
-        if (extension_loaded('larder')) {
-            $this->markTestSkipped('Needs the stand-in.');
-        }
-        config::$stores = ['mine' => ['plugin' => 'larder', 'configuration' => $this->configuration()]];
-        \Larder\Store::$health = ['reachable' => true, 'tier' => 'primary', 'since' => 0, 'waiting' => 1001, 'reason' => ''];
-        try {
-            $details = cachestore_larder_status_checks()[1]->get_result()->details;
-        } finally {
-            \Larder\Store::$health = ['reachable' => true];
-        }
+        $health = ['reachable' => true, 'tier' => 'primary', 'since' => 0, 'waiting' => 1001, 'reason' => ''];
+        $details = $this->result_of('mine', $health)->details;
         $this->assertStringContainsString('not been told yet: &gt; 1000', $details);
         $this->assertStringNotContainsString('reason', $details);
     }
 
-    public function test_a_change_of_who_serves_is_logged_once(): void {
-        if (extension_loaded('larder')) {
-            $this->markTestSkipped('Needs the stand-in.');
-        }
-        new cachestore_larder('mine', $this->configuration());
-        \Larder\Store::$news = ['the fallback serves now', 'the server serves again'];
-        $log = $this->error_log_of(function () {
+    public function test_an_outage_is_logged_once(): void {
+        // A port that nobody listens on, and that nobody of this node has tried before.
+        $listener = stream_socket_server('tcp://127.0.0.1:0');
+        $address = stream_socket_get_name($listener, false);
+        fclose($listener);
+        $store = new cachestore_larder('mine', $this->configuration(['server' => "redis://{$address}"]));
+        $store->initialise($this->definition());
+        $log = $this->error_log_of(function () use ($store) {
+            $this->assertFalse($store->get('k'));
             \cachestore_larder\news::report();
             \cachestore_larder\news::report();
         });
-        $this->assertSame(2, substr_count($log, 'cachestore_larder: store "'));
-        $this->assertStringContainsString('store "mine": the server serves again', $log);
+        $this->assertSame(1, substr_count($log, 'cachestore_larder: store "mine": '), $log);
     }
 
-    /** Runs in a PHP without the extension and without its stand-in. */
+    public function test_the_command_for_an_instance_is_told_without_secrets(): void {
+        $configuration = $this->configuration(['generation' => 7, 'seal_key' => 'hidden-seal-of-16-bytes']);
+        config::$stores = ['mine' => ['plugin' => 'larder', 'configuration' => $configuration]];
+        $details = cachestore_larder_status_checks()[1]->get_result()->details;
+        $this->assertStringContainsString("--namespace &#039;{$configuration['namespace']}&#039;", $details);
+        $this->assertStringContainsString('--option &#039;generation=7&#039; doctor', $details);
+        $this->assertStringNotContainsString('hidden', $details);
+        $command = \cachestore_larder\configuration::command(['server' => 'redis://user:hidden@h:1/2', 'namespace' => 'n']);
+        $this->assertSame("larder --server 'redis://h:1/2' --namespace 'n' doctor", $command);
+    }
+
+    /** Runs in a PHP without the extension. */
     public function test_a_missing_extension_is_critical_where_it_is_needed(): void {
         $script = sprintf(
             'require %s; $show = fn() => print(implode(" ", array_map(fn($c) => $c->get_result()->status,'
@@ -116,6 +108,20 @@ final class check_test extends plugin_testcase {
             ['warning na', 'critical na', 'bool(false)', 'bool(false)', 'bool(false)'],
             array_values(array_diff($output, $logged))
         );
+    }
+
+    /** What the check says of an instance with this health. */
+    private function result_of(string $name, array $health): result {
+        config::$stores = [$name => ['plugin' => 'larder', 'configuration' => $this->configuration()]];
+        $check = new class extends \cachestore_larder\check\backend {
+            public array $healths;
+
+            protected function ask(): array {
+                return $this->healths;
+            }
+        };
+        $check->healths = [$name => $health];
+        return $check->get_result();
     }
 
     private function statuses(): array {

@@ -90,14 +90,12 @@ final class configuration_test extends plugin_testcase {
         $this->assertTrue($well, $text);
         $data->fallback = "local:{$this->directory}/file/store";
         file_put_contents("{$this->directory}/file", '');
-        if (extension_loaded('larder')) {
-            [$well, $text] = connection_test::run($data);
-            $this->assertFalse($well);
-            $this->assertStringContainsString('Fallback: ', $text);
-            [$well, $text] = connection_test::run((object)['name' => 'new', 'serverkind' => 'redis', 'serverhost' => '127.0.0.1:1']);
-            $this->assertFalse($well);
-            $this->assertStringContainsString('refused', $text);
-        }
+        [$well, $text] = connection_test::run($data);
+        $this->assertFalse($well);
+        $this->assertStringContainsString('Fallback: ', $text);
+        [$well, $text] = connection_test::run((object)['name' => 'new', 'serverkind' => 'redis', 'serverhost' => '127.0.0.1:1']);
+        $this->assertFalse($well);
+        $this->assertStringContainsString('refused', $text);
     }
 
     public function test_secrets_are_replaced_or_removed_on_demand(): void {
