@@ -133,7 +133,7 @@ impl Store {
         }
         let backend = self.engine.backend();
         // One without a fallback that did not answer would be waited for again.
-        let asked = health.tier != Tier::None || backend.failover().is_some();
+        let asked = health.tier != Tier::None || backend.copes_with_outages();
         let facts = if asked { backend.describe().unwrap_or_default() } else { Vec::new() };
         for (name, fact) in facts {
             if array.get(name.as_str()).is_none() {

@@ -6,8 +6,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::backend::{Change, Delta, Op, Position};
 use crate::clock::{Millis, TickClock, boottime};
+use crate::contract::{Change, Delta, Op, Position};
 use crate::emptied::Emptied;
 use crate::fills::before::FilledBefore;
 use crate::near::{CacheNumber, Known, Near};

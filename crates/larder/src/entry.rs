@@ -14,9 +14,9 @@
 
 use std::borrow::Cow;
 
-use crate::backend::{CacheId, Guard, Position};
 use crate::clock::Millis;
 use crate::config::Config;
+use crate::contract::{CacheId, Guard, Position};
 
 const VERSION: u8 = 1 + cfg!(feature = "next-entry-version") as u8;
 const EXPIRES: u8 = 1;

@@ -11,6 +11,7 @@ mod breaker;
 mod clock;
 mod coherence;
 mod config;
+pub mod contract;
 mod emptied;
 mod engine;
 mod entry;
@@ -19,27 +20,27 @@ mod fills;
 mod lock;
 mod near;
 mod node;
+mod open;
 pub mod payload;
 mod refusals;
 mod stats;
 mod store;
 mod threads;
 
-pub use backend::failover::{Failover, Health, Tier};
-pub use backend::{
-    Applied, Backend, CacheId, CacheUsage, Change, Delta, Fetched, Guard, MAX_CACHE_NAME, MAX_CHANGES, Op,
-    Outcome, Position, Read, Ruling, Since, open as open_backend,
-};
+pub use backend::failover::Failover;
 pub use backend::{dir, redis, tier};
 pub use clock::Millis;
 pub use config::{Config, NAMES as CONFIG_NAMES, RedisAddress, Secret, Server};
+pub use contract::{
+    Applied, Attempt, Backend, CacheId, CacheUsage, Change, Claim, Delta, Fetched, Guard, Handed, Health,
+    LockBackend, LockInfo, LockKind, LockProof, MAX_CACHE_NAME, MAX_CHANGES, Op, Outcome, Position, Read,
+    Renewal, Ruling, Since, Tier, Token, lock_name, named_lock_name, parse_lock_name,
+};
 pub use engine::{Decode, Engine, Handle, Item, MAX_KEY, Memories, key_lock, named_lock};
 pub use error::{Error, ErrorKind, Result};
 pub use fills::rules as fill_rules;
-pub use lock::{
-    Attempt, Claim, Forgotten, Handed, LockBackend, LockGuard, LockInfo, LockKind, LockProof, NamedLocks,
-    Renewal, Token, lock_name, named_lock_name, parse_lock_name, rules as lock_rules,
-};
+pub use lock::{Forgotten, LockGuard, NamedLocks, rules as lock_rules};
+pub use open::open as open_backend;
 pub use payload::Value;
 pub use stats::Stats;
 pub use store::{Cache, CacheOptions, Store};

@@ -12,8 +12,8 @@ use quick_cache::unsync::Cache;
 use quick_cache::{Equivalent, Weighter};
 use smallvec::SmallVec;
 
-use crate::backend::Change;
 use crate::clock::Millis;
+use crate::contract::Change;
 
 /// A value heavier than this share of the budget is not kept: it would push out all others.
 const LARGEST_SHARE: u64 = 8;

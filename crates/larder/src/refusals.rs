@@ -7,8 +7,8 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use crate::backend::{CacheId, Change, Op};
 use crate::clock::boottime;
+use crate::contract::{CacheId, Change, Op};
 use crate::node::{Node, Page};
 
 /// How long nobody asks again after the server was asked to forget what it had refused to.

@@ -6,12 +6,11 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::backend::failover::Health;
-use crate::backend::{Backend, CacheUsage};
 use crate::config::Config;
+use crate::contract::{Backend, CacheUsage, Health, LockInfo};
 use crate::engine::{Decode, Engine, Handle, Item, Memories};
 use crate::error::{ErrorKind, Result};
-use crate::lock::{LockGuard, LockInfo};
+use crate::lock::LockGuard;
 use crate::payload;
 use crate::stats::Stats;
 

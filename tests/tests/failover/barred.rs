@@ -3,7 +3,7 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown};
 
-use larder::{Config, Store, Tier};
+use larder::{Backend as _, Config, Store, Tier};
 use larder_testkit::Answers;
 
 use crate::peer::Peer;

@@ -9,7 +9,7 @@ use larder::Tier;
 use larder_testkit::{Answers, RedisServer};
 
 use crate::peer::Peer;
-use crate::support::{Process, Site};
+use crate::support::{Site, process_and_server};
 
 /// Stores, changes while the fault holds, mends, and looks: the change must have come through for processes that saw the
 /// outage and for ones that did not.
@@ -356,18 +356,14 @@ fn a_stall_of_a_minute() {
 /// While the server is stalled the node waits for it once in each interval between two probes, however much it does.
 fn long_stall(seconds: u64) {
     let site = Site::new();
-    let processes = [(); 4].map(|()| site.process());
+    let (processes, servers): (Vec<_>, Vec<_>) = (0..4).map(|_| process_and_server(&site)).unzip();
     for process in &processes {
         assert!(process.set("k", "old"));
     }
-    let trips = |processes: &[Process]| -> u64 {
-        let facts =
-            processes.iter().map(|process| process.store.backend().failover().unwrap().primary_trips());
-        facts.sum()
-    };
+    let trips = || servers.iter().map(|server| server.round_trips()).sum::<u64>();
     site.server.pause();
     let _ = processes[0].get("k");
-    let before = trips(&processes);
+    let before = trips();
     let started = std::time::Instant::now();
     let mut done = 0_u64;
     while started.elapsed() < Duration::from_secs(seconds) {
@@ -377,7 +373,7 @@ fn long_stall(seconds: u64) {
         }
     }
     // One for each second, and one that the clock may have begun before.
-    let waits = trips(&processes) - before;
+    let waits = trips() - before;
     assert!(waits <= seconds + 1, "{waits} waits in {done} operations");
     site.server.resume();
     processes[0].await_tier(Tier::Primary);

@@ -84,7 +84,7 @@ fn a_lost_server_is_replaced_by_the_directory_for_all_nodes() {
     for node in &fleet.nodes {
         assert_ne!(node.get("k").as_deref(), Some(&b"old"[..]));
         assert_eq!(node.get("k2"), None);
-        assert_eq!(node.backend.news().len(), 2);
+        assert_eq!(node.backend.events().len(), 2);
     }
 }
 

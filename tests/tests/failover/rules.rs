@@ -101,7 +101,7 @@ fn r13_a_failure_from_before_the_return_does_not_undo_it() {
         await_that("the fallback serves", || quick.health().tier == Tier::Fallback);
         site.proxy.answers(Answers::Pass);
         await_that("the server serves", || quick.health().tier == Tier::Primary);
-        assert_eq!(quick.news().len(), 2);
+        assert_eq!(quick.events().len(), 2);
         // A connection that is cut may only have been an old one, so that it asks twice.
         for _ in 0..2 {
             let asked = late_proxy.bytes_sent();
@@ -112,7 +112,7 @@ fn r13_a_failure_from_before_the_return_does_not_undo_it() {
         waiting.join().unwrap().expect("it is asked again");
     });
     assert_eq!((quick.health().tier, late.health().tier), (Tier::Primary, Tier::Primary));
-    assert_eq!((quick.news(), late.news()), (vec![], vec![]));
+    assert_eq!((quick.events(), late.events()), (vec![], vec![]));
 }
 
 /// Whoever sees that the server is back asks it, though another process has just been the only one to ask.

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use larder::backend::failover::Settings;
-use larder::{Cache, Config, Health, Server, Store, Tier, open_backend};
+use larder::{Backend, Cache, Config, Health, Server, Store, Tier, open_backend};
 use larder_testkit::{Proxy, RedisServer};
 use tempfile::TempDir;
 
@@ -58,6 +58,24 @@ impl Site {
         let cache = store.cache("c").unwrap();
         Process { store, cache }
     }
+}
+
+/// A process whose handle on the server is given, too.
+pub(crate) fn process_and_server(site: &Site) -> (Process, Arc<dyn Backend>) {
+    let open =
+        |url: &str| open_backend(&Config::from_options([("server", url), ("namespace", "t")]).unwrap());
+    let handles = [&*site.proxy.url(), &*site.fallback()].map(|url| open(url).unwrap());
+    let (server, config) = (Arc::clone(&handles[0]), site.config(&[]));
+    let settings = Settings {
+        shared: false,
+        place: format!("{:?}", config.fallback()),
+        open: Arc::new(move || Ok(handles.clone())),
+        node: "counted".to_owned(),
+        waits: [config.connect_timeout(), config.read_timeout()],
+    };
+    let store = Store::with_backend(Arc::new(larder::Failover::new(settings).unwrap()), &config);
+    let cache = store.cache("c").unwrap();
+    (Process { store, cache }, server)
 }
 
 /// A store of the node `name`.

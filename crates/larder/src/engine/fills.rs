@@ -6,12 +6,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use super::{Decode, Engine, Handle};
-use crate::backend::Op;
 use crate::clock::boottime;
+use crate::contract::{Op, lock_name};
 use crate::error::Result;
 use crate::fills::rules::{Ask, KEY_WAIT, REQUEST_WAIT};
 use crate::fills::table::{Table, name};
-use crate::lock::lock_name;
 
 /// The first look at a fill that is waited for comes after this time; later ones each after an eighth of the time waited,
 const SHORTEST_STEP: Duration = Duration::from_micros(500);

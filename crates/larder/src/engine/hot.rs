@@ -10,9 +10,9 @@ use std::time::Duration;
 use serde_bytes::ByteBuf;
 
 use super::{Decode, Engine, Handle, Item, MAX_KEY};
-use crate::backend::Read;
 use crate::clock::boottime;
 use crate::coherence::Ticket;
+use crate::contract::Read;
 use crate::error::Result;
 use crate::near::Near;
 

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Decode, Engine, Handle, Item, check_key};
-use crate::backend::Backend;
+use crate::contract::{Backend, LockBackend, Token, lock_name, named_lock_name};
 use crate::error::Result;
-use crate::lock::{Lender, LockBackend, LockGuard, NamedLocks, Token, Waiting, lock_name, named_lock_name};
+use crate::lock::{Lender, LockGuard, NamedLocks, Waiting};
 
 /// What an engine needs for locks.
 pub(super) struct EngineLocks {

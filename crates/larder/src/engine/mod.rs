@@ -14,15 +14,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
-use crate::backend::failover::{Health, Tier};
-use crate::backend::{Applied, Backend, CacheId, DURABLE, Delta, Fetched, Op, Outcome, Position, Read};
 use crate::breaker::{Breaker, Waits};
 use crate::clock::Millis;
 use crate::coherence::{Coherence, Keep, Ticket};
 use crate::config::{Config, Server};
+use crate::contract::{
+    Applied, Backend, CacheId, DURABLE, Delta, Fetched, Health, LockProof, Op, Outcome, Position, Read,
+};
 use crate::entry::EntryCodec;
 use crate::error::{Error, ErrorKind, Result};
-use crate::lock::LockProof;
 use crate::near::CacheNumber;
 use crate::node::Node;
 use crate::stats::{Counters, Stats};
@@ -136,7 +136,7 @@ impl<D: Decode> Engine<D> {
     /// # Errors
     /// [`ErrorKind::Config`] if the configuration names files that cannot be read.
     pub fn open_in(memories: &Memories<D::Value>, config: &Config, decode: D) -> Result<Self> {
-        let backend = crate::backend::open(config)?;
+        let backend = crate::open::open(config)?;
         Ok(Self::with_memory(backend, config, decode, memories.of(config)))
     }
 
@@ -157,9 +157,7 @@ impl<D: Decode> Engine<D> {
         };
         Self {
             locks: EngineLocks::new(Arc::clone(&backend), config.lock_lease()),
-            breaker: backend
-                .failover()
-                .is_none()
+            breaker: (!backend.copes_with_outages())
                 .then(|| Breaker::new(node(), Waits::new(config.connect_timeout(), config.read_timeout()))),
             refused: AtomicU64::new(0),
             answered: AtomicBool::new(true),
@@ -466,21 +464,11 @@ impl<D: Decode> Engine<D> {
 
     /// How the store is served now. One round trip.
     pub fn health(&self) -> Health {
-        if let Some(failover) = self.backend.failover() {
-            return failover.health();
-        }
-        let since = self.breaker.as_ref().and_then(Breaker::away_since).unwrap_or(0);
+        let Some(breaker) = &self.breaker else { return self.backend.health() };
+        let since = breaker.away_since().unwrap_or(0);
         match self.sync() {
-            Ok(()) => self.refusing().unwrap_or_else(|| Health {
-                tier: Tier::Primary,
-                since: 0,
-                waiting: 0,
-                reason: String::new(),
-                refusing: false,
-            }),
-            Err(error) => {
-                Health { tier: Tier::None, since, waiting: 0, reason: error.to_string(), refusing: false }
-            }
+            Ok(()) => self.refusing().unwrap_or_default(),
+            Err(error) => Health { since, ..Health::away(error.to_string()) },
         }
     }
 
@@ -490,22 +478,17 @@ impl<D: Decode> Engine<D> {
     /// # Errors
     /// If the server is unavailable or refuses.
     pub fn reach(&self) -> Result<()> {
-        if let Some(failover) = self.backend.failover() {
-            return failover.reach();
-        }
-        let pass = self.breaker.as_ref().map(Breaker::past);
-        let answer = self.backend.fetch(None, &[]).map(drop);
-        if let (Some(breaker), Some(pass)) = (&self.breaker, pass) {
-            breaker.end(&pass, &answer);
-        }
+        let Some(breaker) = &self.breaker else { return self.backend.reach() };
+        let pass = breaker.past();
+        let answer = self.backend.reach();
+        breaker.end(&pass, &answer);
         answer
     }
 
     /// Takes what there is to log about who serves: one line for each change on this node, given to one of its processes.
     /// No round trip.
     pub fn news(&self) -> Vec<String> {
-        let of_failover = self.backend.failover().map(crate::Failover::news);
-        of_failover.or_else(|| self.breaker.as_ref().map(Breaker::news)).unwrap_or_default()
+        self.breaker.as_ref().map_or_else(|| self.backend.events(), Breaker::news)
     }
 
     fn state(&self) -> MutexGuard<'_, Coherence<D::Value>> {

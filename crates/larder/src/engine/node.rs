@@ -1,8 +1,8 @@
 //! What other processes of the node fetched, taken without asking the backend.
 
 use super::{Decode, Engine, Handle};
-use crate::backend::Read;
 use crate::coherence::Ticket;
+use crate::contract::Read;
 
 impl<D: Decode> Engine<D> {
     /// Brings into memory what the node has of keys that memory lacks, but of those that have missed in this request, which the

@@ -9,9 +9,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::{Decode, Engine};
-use crate::backend::{CacheId, Guard, Op, Outcome, Settled};
 use crate::breaker::Breaker;
 use crate::coherence::Ticket;
+use crate::contract::{CacheId, Guard, Op, Outcome, Settled};
 use crate::refusals::holds_any;
 
 /// The most lost fills that are remembered; past that their caches are purged.

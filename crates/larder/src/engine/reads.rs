@@ -3,8 +3,8 @@
 use std::sync::atomic::Ordering;
 
 use super::{Answer, Decode, Engine, Handle, check_key};
-use crate::backend::{Position, Read};
 use crate::coherence::{Keep, Ticket};
+use crate::contract::{Position, Read};
 use crate::entry::has_epoch;
 use crate::error::Result;
 use crate::near::Known;

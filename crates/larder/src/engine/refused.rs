@@ -3,10 +3,8 @@
 use std::sync::atomic::Ordering;
 
 use super::{DURABLE, Decode, Engine, Handle};
-use crate::backend::CacheId;
-use crate::backend::Op;
-use crate::backend::failover::{Health, Tier};
 use crate::breaker::{Breaker, Pass};
+use crate::contract::{CacheId, Health, Op};
 use crate::error::{Error, ErrorKind, Result};
 use crate::refusals::{Refusals, holds_any};
 
@@ -120,7 +118,7 @@ impl<D: Decode> Engine<D> {
     pub(super) fn refusing(&self) -> Option<Health> {
         let list = Refusals::read(self.breaker.as_ref()?.node());
         let waiting = if list.is_everything() { 1001 } else { list.items.len() as u64 };
-        let health = Health { tier: Tier::Primary, since: 0, waiting, reason: list.reason, refusing: true };
+        let health = Health { waiting, reason: list.reason, refusing: true, ..Health::default() };
         holds_any(list.word).then_some(health)
     }
 }

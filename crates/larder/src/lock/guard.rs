@@ -3,7 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{HeldLock, Lender, LockProof};
+use super::held::HeldLock;
+use super::holder::Lender;
+use crate::contract::LockProof;
 use crate::error::Result;
 
 /// A lock that is held until this is dropped. Its lease is renewed in the background.

@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::{LockProof, Renewal};
 use crate::clock::boottime;
+use crate::contract::{LockProof, Renewal};
 
 /// The part of the lease that a holder does not count on: clocks differ, and renewing takes time.
 const MARGIN: u32 = 8;
@@ -90,7 +90,7 @@ fn millis(time: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lock::Token;
+    use crate::contract::Token;
 
     #[test]
     fn belief_ends_before_the_lease_and_never_returns_after_a_loss() {

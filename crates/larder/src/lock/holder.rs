@@ -4,10 +4,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use super::held::HeldLock;
 use super::renewal::{Renewals, renew, tick};
-use super::{Attempt, Claim, Handed, HeldLock, LockBackend, LockKind, LockProof, Token};
-use crate::backend::Backend;
 use crate::clock::{boottime, not_beyond};
+use crate::contract::{Attempt, Backend, Claim, Handed, LockBackend, LockKind, LockProof, Token};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Who waits asks again at least so often, and is passed over after three times as long.
@@ -43,7 +43,7 @@ impl Waiting {
         Ok(Self {
             name: name.into(),
             owner: owner.into(),
-            token: Token::new()?,
+            token: draw()?,
             deadline: boottime() + wait,
             away: None,
             queued: false,
@@ -59,6 +59,13 @@ impl Waiting {
     fn held(&self, fence: u64, sent: Duration, lease: Duration) -> HeldLock {
         HeldLock::new(&self.name, &self.owner, LockProof { token: self.token, fence }, sent, lease)
     }
+}
+
+/// A token that nobody else has.
+fn draw() -> Result<Token> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|error| Error::refused("the operating system", error))?;
+    Ok(Token::from_number(u128::from_be_bytes(bytes)))
 }
 
 impl Lender {

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::{HeldLock, Lender, LockProof, Token, Waiting};
+use super::held::HeldLock;
+use super::holder::{Lender, Waiting};
+use crate::contract::{LockProof, Token};
 use crate::error::Result;
 
 /// The locks of one request. Everything about them is kept here and nothing with the caller, so that a caller
@@ -24,7 +26,7 @@ struct State {
 /// A lock that was still held when its request ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Forgotten {
-    /// The lock's name, see [`lock_name`](super::lock_name).
+    /// The lock's name, see [`lock_name`](crate::contract::lock_name).
     pub name: Box<[u8]>,
     /// Who held it.
     pub owner: Box<[u8]>,

@@ -8,8 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
 
-use super::{HeldLock, LockBackend, Token};
+use super::held::HeldLock;
 use crate::clock::boottime;
+use crate::contract::{LockBackend, Token};
 use crate::error::ErrorKind;
 use crate::threads;
 

@@ -4,31 +4,13 @@
 
 use std::time::Duration;
 
-use super::{Attempt, Handed, LockProof, Token};
 use crate::clock::Millis;
+use crate::contract::{Attempt, Handed, LockKind, LockProof, Token};
 
 /// Who did not ask again for so long is out of the line.
 pub const SEEN: Millis = 3_000;
 /// How long a lock that was handed over waits for the new holder to say that it is alive.
 pub const CLAIM: Millis = 2_000;
-
-/// What a lock guards, which decides what may become of it when locks may have been lost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum LockKind {
-    /// Entries of its own cache. Each write under it shows the lock in the same atomic step, so that a second holder does
-    /// no harm: it is granted at once, and who held it before a loss holds it no more.
-    Cache,
-    /// Something outside of Larder, which asks nobody. For one lease after a loss nobody new gets it; who held it gets it
-    /// back by renewing.
-    Named,
-}
-
-impl LockKind {
-    /// The kind of the lock with this name, see [`lock_name`](super::lock_name).
-    pub fn of(name: &[u8]) -> Self {
-        if name.first() == Some(&super::NAMED) { Self::Named } else { Self::Cache }
-    }
-}
 
 /// What all locks of a place share.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

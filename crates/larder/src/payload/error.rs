@@ -79,7 +79,7 @@ impl serde::de::Error for PayloadError {
     }
 }
 
-impl From<PayloadError> for crate::Error {
+impl From<PayloadError> for crate::error::Error {
     fn from(error: PayloadError) -> Self {
         Self::value(error.to_string())
     }

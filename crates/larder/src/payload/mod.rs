@@ -83,7 +83,7 @@ pub fn numeric_key(key: &[u8]) -> Option<i64> {
 ///
 /// Of kind [`Value`](crate::ErrorKind::Value): an integer that PHP has no room for (beyond `i64`), a map key that is neither string nor integer, nesting
 /// deeper than [`MAX_DEPTH`], or an error of the type's own `Serialize`.
-pub fn to_payload<T: Serialize + ?Sized>(value: &T) -> crate::Result<Vec<u8>> {
+pub fn to_payload<T: Serialize + ?Sized>(value: &T) -> crate::error::Result<Vec<u8>> {
     Ok(ser::to_value(value)?.encode()?)
 }
 
@@ -95,7 +95,7 @@ pub fn to_payload<T: Serialize + ?Sized>(value: &T) -> crate::Result<Vec<u8>> {
 ///
 /// Of kind [`Value`](crate::ErrorKind::Value): a broken payload, a value that PHP's own serializer carries (only PHP can read that), or a shape that the
 /// type does not expect.
-pub fn from_payload<T: DeserializeOwned>(payload: &[u8]) -> crate::Result<T> {
+pub fn from_payload<T: DeserializeOwned>(payload: &[u8]) -> crate::error::Result<T> {
     Ok(T::deserialize(de::ValueDeserializer(Value::decode(payload)?))?)
 }
 

@@ -6,7 +6,7 @@ use super::follow::{Access, Node};
 use super::hold::Hold;
 use super::names::{FileId, Kind};
 use super::record::{self, Stored};
-use crate::backend::{Applied, Op, Outcome, Position, Read, Ruling};
+use crate::contract::{Applied, Op, Outcome, Position, Read, Ruling};
 use crate::error::Error;
 
 /// Entries up to this size stand in the log itself, so that who reads of the change has the entry, too,
@@ -230,8 +230,8 @@ impl From<Commit> for Fault {
 /// What the operations of a batch did so far, for those behind them.
 #[derive(Default)]
 struct Existing<'a> {
-    keys: std::collections::HashMap<(&'a crate::backend::CacheId, &'a [u8]), bool>,
-    purged: std::collections::HashSet<&'a crate::backend::CacheId>,
+    keys: std::collections::HashMap<(&'a crate::contract::CacheId, &'a [u8]), bool>,
+    purged: std::collections::HashSet<&'a crate::contract::CacheId>,
 }
 
 impl<'a> Existing<'a> {

@@ -12,7 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::clock::boottime;
-use crate::lock::Token;
+use crate::contract::Token;
 use crate::lock::rules::SEEN;
 
 /// The sleep of somebody who has no bell.

@@ -11,7 +11,7 @@ use super::history::{History, Logged};
 use super::index::{FileNumber, Index, Slot};
 use super::lock_table::{self, LockChange};
 use super::wire::{In, Out};
-use crate::backend::{CacheId, Change, Position};
+use crate::contract::{CacheId, Change, Position};
 
 /// What a checkpoint holds.
 pub(super) struct Checkpoint {

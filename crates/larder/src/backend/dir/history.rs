@@ -1,8 +1,7 @@
 //! The newest changes, as every process keeps them in memory: what answers "what happened since?".
 
+use crate::contract::{CacheId, Change, Delta, MAX_CHANGES, Position, Since};
 use std::collections::VecDeque;
-
-use crate::backend::{CacheId, Change, Delta, MAX_CHANGES, Position, Since, guard};
 
 /// Changes kept: more than an answer lists, so that the guard of a slow request still holds.
 const KEPT: usize = 4 * MAX_CHANGES;
@@ -86,7 +85,7 @@ impl History {
             Change::Cache { cache: changed } => **changed == *cache.name(),
         };
         let changes = self.since(since).map(|changes| changes.filter(touches).map(|logged| logged.stored));
-        changes.map_or(Since::Changed, guard::since)
+        changes.map_or(Since::Changed, Since::of)
     }
 }
 

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use super::history::Logged;
 use super::names::FileId;
 use super::record::{Change as LogChange, Place};
-use crate::backend::{CacheId, Change};
 use crate::clock::Millis;
+use crate::contract::{CacheId, Change};
 
 /// A file in the tables of this process.
 pub(super) type FileNumber = u32;

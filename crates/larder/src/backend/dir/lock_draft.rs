@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::bells;
 use super::lock_table::{Grant, LockChange, LockTable, Party, Seat, with_margin};
 use crate::clock::{Millis, wall_clock};
+use crate::contract::{Attempt, Handed, LockKind, LockProof, Token};
 use crate::lock::rules::{CLAIM, Common, Holder, Row, Turn, Waiter};
-use crate::lock::{Attempt, Handed, LockKind, LockProof, Token};
 
 /// Who is first in line looks at least so often at first, then ever more rarely,
 const FIRST_LOOK: Duration = Duration::from_millis(50);

@@ -4,10 +4,9 @@
 use std::collections::BTreeMap;
 
 use super::wire::{In, Out};
-use crate::backend::Op;
 use crate::clock::Millis;
+use crate::contract::{Op, Token, lock_name};
 use crate::lock::rules::{self, Holder, Row, Waiter};
-use crate::lock::{Token, lock_name};
 
 /// The part of a lease that others wait beyond its end: clocks do not run at exactly the same speed.
 const MARGIN: u64 = 8;

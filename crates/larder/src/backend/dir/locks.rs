@@ -11,9 +11,9 @@ use super::lock_draft::{Asking, Draft, Renewing};
 use super::lock_table::{Party, Seat, without_margin};
 use super::{Dir, bells, millis, now, record};
 use crate::clock::{Millis, wall_clock};
+use crate::contract::{Attempt, Claim, Handed, LockBackend, LockInfo, Renewal, Token};
 use crate::error::Result;
 use crate::lock::rules::{Holder, Row};
-use crate::lock::{Attempt, Claim, Handed, LockBackend, LockInfo, Renewal, Token};
 
 impl LockBackend for Dir {
     fn acquire(&self, claim: &Claim<'_>) -> Result<Attempt> {

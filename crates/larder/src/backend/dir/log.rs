@@ -13,7 +13,7 @@ use super::lock_table::LockTable;
 use super::names::FileId;
 use super::record::{self, Body, NONCE, Next, Seal};
 use super::segment::{self, Header};
-use crate::backend::Position;
+use crate::contract::Position;
 
 /// What a sync reads beyond the record it knows: enough for what happens between two requests.
 const WINDOW: usize = 64 << 10;

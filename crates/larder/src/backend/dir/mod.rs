@@ -48,11 +48,10 @@ use self::files::Files;
 pub use self::files::Observer;
 use self::follow::Node;
 use self::request::{Ops, Reads};
-use super::{Applied, Backend, CacheId, CacheUsage, Fetched, Op, Position, Read};
 use crate::clock::{self, Millis};
 use crate::config::{Config, Server};
+use crate::contract::{Applied, Backend, CacheId, CacheUsage, Fetched, LockBackend, Op, Position, Read};
 use crate::error::Result;
-use crate::lock::LockBackend;
 
 /// What a [`Dir`] is made of.
 #[derive(Clone, Debug)]

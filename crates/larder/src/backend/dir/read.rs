@@ -8,8 +8,7 @@ use super::follow::{Access, Node};
 use super::hold::Hold;
 use super::index::{FileNumber, Slot};
 use super::log::Chunk;
-use crate::backend::failover::names::original;
-use crate::backend::{CacheId, CacheUsage, Delta, Fetched, Position, Read};
+use crate::contract::{CacheId, CacheUsage, Delta, Fetched, Position, Read};
 
 /// Entries that stand no further apart than this are read at once,
 const GAP: u64 = 64 << 10;
@@ -126,7 +125,7 @@ impl Node {
 
 /// Whether a cache holds what an application stored, not what Larder notes of who serves.
 fn is_entry(cache: &CacheId) -> bool {
-    !cache.is_reserved() || original(cache.name()).is_some()
+    !cache.is_reserved() || CacheId::original(cache.name()).is_some()
 }
 
 /// The answer where there is no log: a history of its own, without any change.

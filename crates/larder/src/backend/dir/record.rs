@@ -16,8 +16,8 @@ use std::ops::Range;
 use super::lock_table::{self, LockChange};
 use super::names::FileId;
 use super::wire::{In, Out};
-use crate::backend::{CacheId, Op};
 use crate::clock::Millis;
+use crate::contract::{CacheId, Op};
 
 pub(super) const NONCE: usize = 16;
 const HEAD: usize = 8;

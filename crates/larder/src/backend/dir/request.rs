@@ -1,8 +1,7 @@
 //! Requests that own what they name: the thread that works on one may outlast who asked.
 
-use crate::backend::{CacheId, Guard, Op, Read};
 use crate::clock::Millis;
-use crate::lock::LockProof;
+use crate::contract::{CacheId, Guard, LockProof, Op, Read};
 
 /// Entries to read.
 pub(super) struct Reads(Vec<(CacheId, Box<[u8]>)>);

@@ -13,7 +13,7 @@
 use super::failure::Fault;
 use super::names::FileId;
 use super::wire::{In, Out};
-use crate::backend::Position;
+use crate::contract::Position;
 
 /// The length of the header.
 pub(super) const HEADER: usize = 96;

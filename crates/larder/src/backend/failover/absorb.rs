@@ -7,8 +7,8 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use super::{Failover, names};
-use crate::backend::{CacheId, Change, Op, Position, Read};
 use crate::clock::{Millis, wall_clock};
+use crate::contract::{CacheId, Change, Op, Position, Read};
 use crate::error::Result;
 
 /// How long a node counts as one that uses the primary after it last said so.
@@ -181,7 +181,7 @@ impl Invalidation {
 fn invalidations(changes: &[Change]) -> Vec<Invalidation> {
     let mut seen = HashSet::new();
     let named = changes.iter().filter_map(|change| {
-        let (_, cache) = names::original(names::of(change))?;
+        let (_, cache) = CacheId::original(names::of(change))?;
         let key = match change {
             Change::Key { key, .. } => Some(key.clone()),
             Change::Cache { .. } => None,
@@ -203,11 +203,11 @@ mod tests {
         let change = |name: &CacheId, key: &[u8]| Change::Key { cache: name.name().into(), key: key.into() };
         let (logged, unlogged) = (CacheId::stored("c", true), CacheId::stored("c", false));
         let changes = [
-            change(&names::in_epoch(&logged, 1), b"k"),
+            change(&logged.in_epoch(1), b"k"),
             change(&names::mode(), names::MODE_KEY),
-            change(&names::in_epoch(&logged, 2), b"k"),
-            change(&names::in_epoch(&unlogged, 2), b"k"),
-            Change::Cache { cache: names::in_epoch(&logged, 2).name().into() },
+            change(&logged.in_epoch(2), b"k"),
+            change(&unlogged.in_epoch(2), b"k"),
+            Change::Cache { cache: logged.in_epoch(2).name().into() },
         ];
         let key = Some(Box::from(&b"k"[..]));
         let told = invalidations(&changes);

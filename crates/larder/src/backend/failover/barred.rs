@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::absorb::{self, Absorbed};
 use super::{Failover, millis, names};
-use crate::backend::{Op, Position};
 use crate::clock::boottime;
+use crate::contract::{Op, Position};
 use crate::error::{Error, ErrorKind, Result};
 
 /// When this process last said that it is about, in milliseconds since the boot; 0 = never.

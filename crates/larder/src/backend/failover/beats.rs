@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use super::rules::Report;
 use super::{Failover, millis, names};
-use crate::backend::{Op, Read};
 use crate::clock::{boottime, wall_clock};
+use crate::contract::{Op, Read};
 use crate::error::Result;
 
 /// How often a node that does something raises its counter.

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use super::names;
 use super::rules::{self, Lease, Mode, Record, Verdict};
-use crate::backend::{Backend, Delta, Guard, Op, Outcome, Position, Read};
 use crate::breaker::Breaker;
 use crate::clock::{Millis, boottime};
+use crate::contract::{Backend, Delta, Guard, Op, Outcome, Position, Read};
 use crate::error::Result;
 
 /// How old a reading may be while nobody serves, because the fallback is being entered.

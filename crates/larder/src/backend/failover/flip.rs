@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::control::{Stage, View};
 use super::rules::{self, Mode, Report};
 use super::{Failover, names};
-use crate::backend::Op;
 use crate::clock::wall_clock;
+use crate::contract::Op;
 use crate::error::{Error, ErrorKind, Result};
 
 impl Failover {

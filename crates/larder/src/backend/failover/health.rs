@@ -5,46 +5,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::control::View;
 use super::rules::Mode;
 use super::{Failover, names};
-use crate::backend::{Backend, Read};
-use crate::clock::Millis;
+use crate::contract::{Backend, Health, Read, Tier};
 use crate::error::{Error, Result};
-
-/// Which of several backends serves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tier {
-    /// The server.
-    Primary,
-    /// What takes over for it.
-    Fallback,
-    /// None: reads miss and writes are refused.
-    None,
-}
-
-impl Tier {
-    /// Its name: `primary`, `fallback` or `none`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Primary => "primary",
-            Self::Fallback => "fallback",
-            Self::None => "none",
-        }
-    }
-}
-
-/// How a store is served.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Health {
-    /// By whom.
-    pub tier: Tier,
-    /// Since when, in milliseconds since 1970; 0 if that was never otherwise, or nobody knows.
-    pub since: Millis,
-    /// How many invalidations the server has not been told yet. 1001 stands for more than 1000.
-    pub waiting: u64,
-    /// Why the server does not serve, serves without its fallback, or what it refuses; empty if all is well.
-    pub reason: String,
-    /// Whether the server serves but has refused invalidations. This node serves nothing that it could not invalidate.
-    pub refusing: bool,
-}
 
 /// What there is to tell.
 #[derive(Default)]
@@ -67,7 +29,7 @@ impl Failover {
     }
 
     /// How the store is served now. Asks whoever serves.
-    pub fn health(&self) -> Health {
+    pub(super) fn who_serves(&self) -> Health {
         // As an application reads: who may only see who serves reads no entries.
         let asked = self.fetch(None, &[Read { cache: &names::peers(), key: b"" }]);
         let reason = |error: &Error| error.to_string();
@@ -92,20 +54,9 @@ impl Failover {
         Health { tier, since, waiting, reason, refusing: false }
     }
 
-    /// Takes what there is to log: one line for each change of the tier that serves this node, whichever of its processes
-    /// asks first.
-    pub fn news(&self) -> Vec<String> {
+    /// Takes what there is to log.
+    pub(super) fn take_lines(&self) -> Vec<String> {
         std::mem::take(&mut *lock(&self.news.lines))
-    }
-
-    /// Asks the primary now, also while it is left alone. A round trip or two.
-    pub(crate) fn reach(&self) -> Result<()> {
-        self.primary.fetch(None, &[]).map(drop)
-    }
-
-    /// Round trips to the primary by this handle.
-    pub fn primary_trips(&self) -> u64 {
-        self.primary.round_trips()
     }
 
     /// Says, once for the node, who serves now.
@@ -135,7 +86,7 @@ impl Failover {
 
     /// Facts about both, for people.
     pub(super) fn describe_both(&self) -> Result<Vec<(String, String)>> {
-        let health = self.health();
+        let health = self.who_serves();
         let mut facts = vec![("tier".to_owned(), health.tier.name().to_owned())];
         let mut add = |name: &str, fact: String| facts.push((name.to_owned(), fact));
         if health.since > 0 {

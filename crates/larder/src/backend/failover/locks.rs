@@ -12,8 +12,8 @@ use super::control::{Stage, View};
 use super::rules::Mode;
 use super::{ATTEMPTS, Failover, NAME, entering, over};
 use crate::clock::boottime;
+use crate::contract::{Attempt, Claim, Handed, LockBackend, LockInfo, Renewal, Token};
 use crate::error::{Error, Result};
-use crate::lock::{Attempt, Claim, Handed, LockBackend, LockInfo, Renewal, Token};
 
 /// Fencing numbers are microseconds of a server's clock; what was granted last before a flip was so much earlier.
 const FENCE_MARGIN: u64 = 1_000;

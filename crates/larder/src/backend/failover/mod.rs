@@ -19,7 +19,7 @@ mod control;
 mod flip;
 mod health;
 mod locks;
-pub(crate) mod names;
+mod names;
 mod refused;
 pub mod rules;
 mod tiers;
@@ -31,15 +31,15 @@ use std::time::Duration;
 use self::barred::Barred;
 use self::beats::Beats;
 use self::control::{ControlLog, View};
-pub use self::health::{Health, Tier};
 use self::refused::Refused;
 use self::rules::{Mode, Verdict};
 use self::tiers::Removals;
-use super::{Applied, Backend, CacheId, CacheUsage, Fetched, Op, Position, Read, Settled};
 use crate::breaker::{Breaker, Waits};
 use crate::clock::{Millis, boottime};
+use crate::contract::{
+    Applied, Backend, CacheId, CacheUsage, Fetched, Health, LockBackend, Op, Position, Read, Settled,
+};
 use crate::error::{Error, ErrorKind, Result};
-use crate::lock::LockBackend;
 use crate::node::Node;
 
 /// The name of this backend in errors.
@@ -327,7 +327,7 @@ impl Backend for Failover {
         };
         let keys = self.read(
             |primary| list(primary, cache).map(|keys| (keys, None)),
-            |view| list(&*self.fallback, &names::in_epoch(cache, view.stage.epoch)).map(Some),
+            |view| list(&*self.fallback, &cache.in_epoch(view.stage.epoch)).map(Some),
         )?;
         for key in &keys {
             visit(key);
@@ -370,8 +370,21 @@ impl Backend for Failover {
         self.primary.locks().map(|_| self as &dyn LockBackend)
     }
 
-    fn failover(&self) -> Option<&Failover> {
-        Some(self)
+    fn copes_with_outages(&self) -> bool {
+        true
+    }
+
+    fn health(&self) -> Health {
+        self.who_serves()
+    }
+
+    /// Asks the primary now, also while it is left alone. A round trip or two.
+    fn reach(&self) -> Result<()> {
+        self.primary.reach()
+    }
+
+    fn events(&self) -> Vec<String> {
+        self.take_lines()
     }
 
     fn now(&self) -> Millis {

@@ -4,10 +4,7 @@
 //! (R11), and a write that was begun before lands where nobody looks. All caches are logged there, those too that are
 //! not logged in the primary: the log tells the primary what it missed.
 
-use crate::backend::{CacheId, Change, RESERVED};
-
-/// Digits of an epoch in a name.
-const DIGITS: usize = 16;
+use crate::contract::{CacheId, Change};
 
 /// The cache that says who serves. Logged, one key.
 pub(super) fn mode() -> CacheId {
@@ -43,20 +40,6 @@ pub(super) fn beats() -> CacheId {
     CacheId::own("beats", false)
 }
 
-/// The cache in the fallback that stands for `cache`.
-pub(super) fn in_epoch(cache: &CacheId, epoch: u64) -> CacheId {
-    let kind = if cache.logged() { 'l' } else { 'u' };
-    CacheId::stored(&format!("{RESERVED}{epoch:016x}{kind}{}", cache.name()), true)
-}
-
-/// The reverse of [`in_epoch`]; `None` for other names.
-pub(crate) fn original(name: &str) -> Option<(u64, CacheId)> {
-    let (epoch, rest) = name.strip_prefix(RESERVED)?.split_at_checked(DIGITS)?;
-    let epoch = u64::from_str_radix(epoch, 16).ok()?;
-    let (kind, name) = rest.split_at_checked(1)?;
-    Some((epoch, CacheId::stored(name, kind == "l")))
-}
-
 /// The name of the cache of a change.
 pub(super) fn of(change: &Change) -> &str {
     let (Change::Key { cache, .. } | Change::Cache { cache }) = change;
@@ -65,7 +48,7 @@ pub(super) fn of(change: &Change) -> &str {
 
 /// Whether a change is an invalidation that the primary has to know of.
 pub(super) fn is_data(change: &Change) -> bool {
-    original(of(change)).is_some() || of(change) == everything().name()
+    CacheId::original(of(change)).is_some() || of(change) == everything().name()
 }
 
 #[cfg(test)]
@@ -76,12 +59,12 @@ mod tests {
     fn names_can_be_read_back_and_are_nobody_elses() {
         for (name, logged) in [("c", true), ("c", false), ("", true), ("ü/~x", true)] {
             let cache = CacheId::stored(name, logged);
-            let there = in_epoch(&cache, 0xfeed);
+            let there = cache.in_epoch(0xfeed);
             assert!(there.logged() && there.is_reserved() && CacheId::new(there.name(), true).is_err());
-            assert_eq!(original(there.name()), Some((0xfeed, cache)));
+            assert_eq!(CacheId::original(there.name()), Some((0xfeed, cache)));
         }
         for cache in [mode(), everything(), absorbed(), done(), beats(), CacheId::stored("c", true)] {
-            assert_eq!(original(cache.name()), None);
+            assert_eq!(CacheId::original(cache.name()), None);
         }
     }
 }

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use super::tiers::{Removals, cache_of};
-use crate::backend::{CacheId, Op};
+use crate::contract::{CacheId, Op};
 
 /// So many keys of a cache are noted one by one.
 const KEYS: usize = 16;

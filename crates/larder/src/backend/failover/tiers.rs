@@ -2,8 +2,8 @@
 
 use super::control::View;
 use super::{Failover, entering, names, over};
-use crate::backend::{Applied, CacheId, CacheUsage, Change, Delta, Fetched, Op, Position, Read};
 use crate::clock::Millis;
+use crate::contract::{Applied, CacheId, CacheUsage, Change, Delta, Fetched, Op, Position, Read};
 use crate::error::{Error, Result};
 
 /// How long an entry stays in the fallback at the most, in milliseconds: those of earlier epochs make room.
@@ -39,8 +39,7 @@ impl Failover {
     ) -> Result<Option<Fetched>> {
         self.count_trip();
         let since = since.map(|since| in_history(since, view.stage.epoch));
-        let caches: Vec<CacheId> =
-            reads.iter().map(|read| names::in_epoch(read.cache, view.stage.epoch)).collect();
+        let caches: Vec<CacheId> = reads.iter().map(|read| read.cache.in_epoch(view.stage.epoch)).collect();
         let mapped: Vec<Read<'_>> =
             reads.iter().zip(&caches).map(|(read, cache)| Read { cache, key: read.key }).collect();
         let mut fetched = self.fallback.fetch(since, &mapped)?;
@@ -60,8 +59,7 @@ impl Failover {
         self.count_trip();
         let since = since.map(|since| in_history(since, view.stage.epoch));
         let latest = self.fallback.now().saturating_add(KEPT);
-        let caches: Vec<CacheId> =
-            ops.iter().map(|op| names::in_epoch(cache_of(op), view.stage.epoch)).collect();
+        let caches: Vec<CacheId> = ops.iter().map(|op| cache_of(op).in_epoch(view.stage.epoch)).collect();
         let mapped: Vec<Op<'_>> = ops
             .iter()
             .zip(&caches)
@@ -126,8 +124,7 @@ impl Failover {
         let mut view = self.control.read(&*self.fallback)?;
         for _ in 0..super::ATTEMPTS {
             let epoch = view.stage.epoch;
-            let caches: Vec<CacheId> =
-                removals.ops.iter().map(|op| names::in_epoch(cache_of(op), epoch)).collect();
+            let caches: Vec<CacheId> = removals.ops.iter().map(|op| cache_of(op).in_epoch(epoch)).collect();
             let mapped: Vec<Op<'_>> = removals
                 .ops
                 .iter()
@@ -151,7 +148,7 @@ impl Failover {
     pub(super) fn usage_fallback(&self, view: &View) -> Result<Vec<CacheUsage>> {
         let usage = self.fallback.usage()?;
         let of_epoch = usage.into_iter().filter_map(|usage| {
-            let (epoch, cache) = names::original(usage.cache.name())?;
+            let (epoch, cache) = CacheId::original(usage.cache.name())?;
             (epoch == view.stage.epoch).then_some(CacheUsage { cache, ..usage })
         });
         Ok(of_epoch.collect())
@@ -163,7 +160,7 @@ fn translate(delta: Delta, epoch: u64) -> Delta {
     let Delta { mut reset, changes, position } = delta;
     reset |= changes.iter().any(|change| is_flip(change) || names::of(change) == names::everything().name());
     let original = |change: &Change| {
-        let (of, cache) = names::original(names::of(change))?;
+        let (of, cache) = CacheId::original(names::of(change))?;
         (of == epoch && cache.logged()).then(|| match change {
             Change::Key { key, .. } => Change::Key { cache: cache.name().into(), key: key.clone() },
             Change::Cache { .. } => Change::Cache { cache: cache.name().into() },
@@ -191,7 +188,7 @@ pub(super) fn cache_of<'a>(op: &Op<'a>) -> &'a CacheId {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::Guard;
+    use crate::contract::Guard;
 
     #[test]
     fn a_fill_that_failed_removes_nothing_and_an_overwrite_does() {
@@ -211,11 +208,7 @@ mod tests {
         let position = Position { incarnation: 1, id: 1, nonce: 1 };
         let key = |cache: &CacheId| Change::Key { cache: cache.name().into(), key: Box::from(&b"k"[..]) };
         let (logged, unlogged) = (CacheId::stored("c", true), CacheId::stored("c", false));
-        let changes = vec![
-            key(&names::in_epoch(&logged, 1)),
-            key(&names::in_epoch(&logged, 2)),
-            key(&names::in_epoch(&unlogged, 2)),
-        ];
+        let changes = vec![key(&logged.in_epoch(1)), key(&logged.in_epoch(2)), key(&unlogged.in_epoch(2))];
         let seen = translate(Delta { reset: false, changes: changes.clone(), position }, 2);
         assert!(!seen.reset && seen.changes == [key(&logged)]);
         let flipped = [changes, vec![key(&names::mode())]].concat();

@@ -17,7 +17,7 @@ use rustix::io::Errno;
 
 use super::directory::{BELLS, has_a_name};
 use super::fault::Fault;
-use crate::lock::{Handed, Token};
+use crate::contract::{Handed, Token};
 
 /// The sleep of somebody who has no pipe.
 const BLIND_DOZE: Duration = Duration::from_millis(20);

@@ -9,7 +9,7 @@ use heed::{AnyTls, RoTxn, RwTxn};
 
 use super::fault::{Fault, damaged};
 use super::tables::{Row, Space, Tables, nonce};
-use crate::backend::{CacheId, Change, Delta, MAX_CHANGES, Position};
+use crate::contract::{CacheId, Change, Delta, MAX_CHANGES, Position};
 
 /// The log's bound in records.
 const MAX_RECORDS: u64 = 10_000;

@@ -5,9 +5,8 @@ use heed::{AnyTls, RoTxn, RwTxn};
 use super::fault::{Fault, damaged};
 use super::process::Process;
 use super::tables::{Row as Bytes, Tables};
-use crate::backend::CacheId;
+use crate::contract::{CacheId, LockProof, Token, lock_name};
 use crate::lock::rules::{Holder, Party, Row, Waiter};
-use crate::lock::{LockProof, Token, lock_name};
 
 /// Whether somebody holds a lock, in its row. (1 was a holder without the length of its lease.)
 const FREE: u8 = 0;

@@ -17,9 +17,9 @@ use super::process::Process;
 use super::tables::{Row, Tables};
 use super::{Local, room};
 use crate::clock::{self, Millis};
+use crate::contract::{Attempt, Claim, Handed, LockBackend, LockInfo, LockKind, Renewal, Token};
 use crate::error::Result;
 use crate::lock::rules::{Common, Party, Turn, Waiter};
-use crate::lock::{Attempt, Claim, Handed, LockBackend, LockInfo, LockKind, Renewal, Token};
 
 /// How often to evict entries and try again.
 const ATTEMPTS: u32 = 3;

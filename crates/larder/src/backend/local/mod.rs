@@ -57,26 +57,25 @@ use self::environment::{Open, Slot};
 use self::fault::{Fault, NAME};
 pub(super) use self::shelf::{Look, Shelf, Step};
 use self::write::{Write, Written};
-use super::{Applied, Backend, CacheId, CacheUsage, Fetched, Op, Position, Read};
 use crate::clock::{self, Millis};
+use crate::contract::{Applied, Backend, CacheId, CacheUsage, Fetched, LockBackend, Op, Position, Read};
 use crate::error::{Error, Result};
-use crate::lock::LockBackend;
 
 /// What a [`Local`] is made of.
 #[derive(Clone, Debug)]
-pub(super) struct Settings {
+pub(crate) struct Settings {
     /// The directory, absolute. Created with mode 0700 if it is not there; its parents are not.
-    pub(super) path: PathBuf,
+    pub(crate) path: PathBuf,
     /// Whose entries: namespaces in one directory know nothing of each other, but share its size.
-    pub(super) namespace: String,
+    pub(crate) namespace: String,
     /// The bound of the file, in bytes.
-    pub(super) max_bytes: u64,
+    pub(crate) max_bytes: u64,
     /// How long a lock outlives its holder.
-    pub(super) lock_lease: Duration,
+    pub(crate) lock_lease: Duration,
 }
 
 /// A handle on a directory. Cheap: the handles of a process share one open file.
-pub(super) struct Local {
+pub(crate) struct Local {
     settings: Settings,
     slot: OnceLock<Arc<Slot>>,
     transactions: AtomicU64,
@@ -85,7 +84,7 @@ pub(super) struct Local {
 
 impl Local {
     /// A handle; the directory is opened when it is first used.
-    pub(super) fn new(settings: Settings) -> Self {
+    pub(crate) fn new(settings: Settings) -> Self {
         Self { settings, slot: OnceLock::new(), transactions: AtomicU64::new(0), bells: Bells::default() }
     }
 

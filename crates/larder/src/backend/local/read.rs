@@ -9,8 +9,8 @@ use super::environment::Open;
 use super::fault::Fault;
 use super::rows;
 use super::tables::Tables;
-use crate::backend::{CacheId, CacheUsage, Fetched, Position, Read};
 use crate::clock::Millis;
+use crate::contract::{CacheId, CacheUsage, Fetched, Position, Read};
 
 /// How many keys one transaction lists.
 const LISTED_AT_ONCE: usize = 1_000;

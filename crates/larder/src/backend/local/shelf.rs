@@ -21,8 +21,8 @@ use super::environment::Open;
 use super::fault::{Fault, damaged};
 use super::tables::{Counters, Row, Tables};
 use super::{Local, Settings, read, room, rows, write};
-use crate::backend::{CacheId, Change, Delta, MAX_CHANGES, Op, Position, Read};
 use crate::clock::{self, Millis};
+use crate::contract::{CacheId, Change, Delta, MAX_CHANGES, Op, Position, Read};
 use crate::error::Result;
 
 /// How long to wait for another process that writes: the backend is always there to be asked instead.

@@ -20,7 +20,7 @@ use heed::types::Bytes;
 use heed::{AnyTls, CommitOrAbort, Database, Env, RoTxn, RwTxn, WithoutTls};
 
 use super::fault::{Fault, damaged};
-use crate::backend::CacheId;
+use crate::contract::CacheId;
 use crate::error::Error;
 
 type Table = Database<'static, Bytes, Bytes>;

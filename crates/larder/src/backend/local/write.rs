@@ -7,8 +7,8 @@ use super::environment::Open;
 use super::fault::{Fault, NAME};
 use super::tables::{Counters, Space};
 use super::{lock_row, room, rows};
-use crate::backend::{Applied, CacheId, Change, Op, Outcome, Position, Ruling, Since, guard};
 use crate::clock;
+use crate::contract::{Applied, CacheId, Change, Op, Outcome, Position, Ruling, Since};
 use crate::error::Error;
 
 /// One call of `apply`.
@@ -144,7 +144,7 @@ impl Guards {
             Change::Cache { cache: changed } => **changed == *cache.name(),
         };
         let changes = self.changes.as_ref().map(|changes| changes.iter().filter(touches));
-        changes.map_or(Since::Changed, |changes| guard::since(changes.map(|logged| logged.stored)))
+        changes.map_or(Since::Changed, |changes| Since::of(changes.map(|logged| logged.stored)))
     }
 }
 

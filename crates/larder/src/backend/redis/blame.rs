@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use redis::{Value, cmd};
 
-use super::Redis;
+use super::backend::Redis;
 use super::failure::Failure;
 use super::link::Batch;
-use crate::backend::CacheId;
 use crate::clock::{boottime, nanos};
+use crate::contract::CacheId;
 use crate::error::{Blame, Error, ErrorKind, Trouble};
 
 /// How long that is waited for: the operation's own time may be over.

@@ -2,7 +2,7 @@
 
 use redis::{Value, cmd};
 
-use super::Redis;
+use super::backend::Redis;
 use super::failure::Failure;
 use super::identity::info_field;
 use super::link::Batch;

@@ -7,8 +7,10 @@ use std::time::Duration;
 use redis::{RedisError, ServerError};
 use rustix::io::Errno;
 
-use super::NAME;
 use crate::error::{Blame, Error, Trouble};
+
+/// The name of this backend in errors.
+pub(super) const NAME: &str = "redis";
 
 /// Of a larger request or answer, in bytes, a connection may be too slow; that says nothing about the server.
 const LARGE: usize = 64 << 10;
@@ -210,7 +212,7 @@ fn wrapped_code(details: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ErrorKind;
+    use crate::error::ErrorKind;
 
     fn kind(answer: &str) -> (ErrorKind, bool) {
         let redis::Value::ServerError(answer) = redis::parse_redis_value(answer.as_bytes()).unwrap() else {

@@ -5,14 +5,16 @@ use std::time::Duration;
 
 use redis::{Value, cmd};
 
+use super::backend::Redis;
 use super::clock::millis;
 use super::failure::Failure;
+use super::failure::NAME;
 use super::keys::{incarnation_name, parse_incarnation};
 use super::link::Batch;
 use super::log;
+use super::nonce::random;
 use super::pool::{Slot, sweep};
 use super::reply::{Replies, array, bytes, integer, optional_bytes, text, time};
-use super::{NAME, Redis, random};
 use crate::clock::boottime;
 use crate::error::Error;
 

@@ -3,10 +3,8 @@
 //! All keys of a namespace begin with one hash tag, `{<namespace>:<lane>}`, so that a script may touch them together.
 //! The namespace is escaped: no text can close the tag, or be a pattern, and so reach another namespace.
 
+use crate::contract::{CacheId, Token};
 use std::fmt::Write as _;
-
-use crate::backend::CacheId;
-use crate::lock::Token;
 
 /// The names of one namespace.
 #[derive(Debug)]

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use redis::{Cmd, Value};
 
-use super::NAME;
 use super::door::Door;
+use super::failure::NAME;
 use super::failure::{Failure, Way, refusal};
 use super::identity::Identity;
 use super::pool::{self, Slot};
@@ -15,8 +15,8 @@ use super::posts::{Post, Posts, Settlements};
 use super::resp::Most;
 use super::settings::Settings;
 use super::wire::Wire;
-use crate::backend::{CacheId, Position};
 use crate::clock::{boot_nanos, boottime, limit, nanos};
+use crate::contract::{CacheId, Position};
 use crate::error::{Blame, Error};
 
 /// A connection and what is known of the server behind it.

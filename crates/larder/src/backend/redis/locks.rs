@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use redis::{Value, cmd};
 
-use super::Redis;
+use super::backend::Redis;
 use super::clock::millis;
 use super::failure::Failure;
 use super::link::Batch;
@@ -19,8 +19,11 @@ use super::reply::{Replies, array, bytes, integer, time};
 use super::resp::Most;
 use super::survey::MAX_PAGE;
 use crate::clock::{boottime, nanos};
+use crate::contract::{Attempt, Claim, Handed, LockBackend, LockInfo, Renewal, Token};
 use crate::error::Result;
-use crate::lock::{Attempt, Claim, Handed, LockBackend, LockInfo, Renewal, Token};
+
+/// The longest that a connection waits to be woken: the server forgets who waits on a connection that it does not see die.
+const LONGEST_DOZE: Duration = Duration::from_secs(1);
 
 /// How often a request is sent again because the server had to be certified, or its clock was ahead.
 const ATTEMPTS: usize = 4;
@@ -162,11 +165,11 @@ impl Redis {
     }
 
     fn doze_on(&self, slot: &mut Slot, token: Token, at_most: Duration) -> Result<Option<Handed>, Failure> {
-        let at_most = at_most.min(super::LONGEST_DOZE).max(Duration::from_millis(1));
+        let at_most = at_most.min(LONGEST_DOZE).max(Duration::from_millis(1));
         slot.begin(boottime(), self.whole.saturating_add(nanos(at_most)));
         let mut batch = Batch::default();
         // The time-out of other connections is for an answer that comes at once.
-        let patience = self.settings.read_timeout + super::LONGEST_DOZE;
+        let patience = self.settings.read_timeout + LONGEST_DOZE;
         let setup = slot.open(&self.settings, &self.door, patience, &self.settled, &mut batch)?;
         let seconds = at_most.as_secs_f64();
         batch.add(cmd("BLPOP").arg(self.keys.bell(token)).arg(format!("{seconds:.3}")));

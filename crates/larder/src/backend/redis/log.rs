@@ -10,7 +10,7 @@ use redis::{Cmd, Value, cmd};
 use super::failure::Failure;
 use super::link::Batch;
 use super::reply::{Replies, array, bytes, integer};
-use crate::backend::{Change, MAX_CHANGES, Position};
+use crate::contract::{Change, MAX_CHANGES, Position};
 
 /// The records that show a gap or prove that there is none: the anchor, the longest list, the caller's own record and
 /// one too many.

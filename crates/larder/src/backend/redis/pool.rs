@@ -17,9 +17,9 @@ use r2d2::{ManageConnection, NopErrorHandler, PooledConnection};
 use rustix::process::{Pid, getpid};
 use scheduled_thread_pool::ScheduledThreadPool;
 
-use super::NAME;
 use super::clock::millis;
 use super::failure::Failure;
+use super::failure::NAME;
 use super::link::Link;
 use crate::clock::boottime;
 use crate::error::{Blame, Error, Trouble};

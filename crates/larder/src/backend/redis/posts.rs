@@ -7,7 +7,7 @@ use redis::Value;
 
 use super::log::{self, Record};
 use super::reply::{Replies, array, bytes};
-use crate::backend::{CacheId, Delta, Outcome, Position, Settled};
+use crate::contract::{CacheId, Delta, Outcome, Position, Settled};
 
 /// A server that takes no more requests, or does not answer, is waited for after so many fills,
 const MAX_UNANSWERED: usize = 64;

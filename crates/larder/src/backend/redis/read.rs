@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use redis::cmd;
 
-use super::Redis;
+use super::backend::Redis;
 use super::failure::Failure;
 use super::identity::{Certify, Check, replica};
 use super::link::Batch;
@@ -12,7 +12,7 @@ use super::log;
 use super::pool::Slot;
 use super::reply::{Replies, array, bytes, optional_bytes};
 use super::resp::Most;
-use crate::backend::{CacheId, Delta, Fetched, Position, Read};
+use crate::contract::{CacheId, Delta, Fetched, Position, Read};
 
 impl Redis {
     pub(super) fn fetch_with(&self, since: Option<Position>, reads: &[Read<'_>]) -> Result<Fetched, Failure> {

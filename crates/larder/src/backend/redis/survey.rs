@@ -4,16 +4,17 @@ use std::time::Duration;
 
 use redis::{Value, cmd};
 
+use super::backend::Redis;
 use super::failure::Failure;
+use super::failure::NAME;
 use super::identity::Certify;
 use super::keys::prefix_pattern;
 use super::link::Batch;
 use super::pool::Slot;
 use super::reply::{Replies, array, bytes, integer};
 use super::resp::Most;
-use super::{NAME, Redis};
-use crate::backend::{CacheId, CacheUsage};
 use crate::clock::{boottime, nanos};
+use crate::contract::{CacheId, CacheUsage};
 use crate::error::Error;
 
 /// Entries that the server looks at in one step of a listing. It sends their values, too, so this bounds an answer.

@@ -5,18 +5,19 @@ use std::time::Duration;
 
 use redis::Cmd;
 
+use super::backend::Redis;
 use super::clock::millis;
 use super::failure::Failure;
 use super::identity::{Certify, Check};
 use super::keys::incarnation_name;
 use super::link::Batch;
 use super::log;
+use super::nonce::random;
 use super::pool::Slot;
 use super::posts::Post;
 use super::reply::{Replies, array, bytes, integer};
-use super::{Redis, random};
-use crate::backend::{Applied, CacheId, Delta, Guard, MAX_CHANGES, Op, Outcome, Position};
 use crate::clock::{Millis, boottime};
+use crate::contract::{Applied, CacheId, Delta, Guard, MAX_CHANGES, Op, Outcome, Position};
 use crate::error::Error;
 
 /// Records kept in the log.

@@ -24,13 +24,13 @@ use std::sync::Arc;
 
 use self::rest::Rest;
 use super::local::{Look, Shelf, Step};
-use super::{
-    Applied, Backend, CacheId, CacheUsage, Change, Delta, Fetched, MAX_CHANGES, Op, Outcome, Position, Read,
-};
 use crate::clock::Millis;
 use crate::config::Config;
+use crate::contract::{
+    Applied, Backend, CacheId, CacheUsage, Change, Delta, Fetched, Health, LockBackend, MAX_CHANGES, Op,
+    Outcome, Position, Read,
+};
 use crate::error::Result;
-use crate::lock::LockBackend;
 
 /// Looks at the shelf by one fetch: what vanished from it by the first answer is fetched by the second, and should other
 /// processes change everything meanwhile, the last asks the backend for all.
@@ -186,6 +186,22 @@ impl Backend for Tier {
 
     fn locks(&self) -> Option<&dyn LockBackend> {
         self.backend.locks()
+    }
+
+    fn copes_with_outages(&self) -> bool {
+        self.backend.copes_with_outages()
+    }
+
+    fn health(&self) -> Health {
+        self.backend.health()
+    }
+
+    fn reach(&self) -> Result<()> {
+        self.backend.reach()
+    }
+
+    fn events(&self) -> Vec<String> {
+        self.backend.events()
     }
 
     fn now(&self) -> Millis {

@@ -1,6 +1,6 @@
 //! Guards: what a set depends on (R6).
 
-use super::Position;
+use super::log::Position;
 
 /// What a set depends on: that its key and cache did not change since a position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +26,18 @@ pub enum Since {
     Stored,
     /// It was removed, or nobody knows.
     Changed,
+}
+
+impl Since {
+    /// What the changes since a position, oldest first, say of a key: of each change of the key or its cache whether it
+    /// stored the key.
+    pub(crate) fn of(changes: impl Iterator<Item = bool>) -> Self {
+        match changes.last() {
+            None => Self::Nothing,
+            Some(true) => Self::Stored,
+            Some(false) => Self::Changed,
+        }
+    }
 }
 
 /// What becomes of a guarded set.
@@ -84,16 +96,6 @@ impl Guard {
 fn same_value(one: &[u8], other: &[u8], value: usize) -> bool {
     let value_of = |entry: &'_ [u8]| entry.len().saturating_sub(value);
     one.len() == other.len() && one.get(value_of(one)..) == other.get(value_of(other)..)
-}
-
-/// What the changes since a position, oldest first, say of a key: of each change of the key or its cache whether it stored
-/// the key.
-pub(crate) fn since(changes: impl Iterator<Item = bool>) -> Since {
-    match changes.last() {
-        None => Since::Nothing,
-        Some(true) => Since::Stored,
-        Some(false) => Since::Changed,
-    }
 }
 
 #[cfg(test)]
