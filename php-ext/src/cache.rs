@@ -19,7 +19,7 @@ use crate::zend::limit::{self, Meter, Room};
 /// One cache of a store. No method throws because the backend is away: reads miss, writes return false.
 #[php_class]
 #[php(name = "Larder\\Cache")]
-#[php(flags = crate::FINAL)]
+#[php(flags = crate::zend::object::FINAL)]
 pub struct Cache {
     engine: Shared,
     handle: Handle,

@@ -53,7 +53,7 @@ unsafe extern "C" fn get(call: *mut php::zend_execute_data, out: *mut php::zval)
     match (hit, BINDING.get()) {
         // SAFETY: PHP wants the result to be written, and nothing else refers to it.
         (Ok(Some(hit)), _) => hit.write(unsafe { &mut *out }),
-        // SAFETY: as above; nothing was written. The binding's handler meets a panic again, and reports it.
+        // SAFETY: PHP calls with a live frame, and nothing was written. The binding's handler meets a panic again, and reports it.
         (_, Some(binding)) => unsafe { with_object_held(*binding, call, out) },
         (_, None) => {}
     }

@@ -12,14 +12,14 @@
 )]
 
 mod cache;
-pub mod codec;
+mod codec;
 mod exceptions;
 mod hit;
 mod info;
 mod interrupts;
 mod keys;
 mod locks;
-pub mod near;
+mod near;
 mod options;
 #[cfg(feature = "probe")]
 mod probe;
@@ -28,20 +28,13 @@ mod store;
 mod values;
 mod zend;
 
-use ext_php_rs::flags::ClassFlags;
 use ext_php_rs::prelude::*;
-
-/// The flags of the classes: a child's constructor, or a property that nobody declared, is always a mistake.
-#[cfg(php82)]
-const FINAL: ClassFlags = ClassFlags::Final.union(ClassFlags::NoDynamicProperties);
-#[cfg(not(php82))]
-const FINAL: ClassFlags = ClassFlags::Final;
 
 extern "C" fn module_startup(kind: i32, module: i32) -> i32 {
     options::register_ini(module);
     // One that `dl()` loads is gone with the request.
     if u32::try_from(kind) == Ok(ext_php_rs::ffi::MODULE_PERSISTENT) {
-        near::shared::install();
+        zend::shared::install();
         zend::apart::install();
     }
     if exceptions::register().is_ok() { 0 } else { -1 }

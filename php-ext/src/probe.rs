@@ -7,8 +7,9 @@ use ext_php_rs::prelude::*;
 use ext_php_rs::types::Zval;
 
 use crate::codec::{self, Error, Terminated};
-use crate::near::{NearValue, graveyard, keys};
+use crate::near::{NearValue, graveyard};
 use crate::registry;
+use crate::zend::keys;
 
 thread_local! {
     static VALUES: RefCell<Vec<Option<NearValue>>> = const { RefCell::new(Vec::new()) };
@@ -97,9 +98,7 @@ pub(crate) fn larder_probe_near_drop(number: i64) {
     let value = VALUES.with_borrow_mut(|values| {
         usize::try_from(number).ok().and_then(|at| values.get_mut(at)).and_then(Option::take)
     });
-    if let Some(value) = value {
-        graveyard::bury(value);
-    }
+    drop(value);
 }
 
 /// Bytes of the graveyard and of the common keys.

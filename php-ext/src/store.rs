@@ -19,7 +19,7 @@ use crate::zend::method::hide_argument;
 /// A store: a backend with decoded values before it in the memory of this process.
 #[php_class]
 #[php(name = "Larder\\Store")]
-#[php(flags = crate::FINAL)]
+#[php(flags = crate::zend::object::FINAL)]
 pub struct Store {
     engine: Shared,
 }

@@ -6,12 +6,92 @@ use larder::payload::{
     is_shared_len, numeric_key,
 };
 
-use crate::near::keys;
-use crate::zend::ffi::{GC_IMMUTABLE, zend_string_hash_func};
+use crate::zend::alive::{Slot, Table, Text};
+use crate::zend::keys;
 use crate::zend::limit::Full;
-use crate::zend::memory::{self, Memory, Unmade, put, put_string};
-use crate::zend::table::{self, TableKey};
-use crate::zend::{HashTable, ZStr, Zv};
+use crate::zend::memory::{self, Memory, RequestHeap};
+use crate::zend::object::{self, Foreign};
+use crate::zend::table::{Instance, List, Map, TableKey};
+
+/// A kind of memory that values are made in.
+pub(crate) trait Values: Memory {
+    /// Writes a finished array. `dynamic` is set when an element is not a value yet but a node to be built at each get.
+    ///
+    /// # Safety
+    ///
+    /// The table is whole, was made in this memory, and is nobody's but the caller's, who hands it over.
+    unsafe fn array(&mut self, table: Table, dynamic: bool, out: Slot);
+
+    /// Writes an object of a class (empty: `stdClass`) with these properties. With `keep_table` the table's keys stay the caller's.
+    ///
+    /// # Errors
+    ///
+    /// [`Unmade::Foreign`] when only `unserialize()` may make this object; then the table stays the caller's.
+    ///
+    /// # Safety
+    ///
+    /// As for [`array`](Self::array).
+    unsafe fn object(
+        &mut self,
+        class: &[u8],
+        table: Table,
+        dynamic: bool,
+        keep_table: bool,
+        out: Slot,
+    ) -> Result<(), Unmade>;
+
+    /// Gives up an unfinished table and what is in it.
+    ///
+    /// # Safety
+    ///
+    /// As for [`array`](Self::array).
+    unsafe fn abandon(&mut self, table: Table);
+}
+
+impl Values for RequestHeap {
+    #[inline]
+    unsafe fn array(&mut self, table: Table, _: bool, out: Slot) {
+        out.put_array(table, Self::ARRAY_TYPE);
+    }
+
+    unsafe fn object(
+        &mut self,
+        class: &[u8],
+        table: Table,
+        _: bool,
+        keep_table: bool,
+        out: Slot,
+    ) -> Result<(), Unmade> {
+        // SAFETY: the caller's promise.
+        Ok(unsafe { object::make(class, table, keep_table, out) }?)
+    }
+
+    unsafe fn abandon(&mut self, table: Table) {
+        // SAFETY: the caller's promise.
+        unsafe { table.free() };
+    }
+}
+
+/// Why an object was not made.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Unmade {
+    /// See [`Foreign`].
+    Foreign,
+    /// See [`Full`].
+    Full,
+}
+
+impl From<Foreign> for Unmade {
+    fn from(_: Foreign) -> Self {
+        Self::Foreign
+    }
+}
+
+impl From<Full> for Unmade {
+    fn from(_: Full) -> Self {
+        Self::Full
+    }
+}
 
 /// The longest list of keys that is looked up among the process-wide keys.
 const COMMON_KEYS: usize = 64;
@@ -52,7 +132,7 @@ impl From<Unmade> for Stop {
 struct Shape<'p> {
     /// Nothing for an array.
     class: Option<&'p [u8]>,
-    template: *mut HashTable,
+    template: Table,
     /// The table belongs to nobody else, as its object keeps its properties in slots.
     owned: bool,
 }
@@ -60,33 +140,33 @@ struct Shape<'p> {
 /// What a decode owns besides the value. It is made outside the guarded call, so that a bailout cannot leak it.
 #[derive(Default)]
 pub(crate) struct Scratch<'p> {
-    strings: Vec<*mut ZStr>,
+    strings: Vec<Text>,
     shapes: Vec<Shape<'p>>,
 }
 
 impl Scratch<'_> {
     /// Frees the templates of a decode that came to its end.
-    fn finish<M: Memory>(&mut self, memory: &mut M) {
+    fn finish<M: Values>(&mut self, memory: &mut M) {
         for shape in self.shapes.drain(..).filter(|shape| shape.owned) {
-            memory.abandon(shape.template);
+            // SAFETY: the objects that were made of it have left it nothing but its keys.
+            unsafe { memory.abandon(shape.template) };
         }
     }
 }
 
 /// Builds the value of a payload that PHP's serializer did not write. On failure `out` is null.
-pub(crate) fn build<'p, M: Memory>(
+pub(crate) fn build<'p, M: Values>(
     memory: &mut M,
     scratch: &mut Scratch<'p>,
     payload: &'p [u8],
-    out: *mut Zv,
+    out: Slot,
 ) -> Result<(), Stop> {
     let mut builder = Builder { memory, scratch, reader: Reader::new(payload) };
-    put(out, php::zend_value { lval: 0 }, php::IS_NULL);
+    out.put_null();
     let result = builder.next(0, out).and_then(|()| {
         builder.reader.finish().map_err(|broken| {
-            // SAFETY: the value is whole; trailing bytes make it worthless.
-            unsafe { php::zval_ptr_dtor(out) };
-            put(out, php::zend_value { lval: 0 }, php::IS_NULL);
+            // SAFETY: the value is whole and was just made; trailing bytes make it worthless.
+            unsafe { out.free() };
             broken.into()
         })
     });
@@ -102,44 +182,43 @@ struct Builder<'b, 'p, M> {
 
 /// True for a node of a template, which the near values put where a value must be built at each get.
 #[inline]
-fn is_node(value: *const Zv) -> bool {
-    // SAFETY: the value was just written.
-    unsafe { u32::from((*value).u1.v.type_) == php::IS_PTR }
+fn is_node(value: Slot) -> bool {
+    value.type_of() == php::IS_PTR
 }
 
-impl<'p, M: Memory> Builder<'_, 'p, M> {
+impl<'p, M: Values> Builder<'_, 'p, M> {
     #[inline]
-    fn next(&mut self, depth: u32, out: *mut Zv) -> Result<(), Stop> {
+    fn next(&mut self, depth: u32, out: Slot) -> Result<(), Stop> {
         let zero = php::zend_value { lval: 0 };
         match self.reader.token()? {
-            Token::Nil => put(out, zero, php::IS_NULL),
-            Token::Bool(false) => put(out, zero, php::IS_FALSE),
-            Token::Bool(true) => put(out, zero, php::IS_TRUE),
-            Token::Int(lval) => put(out, php::zend_value { lval }, php::IS_LONG),
-            Token::Float(dval) => put(out, php::zend_value { dval }, php::IS_DOUBLE),
+            Token::Nil => out.put(zero, php::IS_NULL),
+            Token::Bool(false) => out.put(zero, php::IS_FALSE),
+            Token::Bool(true) => out.put(zero, php::IS_TRUE),
+            Token::Int(lval) => out.put(php::zend_value { lval }, php::IS_LONG),
+            Token::Float(dval) => out.put(php::zend_value { dval }, php::IS_DOUBLE),
             Token::Str(bytes) => {
-                let text = memory::string(self.memory, bytes, out)?;
+                let (text, type_info) = memory::string(self.memory, bytes)?;
+                out.put_text(text, type_info);
                 if is_shared_len(bytes.len()) {
                     self.scratch.strings.push(text);
                 }
             }
             Token::Bin(bytes) => {
-                memory::string(self.memory, bytes, out)?;
+                let (text, type_info) = memory::string(self.memory, bytes)?;
+                out.put_text(text, type_info);
             }
             Token::Ext(EXT_STRING, data) => {
                 let text = self.known(data)?;
-                table::add_ref(text);
-                // SAFETY: the string lives in the unfinished value.
-                let interned = unsafe { (*text).gc.u.type_info } & GC_IMMUTABLE != 0;
-                put_string(out, text, if interned { php::IS_INTERNED_STRING_EX } else { M::STRING_TYPE });
+                text.hold();
+                out.put_text(
+                    text,
+                    if text.is_interned() { php::IS_INTERNED_STRING_EX } else { M::STRING_TYPE },
+                );
             }
             Token::Ext(..) => return Err(Stop::Broken),
             Token::Array(0) | Token::Map(0) => {
-                put(
-                    out,
-                    php::zend_value { arr: (&raw const php::zend_empty_array).cast_mut() },
-                    php::IS_ARRAY,
-                );
+                // SAFETY: the engine's empty array lives as long as the process.
+                out.put_array(unsafe { Table::alive(&raw const php::zend_empty_array) }, php::IS_ARRAY);
             }
             Token::Array(_) | Token::Map(_) if depth >= MAX_DEPTH => return Err(Stop::Broken),
             Token::Array(len) => match self.reader.array_head()? {
@@ -153,35 +232,31 @@ impl<'p, M: Memory> Builder<'_, 'p, M> {
         Ok(())
     }
 
-    fn known(&self, data: &[u8]) -> Result<*mut ZStr, Stop> {
+    fn known(&self, data: &[u8]) -> Result<Text, Stop> {
         self.scratch.strings.get(Reader::index(data)?).copied().ok_or(Stop::Broken)
     }
 
-    fn list(&mut self, len: usize, depth: u32, out: *mut Zv) -> Result<(), Stop> {
-        let table = table::new_packed(self.memory, len)?;
+    fn list(&mut self, len: usize, depth: u32, out: Slot) -> Result<(), Stop> {
+        let mut list = List::new(self.memory, len)?;
         let mut dynamic = false;
-        for _ in 0..len {
-            let slot = table::packed_slot(table);
-            if let Err(stop) = self.next(depth + 1, slot) {
-                self.memory.abandon(table);
-                return Err(stop);
-            }
+        while let Some(slot) = list.add() {
+            let read = self.next(depth + 1, slot);
+            // SAFETY: the table was made here, and is handed over below.
+            unsafe { self.kept(list.table(), read) }?;
             dynamic |= is_node(slot);
-            table::packed_done(table);
         }
-        self.memory.array(table, dynamic, out);
+        // SAFETY: the table was made here and goes to the array.
+        unsafe { self.memory.array(list.table(), dynamic, out) };
         Ok(())
     }
 
     /// Reads a string key: one that has occurred, a process-wide one if `common`, or a new one.
-    fn key(&mut self, token: Token<'p>, common: bool) -> Result<*mut ZStr, Stop> {
+    fn key(&mut self, token: Token<'p>, common: bool) -> Result<Text, Stop> {
         let text = match token {
             Token::Str(bytes) => {
-                let text = if let Some(text) = common.then(|| keys::find(bytes)).flatten() {
-                    text
-                } else {
-                    let mut value = std::mem::MaybeUninit::<Zv>::uninit();
-                    memory::string(self.memory, bytes, value.as_mut_ptr())?
+                let text = match common.then(|| keys::find(bytes)).flatten() {
+                    Some(text) => text,
+                    None => memory::string(self.memory, bytes)?.0,
                 };
                 if is_shared_len(bytes.len()) {
                     self.scratch.strings.push(text);
@@ -190,17 +265,13 @@ impl<'p, M: Memory> Builder<'_, 'p, M> {
             }
             Token::Ext(EXT_STRING, data) => {
                 let text = self.known(data)?;
-                table::add_ref(text);
+                text.hold();
                 text
             }
             _ => return Err(Stop::Broken),
         };
-        // SAFETY: the string is live.
-        unsafe {
-            if (*text).h == 0 {
-                zend_string_hash_func(text);
-            }
-        }
+        // A table wants the hash of its keys.
+        text.hash();
         Ok(text)
     }
 
@@ -211,49 +282,58 @@ impl<'p, M: Memory> Builder<'_, 'p, M> {
             token => {
                 let known = matches!(token, Token::Ext(..));
                 let text = self.key(token, common)?;
-                // SAFETY: the string is live.
-                if known && numeric_key(unsafe { memory::bytes_of(text) }).is_some() {
-                    release(text);
+                if known && numeric_key(text.bytes()).is_some() {
+                    // SAFETY: the key was counted for the table.
+                    unsafe { text.release() };
                     return Err(Stop::Broken);
                 }
-                Ok(TableKey::Str(text))
+                Ok(TableKey::Text(text))
             }
         }
     }
 
-    fn map(&mut self, len: usize, depth: u32, out: *mut Zv) -> Result<(), Stop> {
-        let table = table::new_hash(self.memory, len)?;
-        let filled = self.fill_map(table, len, depth);
-        let (dynamic, strings_only) = self.kept(table, filled)?;
+    fn map(&mut self, len: usize, depth: u32, out: Slot) -> Result<(), Stop> {
+        let mut map = Map::new(self.memory, len)?;
+        let filled = self.fill_map(&mut map, len, depth);
+        // SAFETY: the table was made here, and is handed over below.
+        let (dynamic, strings_only) = unsafe { self.kept(map.table(), filled) }?;
         if strings_only && is_shape_len(len) {
-            self.scratch.shapes.push(Shape { class: None, template: table, owned: false });
+            self.scratch.shapes.push(Shape { class: None, template: map.table(), owned: false });
         }
-        self.memory.array(table, dynamic, out);
+        // SAFETY: the table was made here and goes to the array. As a shape it is only read, while the array is there.
+        unsafe { self.memory.array(map.table(), dynamic, out) };
         Ok(())
     }
 
     /// Gives up the table of a failed step.
-    fn kept<T>(&mut self, table: *mut HashTable, result: Result<T, Stop>) -> Result<T, Stop> {
+    ///
+    /// # Safety
+    ///
+    /// The caller made the table and has not handed it over; on failure it goes nowhere else.
+    #[inline]
+    unsafe fn kept<T>(&mut self, table: Table, result: Result<T, Stop>) -> Result<T, Stop> {
         if result.is_err() {
-            self.memory.abandon(table);
+            // SAFETY: the caller's promise.
+            unsafe { self.memory.abandon(table) };
         }
         result
     }
 
-    fn fill_map(&mut self, table: *mut HashTable, len: usize, depth: u32) -> Result<(bool, bool), Stop> {
+    fn fill_map(&mut self, map: &mut Map, len: usize, depth: u32) -> Result<(bool, bool), Stop> {
         let (mut dynamic, mut strings_only) = (false, true);
         for _ in 0..len {
             let key = self.array_key(len <= COMMON_KEYS)?;
-            strings_only &= matches!(key, TableKey::Str(_));
-            dynamic |= self.entry(table, key, depth)?;
+            strings_only &= matches!(key, TableKey::Text(_));
+            dynamic |= self.entry(map, key, depth)?;
         }
         Ok((dynamic, strings_only))
     }
 
-    fn entry(&mut self, table: *mut HashTable, key: TableKey, depth: u32) -> Result<bool, Stop> {
-        let Some(slot) = table::add_key(table, key) else {
-            if let TableKey::Str(text) = key {
-                release(text);
+    fn entry(&mut self, map: &mut Map, key: TableKey, depth: u32) -> Result<bool, Stop> {
+        let Ok(slot) = map.add(key) else {
+            if let TableKey::Text(text) = key {
+                // SAFETY: the key was counted for the table, which refused it.
+                unsafe { text.release() };
             }
             return Err(Stop::Broken);
         };
@@ -261,25 +341,30 @@ impl<'p, M: Memory> Builder<'_, 'p, M> {
         Ok(is_node(slot))
     }
 
-    fn object(&mut self, class: &'p [u8], len: usize, depth: u32, out: *mut Zv) -> Result<(), Stop> {
+    fn object(&mut self, class: &'p [u8], len: usize, depth: u32, out: Slot) -> Result<(), Stop> {
         if !len.is_multiple_of(2) {
             return Err(Stop::Broken);
         }
         let count = len / 2;
-        let table = table::new_hash(self.memory, count)?;
+        let mut map = Map::new(self.memory, count)?;
         let filled = (|| {
             let mut dynamic = false;
             for _ in 0..count {
                 let token = self.reader.token()?;
                 let name = self.key(token, count <= COMMON_KEYS)?;
-                dynamic |= self.entry(table, TableKey::Str(name), depth)?;
+                dynamic |= self.entry(&mut map, TableKey::Text(name), depth)?;
             }
             Ok(dynamic)
         })();
-        let dynamic = self.kept(table, filled)?;
+        let table = map.table();
+        // SAFETY: the table was made here, and is handed over below.
+        let dynamic = unsafe { self.kept(table, filled) }?;
         let shape = count <= MAX_SHAPE_KEYS;
-        let made = self.memory.object(class, table, dynamic, shape, out).map_err(Stop::from);
-        self.kept(table, made)?;
+        // SAFETY: the table was made here and goes to the object, if that is made; as a shape only its keys are used, which stay.
+        unsafe {
+            let made = self.memory.object(class, table, dynamic, shape, out);
+            self.kept(table, made.map_err(Stop::from))?;
+        }
         if shape {
             let owned = M::REFCOUNT == 1 && !class.is_empty();
             self.scratch.shapes.push(Shape { class: Some(class), template: table, owned });
@@ -287,37 +372,35 @@ impl<'p, M: Memory> Builder<'_, 'p, M> {
         Ok(())
     }
 
-    fn instance(&mut self, index: usize, len: usize, depth: u32, out: *mut Zv) -> Result<(), Stop> {
+    fn instance(&mut self, index: usize, len: usize, depth: u32, out: Slot) -> Result<(), Stop> {
         let shape = self.scratch.shapes.get(index).ok_or(Stop::Broken)?;
         let (class, template) = (shape.class, shape.template);
-        if table::used(template) != len {
+        if template.used() != len {
             return Err(Stop::Broken);
         }
-        let table = table::instance(self.memory, template)?;
+        // SAFETY: shapes are made of full maps. Their keys live as long as the value, or the decode, that they are a part of.
+        let mut instance = unsafe { Instance::new(self.memory, template) }?;
         let mut dynamic = false;
-        for _ in 0..len {
-            let slot = table::instance_slot(table);
-            if let Err(stop) = self.next(depth + 1, slot) {
-                self.memory.abandon(table);
-                return Err(stop);
-            }
+        while let Some(slot) = instance.open() {
+            let read = self.next(depth + 1, slot);
+            // SAFETY: the table was made here, and is handed over below.
+            unsafe { self.kept(instance.table(), read) }?;
             dynamic |= is_node(slot);
         }
+        let table = instance.table();
         match class {
             None => {
-                self.memory.array(table, dynamic, out);
+                // SAFETY: the table was made here and goes to the array.
+                unsafe { self.memory.array(table, dynamic, out) };
                 Ok(())
             }
             Some(class) => {
-                let made = self.memory.object(class, table, dynamic, false, out).map_err(Stop::from);
-                self.kept(table, made)
+                // SAFETY: the table was made here and goes to the object, if that is made.
+                unsafe {
+                    let made = self.memory.object(class, table, dynamic, false, out);
+                    self.kept(table, made.map_err(Stop::from))
+                }
             }
         }
     }
-}
-
-/// Gives back a key that found no place.
-fn release(text: *mut ZStr) {
-    // SAFETY: the caller held a reference; interned strings are not counted.
-    unsafe { php::ext_php_rs_zend_string_release(text) };
 }

@@ -1,15 +1,12 @@
 //! Writes zend values as a payload. Runs no user code and keeps nothing of the engine's memory.
 
-use ext_php_rs::ffi as php;
 use larder::payload::{EXT_OBJECT, EXT_SHAPE, EXT_STRING, MAX_DEPTH, MIN_SHAPE_KEYS, is_shared_len, write};
 
-use super::class::{self, PlainClasses};
+use super::class::PlainClasses;
 use super::tables::{KeyList, Owner, Seen, Shapes, Strings};
-use crate::zend::ffi::zend_object;
+use crate::zend::alive::{Kind, Object, Slot, Table, Text};
 use crate::zend::limit::{NoRoom, Room};
-use crate::zend::memory::bytes_of;
-use crate::zend::table::{self, Entries};
-use crate::zend::{HashTable, ZStr, Zv};
+use crate::zend::table::Entries;
 
 /// Why a value is not written here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,12 +28,11 @@ impl From<NoRoom> for Refused {
 type Done = Result<(), Refused>;
 
 /// Appends the value to `out`. On failure `out` holds a part of it.
-pub(super) fn write_value(value: *const Zv, out: &mut Vec<u8>) -> Done {
-    if type_of(value) == php::IS_STRING {
-        // SAFETY: the string is the live value. Alone, it has nothing to be shared with.
-        let bytes = unsafe { bytes_of((*value).value.str_) };
-        check_len(bytes.len())?;
-        write::str(out, bytes);
+pub(super) fn write_value(value: Slot, out: &mut Vec<u8>) -> Done {
+    if let Kind::Text(text) = value.kind() {
+        // Alone, it has nothing to be shared with.
+        check_len(text.bytes().len())?;
+        write::str(out, text.bytes());
         return Ok(());
     }
     let mut encoder = Encoder {
@@ -47,7 +43,7 @@ pub(super) fn write_value(value: *const Zv, out: &mut Vec<u8>) -> Done {
         classes: PlainClasses::new(),
         room: Room::new(),
     };
-    encoder.value(value.cast_mut(), Place { depth: 0, shared: false, root: true })
+    encoder.value(value, Place { depth: 0, shared: false, root: true })
 }
 
 struct Encoder<'o> {
@@ -70,39 +66,29 @@ struct Place {
     root: bool,
 }
 
-fn type_of(value: *const Zv) -> u32 {
-    // SAFETY: callers pass a live value.
-    u32::from(unsafe { (*value).u1.v.type_ })
-}
-
 impl Encoder<'_> {
     #[inline]
-    fn value(&mut self, value: *mut Zv, place: Place) -> Done {
-        // SAFETY: the value is live and of the type its tag says.
-        unsafe {
-            match type_of(value) {
-                php::IS_NULL | php::IS_UNDEF => write::nil(self.out),
-                php::IS_FALSE => write::bool(self.out, false),
-                php::IS_TRUE => write::bool(self.out, true),
-                php::IS_LONG => write::int(self.out, (*value).value.lval),
-                php::IS_DOUBLE => write::float(self.out, (*value).value.dval),
-                php::IS_STRING => self.string((*value).value.str_)?,
-                php::IS_ARRAY => self.array((*value).value.arr, place)?,
-                php::IS_OBJECT => self.object((*value).value.obj, place)?,
-                // A reference that nobody shares is none, as for serialize().
-                php::IS_REFERENCE if (*(*value).value.ref_).gc.refcount == 1 && !place.shared => {
-                    self.value(&raw mut (*(*value).value.ref_).val, place)?;
-                }
-                _ => return Err(Refused::Foreign),
+    fn value(&mut self, value: Slot, place: Place) -> Done {
+        match value.kind() {
+            Kind::Null => write::nil(self.out),
+            Kind::Bool(value) => write::bool(self.out, value),
+            Kind::Int(value) => write::int(self.out, value),
+            Kind::Float(value) => write::float(self.out, value),
+            Kind::Text(text) => self.string(text)?,
+            Kind::Array(table) => self.array(table, place)?,
+            Kind::Object(object) => self.object(object, place)?,
+            // A reference that nobody shares is none, as for serialize().
+            Kind::Reference(reference) if reference.holders == 1 && !place.shared => {
+                self.value(reference.inner, place)?;
             }
+            Kind::Reference(_) | Kind::Other => return Err(Refused::Foreign),
         }
         Ok(())
     }
 
     #[inline]
-    fn string(&mut self, text: *mut ZStr) -> Done {
-        // SAFETY: the string is part of the live value.
-        let bytes = unsafe { bytes_of(text) };
+    fn string(&mut self, text: Text) -> Done {
+        let bytes = text.bytes();
         if is_shared_len(bytes.len()) {
             if let Some(index) = self.strings.seen(text) {
                 write::index(self.out, EXT_STRING, index);
@@ -116,10 +102,10 @@ impl Encoder<'_> {
         Ok(())
     }
 
-    fn array(&mut self, table: *mut HashTable, place: Place) -> Done {
-        let inside = place.inside(table)?;
+    fn array(&mut self, table: Table, place: Place) -> Done {
+        let inside = place.inside(Some(table))?;
         self.room.allows(self.out.len())?;
-        let len = table::len(table);
+        let len = table.len();
         if is_list(table) {
             write::array(self.out, len);
             for (value, _, _) in Entries::new(table) {
@@ -135,11 +121,8 @@ impl Encoder<'_> {
             }
             return Ok(());
         }
-        let list = if table::is_packed(table) {
-            None
-        } else {
-            Shapes::list(Owner::Array, MIN_SHAPE_KEYS, keys.clone())
-        };
+        let list =
+            if table.is_packed() { None } else { Shapes::list(Owner::Array, MIN_SHAPE_KEYS, keys.clone()) };
         if self.instance(list, &keys, len) {
             for (value, _, _) in Entries::new(table) {
                 self.value(value, inside)?;
@@ -148,10 +131,9 @@ impl Encoder<'_> {
         }
         write::map(self.out, len);
         for (value, hash, key) in Entries::new(table) {
-            if key.is_null() {
-                write::int(self.out, hash.cast_signed());
-            } else {
-                self.string(key)?;
+            match key {
+                None => write::int(self.out, hash.cast_signed()),
+                Some(key) => self.string(key)?,
             }
             self.value(value, inside)?;
         }
@@ -161,26 +143,25 @@ impl Encoder<'_> {
         Ok(())
     }
 
-    fn object(&mut self, object: *mut zend_object, place: Place) -> Done {
+    fn object(&mut self, object: Object, place: Place) -> Done {
         let owner = self.classes.owner(object).ok_or(Refused::Foreign)?;
         self.room.allows(self.out.len())?;
-        // SAFETY: the object is part of the live value.
-        let (holders, table) = unsafe { ((*object).gc.refcount, (*object).properties) };
-        let inside = place.inside(table)?;
-        if (holders > 1 || place.shared) && self.seen.again(object.cast()) {
+        let inside = place.inside(object.properties())?;
+        if (object.holders() > 1 || place.shared) && self.seen.again(object.as_ptr().addr()) {
             return Err(Refused::Foreign);
         }
-        if table.is_null() {
-            self.properties(owner, class::declared(object), inside)
-        } else {
-            self.properties(owner, Entries::new(table).map(|(value, _, name)| (value, name)), inside)
+        match object.properties() {
+            None => self.properties(owner, object.declared(), inside),
+            Some(table) => {
+                self.properties(owner, Entries::new(table).map(|(value, _, name)| (value, name)), inside)
+            }
         }
     }
 
     fn properties(
         &mut self,
         owner: Owner,
-        properties: impl Iterator<Item = (*mut Zv, *mut ZStr)> + Clone,
+        properties: impl Iterator<Item = (Slot, Option<Text>)> + Clone,
         inside: Place,
     ) -> Done {
         let names = properties.clone().map(|(_, name)| name);
@@ -194,7 +175,7 @@ impl Encoder<'_> {
         let list = Shapes::list(owner, 0, names.clone());
         let len = match list {
             Some(list) => list.len,
-            None if names.clone().any(<*mut ZStr>::is_null) => return Err(Refused::Foreign),
+            None if names.clone().any(|name| name.is_none()) => return Err(Refused::Foreign),
             None => names.clone().count(),
         };
         check_len(len * 2 + 1)?;
@@ -205,14 +186,12 @@ impl Encoder<'_> {
             return Ok(());
         }
         write::array(self.out, len * 2 + 1);
-        let name: &[u8] = match owner {
-            // SAFETY: a class's name lives with the class.
-            Owner::Class(name) => unsafe { bytes_of(name) },
-            Owner::StdClass | Owner::Array => &[],
-        };
-        write::ext(self.out, EXT_OBJECT, name);
+        match owner {
+            Owner::Class(name) => write::ext(self.out, EXT_OBJECT, name.bytes()),
+            Owner::StdClass | Owner::Array => write::ext(self.out, EXT_OBJECT, &[]),
+        }
         for (value, name) in properties {
-            self.string(name)?;
+            self.string(name.ok_or(Refused::Foreign)?)?;
             self.value(value, inside)?;
         }
         if let Some(list) = list {
@@ -226,7 +205,7 @@ impl Encoder<'_> {
     fn instance(
         &mut self,
         list: Option<KeyList>,
-        keys: &(impl Iterator<Item = *mut ZStr> + Clone),
+        keys: &(impl Iterator<Item = Option<Text>> + Clone),
         len: usize,
     ) -> bool {
         let index = list.and_then(|list| self.shapes.find(list, keys));
@@ -245,12 +224,12 @@ impl Encoder<'_> {
 
 impl Place {
     /// The place of what is in a table, or in the slots of an object without one.
-    fn inside(self, table: *const HashTable) -> Result<Self, Refused> {
+    fn inside(self, table: Option<Table>) -> Result<Self, Refused> {
         if self.depth >= MAX_DEPTH {
             return Err(Refused::Foreign);
         }
-        // SAFETY: the table is part of the live value. That at the top is entered once, or the value has no end.
-        let shared = self.shared || (!self.root && !table.is_null() && unsafe { (*table).gc.refcount } > 1);
+        // The table at the top is entered once, or the value has no end.
+        let shared = self.shared || (!self.root && table.is_some_and(|table| table.holders() > 1));
         Ok(Self { depth: self.depth + 1, root: false, shared })
     }
 }
@@ -260,9 +239,9 @@ fn check_len(len: usize) -> Done {
 }
 
 /// True when the keys are 0, 1, 2… in order.
-fn is_list(table: *const HashTable) -> bool {
-    if table::is_packed(table) {
-        return table::used(table) == table::len(table);
+fn is_list(table: Table) -> bool {
+    if table.is_packed() {
+        return table.used() == table.len();
     }
-    (0..).zip(Entries::new(table)).all(|(index, (_, hash, key))| key.is_null() && hash == index)
+    (0..).zip(Entries::new(table)).all(|(index, (_, hash, key))| key.is_none() && hash == index)
 }

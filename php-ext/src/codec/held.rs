@@ -4,9 +4,9 @@ use std::mem::ManuallyDrop;
 
 use ext_php_rs::ffi as php;
 
-use super::class::{self, PlainClasses};
+use super::class::PlainClasses;
 use super::tables::Seen;
-use crate::zend::Zv;
+use crate::zend::alive::{Kind, Slot};
 use crate::zend::guard::{Stopped, guarded};
 use crate::zend::table::Entries;
 
@@ -16,7 +16,7 @@ use crate::zend::table::Entries;
 /// property that the array, or the object itself, hangs on.
 pub(super) struct Held {
     /// Not dropped but released, for that runs destructors.
-    values: Vec<ManuallyDrop<Zv>>,
+    values: Vec<ManuallyDrop<php::zval>>,
     seen: Seen,
     classes: PlainClasses,
     /// Whether a class was met that may run user code.
@@ -25,7 +25,7 @@ pub(super) struct Held {
 
 impl Held {
     /// Holds a value that is not nested too deep, if user code may run while it is written.
-    pub(super) fn of(value: *const Zv) -> Self {
+    pub(super) fn of(value: Slot) -> Self {
         let mut held =
             Self { values: Vec::new(), seen: Seen::default(), classes: PlainClasses::new(), hooks: false };
         held.find(value);
@@ -43,39 +43,39 @@ impl Held {
     }
 
     /// Notes what is counted in a value.
-    fn find(&mut self, value: *const Zv) {
-        // SAFETY: the value is live and of the type its tag says; nothing runs that could change it. The copy is not dropped.
-        unsafe {
-            if (*value).u1.v.type_flags == 0 || u32::from((*value).u1.v.type_) == php::IS_STRING {
-                return;
-            }
-            if self.seen.again((*value).value.counted.cast()) {
-                return;
-            }
-            let lone = (*(*value).value.counted).gc.refcount == 1;
-            // A reference that has one holder is none for `serialize()`, and must not get a second.
-            if !(lone && u32::from((*value).u1.v.type_) == php::IS_REFERENCE) {
-                self.values.push(ManuallyDrop::new(std::ptr::read(value)));
-            }
-            match u32::from((*value).u1.v.type_) {
-                php::IS_ARRAY => {
-                    Entries::new((*value).value.arr).for_each(|(item, _, _)| self.find(item));
+    fn find(&mut self, value: Slot) {
+        let kind = value.kind();
+        if !value.is_counted() || matches!(kind, Kind::Text(_)) {
+            return;
+        }
+        // SAFETY: the value is counted, so it points to a header with a count.
+        let (address, lone) = unsafe {
+            let counted = value.payload().counted;
+            (counted.addr(), (*counted).gc.refcount == 1)
+        };
+        if self.seen.again(address) {
+            return;
+        }
+        // A reference that has one holder is none for `serialize()`, and must not get a second.
+        if !(lone && matches!(kind, Kind::Reference(_))) {
+            // SAFETY: the value is alive. The copy is not counted, and so not dropped.
+            self.values.push(ManuallyDrop::new(unsafe { std::ptr::read(value.as_ptr()) }));
+        }
+        match kind {
+            Kind::Array(table) => Entries::new(table).for_each(|(item, _, _)| self.find(item)),
+            Kind::Reference(reference) => self.find(reference.inner),
+            Kind::Object(object) => {
+                self.hooks |= self.classes.has_hooks(object);
+                for item in &object.kept() {
+                    // SAFETY: what an object keeps is alive while nothing runs; the copy is there until the end of the loop.
+                    self.find(unsafe { Slot::alive(&raw const **item) });
                 }
-                php::IS_REFERENCE => self.find(&raw const (*(*value).value.ref_).val),
-                php::IS_OBJECT => {
-                    let object = (*value).value.obj;
-                    self.hooks |= self.classes.has_hooks(object);
-                    for item in &class::kept(object) {
-                        self.find(&raw const **item);
-                    }
-                    if (*object).properties.is_null() {
-                        class::declared(object).for_each(|(item, _)| self.find(item));
-                    } else {
-                        Entries::new((*object).properties).for_each(|(item, _, _)| self.find(item));
-                    }
+                match object.properties() {
+                    None => object.declared().for_each(|(item, _)| self.find(item)),
+                    Some(table) => Entries::new(table).for_each(|(item, _, _)| self.find(item)),
                 }
-                _ => {}
             }
+            _ => {}
         }
     }
 

@@ -8,9 +8,10 @@
 //! caller then drops what it owns and calls [`resume_bailout`] at once.
 
 pub(crate) mod bound;
-pub(crate) mod class;
+mod class;
 pub(crate) mod decode;
 mod encode;
+mod error;
 mod held;
 mod serializer;
 mod tables;
@@ -20,46 +21,14 @@ use ext_php_rs::ffi as php;
 use ext_php_rs::types::Zval;
 use larder::payload::{EXT_PHP, Reader, Token, to_php_serialized};
 
+use crate::zend::alive::Slot;
 use crate::zend::guard::guarded;
-use crate::zend::limit::NoRoom;
-use crate::zend::memory::{RequestHeap, put};
+use crate::zend::memory::RequestHeap;
 use decode::{Scratch, Stop};
 use encode::Refused;
+pub(crate) use error::Error;
 pub(crate) use serializer::is_exiting;
-pub use terminated::Terminated;
-
-/// Why a value was not written or read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Error {
-    /// The bytes are no payload, or the object they hold cannot be made any more. The entry is a miss.
-    #[error("the entry is broken")]
-    Broken,
-    /// A PHP exception is pending: leave to PHP at once. From [`encode`] it is the value's own, such as
-    /// "Serialization of 'Closure' is not allowed"; from [`decode`] it can only be the one by which `exit` unwinds.
-    #[error("an exception is pending")]
-    Thrown,
-    /// The value nests too deep to be read again.
-    #[error("the value nests deeper than unserialize() follows")]
-    TooDeep,
-    /// A string or array of more than 4 GiB.
-    #[error("the value is longer than 4 GiB")]
-    TooLong,
-    /// `memory_limit` is passed, which the engine reports when the method has returned: give nothing, keep nothing.
-    #[error("memory_limit is passed")]
-    Full,
-    /// The engine bailed out: drop everything, then [`resume_bailout`].
-    #[error("the engine bailed out")]
-    Bailout,
-}
-
-impl From<NoRoom> for Error {
-    fn from(no_room: NoRoom) -> Self {
-        match no_room {
-            NoRoom::Full => Self::Full,
-            NoRoom::Bailout => Self::Bailout,
-        }
-    }
-}
+pub(crate) use terminated::Terminated;
 
 /// Appends the value's payload to `out`, which is as before on failure.
 ///
@@ -68,9 +37,10 @@ impl From<NoRoom> for Error {
 /// # Errors
 ///
 /// [`Error::Thrown`], [`Error::TooDeep`], [`Error::TooLong`], [`Error::Full`], [`Error::Bailout`].
-pub fn encode(value: &Zval, out: &mut Vec<u8>) -> Result<(), Error> {
+pub(crate) fn encode(value: &Zval, out: &mut Vec<u8>) -> Result<(), Error> {
     let start = out.len();
-    let value = std::ptr::from_ref(value.dereference()).cast_mut();
+    // SAFETY: the value is borrowed for the call.
+    let value = unsafe { Slot::alive(value.dereference()) };
     let result = match encode::write_value(value, out) {
         Ok(()) => return Ok(()),
         Err(Refused::TooLong) => Err(Error::TooLong),
@@ -95,14 +65,15 @@ pub fn encode(value: &Zval, out: &mut Vec<u8>) -> Result<(), Error> {
 /// # Errors
 ///
 /// [`Error::Broken`], [`Error::Thrown`] (only for `exit`), [`Error::Full`], [`Error::Bailout`].
-pub fn decode(payload: Terminated<'_>, out: &mut Zval) -> Result<(), Error> {
-    let out = std::ptr::from_mut(out);
+pub(crate) fn decode(payload: Terminated<'_>, out: &mut Zval) -> Result<(), Error> {
+    // SAFETY: the place is borrowed for the call.
+    let out = unsafe { Slot::of(out) };
     if let Some(text) = serialized(payload) {
         return serializer::unserialize(text, out);
     }
     let mut scratch = Scratch::default();
     let built = guarded(|| decode::build(&mut RequestHeap::new(), &mut scratch, payload.bytes(), out))
-        .inspect_err(|_| put(out, php::zend_value { lval: 0 }, php::IS_NULL))?;
+        .inspect_err(|_| out.put_null())?;
     match built {
         Ok(()) => Ok(()),
         Err(Stop::Broken) => Err(Error::Broken),
@@ -127,7 +98,7 @@ fn serialized(payload: Terminated<'_>) -> Option<Terminated<'_>> {
 
 /// Goes on with a bailout that was returned as [`Error::Bailout`]. Jumps over all frames up to the engine's, so
 /// nothing may be left to drop.
-pub fn resume_bailout() -> ! {
+pub(crate) fn resume_bailout() -> ! {
     // SAFETY: the engine's frames are below, and the caller owns nothing any more.
     unsafe { php::ext_php_rs_zend_bailout() }
 }

@@ -2,9 +2,7 @@
 
 use larder::payload::MAX_SHAPE_KEYS;
 
-use crate::zend::ZStr;
-use crate::zend::ffi::zend_string_hash_func;
-use crate::zend::table::same_key;
+use crate::zend::alive::Text;
 
 const FREE: u32 = u32::MAX;
 const FIRST_SLOTS: usize = 64;
@@ -69,27 +67,21 @@ fn spread(hash: u64) -> usize {
     (hash.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize
 }
 
-/// The hash of a live string, which the engine keeps in it.
-#[inline]
-pub(super) fn hash_of(text: *mut ZStr) -> u64 {
-    // SAFETY: callers pass a live string.
-    unsafe { if (*text).h == 0 { zend_string_hash_func(text) } else { (*text).h } }
-}
-
 /// The strings written so far.
 #[derive(Default)]
 pub(super) struct Strings {
     index: Index,
-    texts: Vec<*mut ZStr>,
+    texts: Vec<Text>,
 }
 
 impl Strings {
     /// The index of a string that was written, or nothing after noting it as written.
     #[inline]
-    pub(super) fn seen(&mut self, text: *mut ZStr) -> Option<u32> {
-        let hash = hash_of(text);
+    pub(super) fn seen(&mut self, text: Text) -> Option<u32> {
+        let hash = text.hash();
         let texts = &self.texts;
-        match self.index.find(hash, |at| texts.get(at as usize).is_some_and(|known| same_key(*known, text))) {
+        let known = |at: u32| texts.get(at as usize).copied();
+        match self.index.find(hash, |at| Text::same(known(at), Some(text))) {
             Ok(position) => Some(position),
             Err(slot) => {
                 self.index.insert(slot, hash);
@@ -106,14 +98,14 @@ pub(super) enum Owner {
     Array,
     StdClass,
     /// The name of another class.
-    Class(*mut ZStr),
+    Class(Text),
 }
 
 impl Owner {
     fn same(self, other: Self) -> bool {
         match (self, other) {
             (Self::Array, Self::Array) | (Self::StdClass, Self::StdClass) => true,
-            (Self::Class(a), Self::Class(b)) => same_key(a, b),
+            (Self::Class(a), Self::Class(b)) => Text::same(Some(a), Some(b)),
             _ => false,
         }
     }
@@ -122,7 +114,7 @@ impl Owner {
         match self {
             Self::Array => 0,
             Self::StdClass => 1,
-            Self::Class(name) => hash_of(name),
+            Self::Class(name) => name.hash(),
         }
     }
 }
@@ -146,7 +138,7 @@ struct Known {
 pub(super) struct Shapes {
     index: Index,
     known: Vec<Known>,
-    keys: Vec<*mut ZStr>,
+    keys: Vec<Text>,
     defined: u32,
     /// The position used last: records of a shape come in a row.
     last: usize,
@@ -155,14 +147,16 @@ pub(super) struct Shapes {
 impl Shapes {
     /// Hashes a key list; nothing when a key is an integer or the list is too long for a shape.
     #[inline]
-    pub(super) fn list(owner: Owner, least: usize, keys: impl Iterator<Item = *mut ZStr>) -> Option<KeyList> {
+    pub(super) fn list(
+        owner: Owner,
+        least: usize,
+        keys: impl Iterator<Item = Option<Text>>,
+    ) -> Option<KeyList> {
         let mut hash = owner.hash();
         let mut len = 0;
         for key in keys {
-            if key.is_null() || len == MAX_SHAPE_KEYS {
-                return None;
-            }
-            hash = (hash.rotate_left(5) ^ hash_of(key)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            let key = key.filter(|_| len < MAX_SHAPE_KEYS)?;
+            hash = (hash.rotate_left(5) ^ key.hash()).wrapping_mul(0x9e37_79b9_7f4a_7c15);
             len += 1;
         }
         (len >= least).then_some(KeyList { hash, owner, len })
@@ -173,7 +167,7 @@ impl Shapes {
     pub(super) fn last(
         &self,
         owner: Owner,
-        mut keys: impl Iterator<Item = *mut ZStr>,
+        mut keys: impl Iterator<Item = Option<Text>>,
     ) -> Option<(u32, usize)> {
         let known = self.known.get(self.last)?;
         let list = known.list;
@@ -181,7 +175,7 @@ impl Shapes {
             return None;
         }
         let own = self.keys.get(known.start..known.start + list.len)?;
-        (own.iter().all(|key| keys.next() == Some(*key)) && keys.next().is_none())
+        (own.iter().all(|key| keys.next() == Some(Some(*key))) && keys.next().is_none())
             .then_some((known.index, list.len))
     }
 
@@ -190,16 +184,16 @@ impl Shapes {
     pub(super) fn find(
         &mut self,
         list: KeyList,
-        keys: &(impl Iterator<Item = *mut ZStr> + Clone),
+        keys: &(impl Iterator<Item = Option<Text>> + Clone),
     ) -> Option<u32> {
         let (known, all) = (&self.known, &self.keys);
         let found = self.index.find(list.hash, |at| {
             known.get(at as usize).is_some_and(|other| {
                 other.list.len == list.len
                     && other.list.owner.same(list.owner)
-                    && all
-                        .get(other.start..other.start + list.len)
-                        .is_some_and(|others| keys.clone().zip(others).all(|(a, b)| same_key(a, *b)))
+                    && all.get(other.start..other.start + list.len).is_some_and(|others| {
+                        keys.clone().zip(others).all(|(key, other)| Text::same(key, Some(*other)))
+                    })
             })
         });
         let at = found.ok()? as usize;
@@ -208,7 +202,7 @@ impl Shapes {
     }
 
     /// Gives a list that was written out the next index; the first of equal lists stays.
-    pub(super) fn define(&mut self, list: KeyList, keys: impl Iterator<Item = *mut ZStr> + Clone) {
+    pub(super) fn define(&mut self, list: KeyList, keys: impl Iterator<Item = Option<Text>> + Clone) {
         let index = self.defined;
         self.defined += 1;
         if self.find(list, &keys).is_none()
@@ -217,7 +211,7 @@ impl Shapes {
             self.index.insert(slot, list.hash);
             self.last = self.known.len();
             self.known.push(Known { list, start: self.keys.len(), index });
-            self.keys.extend(keys);
+            self.keys.extend(keys.flatten());
         }
     }
 }
@@ -230,8 +224,8 @@ pub(super) struct Seen {
 
 impl Seen {
     /// True at the second sight of an address.
-    pub(super) fn again(&mut self, address: *const ()) -> bool {
-        let hash = address.addr() as u64;
+    pub(super) fn again(&mut self, address: usize) -> bool {
+        let hash = address as u64;
         match self.index.find(hash, |_| true) {
             Ok(_) => true,
             Err(slot) => {

@@ -3,13 +3,13 @@
 /// Bytes with a NUL behind them, which PHP's parser relies on: it looks for the end of a number or name without asking where its
 /// input ends.
 #[derive(Clone, Copy)]
-pub struct Terminated<'a> {
+pub(crate) struct Terminated<'a> {
     with_nul: &'a [u8],
 }
 
 impl<'a> Terminated<'a> {
     /// The bytes before the NUL that ends the slice, if one does.
-    pub fn new(with_nul: &'a [u8]) -> Option<Self> {
+    pub(crate) fn new(with_nul: &'a [u8]) -> Option<Self> {
         matches!(with_nul, [.., 0]).then_some(Self { with_nul })
     }
 
@@ -22,7 +22,7 @@ impl<'a> Terminated<'a> {
     }
 
     /// The bytes.
-    pub fn bytes(self) -> &'a [u8] {
+    pub(crate) fn bytes(self) -> &'a [u8] {
         self.with_nul.split_last().map_or(&[], |(_, bytes)| bytes)
     }
 

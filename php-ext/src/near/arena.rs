@@ -1,39 +1,23 @@
 //! Memory of near values: one arena for each, outside the request's heap.
 
-use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::alloc::{Layout, dealloc};
 use std::ffi::c_void;
 
 use ext_php_rs::ffi as php;
 
 use super::template::{Instance, Node};
-use crate::codec::class;
-use crate::zend::ffi::{GC_IMMUTABLE, GC_NOT_COLLECTABLE, GC_PERSISTENT};
+use crate::codec::decode::{Unmade, Values};
+use crate::zend::alive::{Class, Slot, Table};
+use crate::zend::ffi::HashTable;
 use crate::zend::limit::Full;
-use crate::zend::memory::{Foreign, Memory, Unmade, put};
-use crate::zend::{HashTable, Zv};
+use crate::zend::memory::{BLOCK_OVERHEAD, LASTING, LASTING_HOLDERS, Memory, block};
+use crate::zend::object::Foreign;
 
-/// Immutable, in foreign memory, no business of the cycle collector's.
-const SHARED: u32 = GC_IMMUTABLE | GC_PERSISTENT | GC_NOT_COLLECTABLE;
 const ALIGN: usize = 16;
-/// What the allocator adds to each block.
-const BLOCK_OVERHEAD: usize = 16;
 const SMALLEST_CHUNK: usize = 256;
 const LARGEST_CHUNK: usize = 256 * 1024;
 /// Heads of tables in a block.
 const MOST_HEADS: usize = 64;
-
-fn block(size: usize) -> (*mut u8, Layout) {
-    let layout = Layout::from_size_align(size.max(1), ALIGN).unwrap_or(Layout::new::<u128>());
-    if layout.size() < size {
-        handle_alloc_error(layout);
-    }
-    // SAFETY: the size is not 0.
-    let start = unsafe { alloc(layout) };
-    if start.is_null() {
-        handle_alloc_error(layout);
-    }
-    (start, layout)
-}
 
 /// Blocks that are freed together.
 pub(crate) struct Arena {
@@ -102,9 +86,9 @@ impl Drop for Arena {
 }
 
 impl Memory for Arena {
-    const REFCOUNT: u32 = 2;
-    const STRING_GC: u32 = php::IS_STRING | SHARED;
-    const ARRAY_GC: u32 = php::IS_ARRAY | SHARED;
+    const REFCOUNT: u32 = LASTING_HOLDERS;
+    const STRING_GC: u32 = php::IS_STRING | LASTING;
+    const ARRAY_GC: u32 = php::IS_ARRAY | LASTING;
     const STRING_TYPE: u32 = php::IS_INTERNED_STRING_EX;
     const ARRAY_TYPE: u32 = php::IS_ARRAY;
     const TRIMMED: bool = true;
@@ -150,31 +134,36 @@ impl Memory for Arena {
         self.heads_left -= 1;
         Ok(head)
     }
+}
 
-    fn array(&mut self, table: *mut HashTable, dynamic: bool, out: *mut Zv) {
+impl Values for Arena {
+    unsafe fn array(&mut self, table: Table, dynamic: bool, out: Slot) {
         if dynamic {
             Node::Array(table).put(out);
         } else {
-            put(out, php::zend_value { arr: table }, Self::ARRAY_TYPE);
+            out.put_array(table, Self::ARRAY_TYPE);
         }
     }
 
-    fn object(
+    unsafe fn object(
         &mut self,
         name: &[u8],
-        table: *mut HashTable,
+        table: Table,
         dynamic: bool,
         _: bool,
-        out: *mut Zv,
+        out: Slot,
     ) -> Result<(), Unmade> {
         self.objects = true;
         if !name.is_empty() {
-            class::find(name).filter(|class| class::fits(*class, table)).ok_or(Foreign)?;
+            Class::find(name).filter(|class| class.fits(table)).ok_or(Foreign)?;
             self.classes = true;
             let instance = self.alloc(size_of::<Instance>())?.cast::<Instance>();
             let class = self.class_name(name)?;
             // SAFETY: the block has the size and the alignment.
-            unsafe { instance.write(Instance { class, table }) };
+            let instance = unsafe {
+                instance.write(Instance { class, table });
+                &*instance
+            };
             Node::Instance(instance).put(out);
         } else if dynamic {
             Node::Record(table).put(out);
@@ -185,37 +174,5 @@ impl Memory for Arena {
     }
 
     /// The arena goes as a whole.
-    fn abandon(&mut self, _: *mut HashTable) {}
-}
-
-/// Memory for strings that are never freed.
-#[derive(Default)]
-pub(super) struct Forever {
-    pub(super) bytes: usize,
-}
-
-impl Memory for Forever {
-    const REFCOUNT: u32 = Arena::REFCOUNT;
-    const STRING_GC: u32 = Arena::STRING_GC;
-    const ARRAY_GC: u32 = Arena::ARRAY_GC;
-    const STRING_TYPE: u32 = Arena::STRING_TYPE;
-    const ARRAY_TYPE: u32 = Arena::ARRAY_TYPE;
-    const TRIMMED: bool = true;
-    const HASHED: bool = true;
-
-    fn alloc(&mut self, size: usize) -> Result<*mut c_void, Full> {
-        let (start, layout) = block(size);
-        self.bytes += layout.size() + BLOCK_OVERHEAD;
-        Ok(start.cast())
-    }
-
-    fn array(&mut self, table: *mut HashTable, _: bool, out: *mut Zv) {
-        put(out, php::zend_value { arr: table }, Self::ARRAY_TYPE);
-    }
-
-    fn object(&mut self, _: &[u8], _: *mut HashTable, _: bool, _: bool, _: *mut Zv) -> Result<(), Unmade> {
-        Err(Unmade::Foreign)
-    }
-
-    fn abandon(&mut self, _: *mut HashTable) {}
+    unsafe fn abandon(&mut self, _: Table) {}
 }

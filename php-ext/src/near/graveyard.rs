@@ -7,7 +7,6 @@
 
 use std::cell::{Cell, RefCell};
 
-use super::NearValue;
 use super::arena::Arena;
 
 thread_local! {
@@ -21,29 +20,24 @@ pub(super) fn request() -> u32 {
     REQUEST.get()
 }
 
-/// Gives up a near value. Dropping it does the same.
-pub fn bury(value: NearValue) {
-    drop(value);
-}
-
 pub(super) fn keep(arena: Arena) {
     BYTES.set(BYTES.get() + arena.bytes());
     BURIED.with_borrow_mut(|buried| buried.push(arena));
 }
 
 /// Frees everything. To be called at RINIT, where no PHP value of an earlier request is left.
-pub fn clear() {
+pub(crate) fn clear() {
     REQUEST.set(REQUEST.get().wrapping_add(1));
     BYTES.set(0);
     drop(BURIED.with_borrow_mut(std::mem::take));
 }
 
 /// Bytes held.
-pub fn bytes() -> usize {
+pub(crate) fn bytes() -> usize {
     BYTES.get()
 }
 
 /// True when more than `limit` bytes are held: make no near value, decode to the request's heap.
-pub fn is_full(limit: usize) -> bool {
+pub(crate) fn is_full(limit: usize) -> bool {
     bytes() > limit
 }

@@ -5,9 +5,7 @@
 //! tables, or, where only `unserialize()` can make them, decoded at each get.
 
 mod arena;
-pub mod graveyard;
-pub mod keys;
-pub(crate) mod shared;
+pub(crate) mod graveyard;
 mod template;
 
 use std::cell::Cell;
@@ -19,11 +17,11 @@ use ext_php_rs::types::Zval;
 use larder::payload::{EXT_PHP, Reader, Token};
 
 use crate::codec::bound::{LARGEST, is_bounded};
-use crate::codec::decode::{Scratch, Stop, build};
+use crate::codec::decode::{Scratch, Stop, Unmade, build};
 use crate::codec::{self, Error, Terminated};
+use crate::zend::alive::Slot;
 use crate::zend::guard::guarded;
 use crate::zend::limit;
-use crate::zend::memory::{Unmade, put};
 use arena::Arena;
 use template::{Build, Node};
 
@@ -31,7 +29,7 @@ use template::{Build, Node};
 ///
 /// It may be dropped at any time: what the running request was given of it stays until [`graveyard::clear`].
 #[derive(Clone)]
-pub struct NearValue {
+pub(crate) struct NearValue {
     /// What is handed out as it is, or a [`Node`]: value and type. It lies beside the pointer, not behind it, so that sharing
     /// a value reads nothing there.
     value: php::zend_value,
@@ -60,14 +58,16 @@ impl NearValue {
     /// # Errors
     ///
     /// [`Error::Broken`].
-    pub fn from_payload(payload: &[u8]) -> Result<Self, Error> {
+    pub(crate) fn from_payload(payload: &[u8]) -> Result<Self, Error> {
         if let Ok(Token::Ext(EXT_PHP, _)) = Reader::new(payload).token() {
             return Self::encoded(payload);
         }
         let mut arena = Arena::new(payload.len(), limit::bytes().min(LARGEST));
         // Not to be dropped as a zval: its memory is the arena's.
         let mut value = ManuallyDrop::new(Zval::new());
-        match build(&mut arena, &mut Scratch::default(), payload, &raw mut *value) {
+        // SAFETY: the place outlives the call.
+        let slot = unsafe { Slot::of(&mut value) };
+        match build(&mut arena, &mut Scratch::default(), payload, slot) {
             // What is beyond `memory_limit` as it lies here may be made of objects, which a get makes on the request's heap.
             Err(Stop::Full) if arena.objects => {
                 drop(arena);
@@ -78,8 +78,7 @@ impl NearValue {
             Ok(()) => {}
         }
         let kept = if arena.classes { Terminated::copied(payload) } else { Box::default() };
-        // SAFETY: the value was just built; both views of its type are plain integers.
-        Ok(unsafe { Self::new(value.value, value.u1.type_info, Some(arena), kept) })
+        Ok(Self::new(slot.payload(), slot.type_info(), Some(arena), kept))
     }
 
     /// Keeps the payload, to be decoded to the request's heap at each get.
@@ -87,7 +86,7 @@ impl NearValue {
     /// # Errors
     ///
     /// [`Error::Broken`] for what would become larger than 1 GB.
-    pub fn encoded(payload: &[u8]) -> Result<Self, Error> {
+    pub(crate) fn encoded(payload: &[u8]) -> Result<Self, Error> {
         if !is_bounded(payload) {
             return Err(Error::Broken);
         }
@@ -125,15 +124,16 @@ impl NearValue {
     /// # Errors
     ///
     /// Those of [`codec::decode`]; never for values without objects.
-    pub fn copy_to(&self, out: &mut Zval) -> Result<(), Error> {
+    pub(crate) fn copy_to(&self, out: &mut Zval) -> Result<(), Error> {
         if self.type_info != ENCODED {
             self.lent.set(graveyard::request());
+            // SAFETY: the place is borrowed for the call.
+            let slot = unsafe { Slot::of(out) };
             let Some(node) = Node::of(self.value, self.type_info) else {
-                put(out, self.value, self.type_info);
+                slot.put(self.value, self.type_info);
                 return Ok(());
             };
-            let out = std::ptr::from_mut(out);
-            match guarded(|| Build::new().value(node, out))? {
+            match guarded(|| Build::new().value(node, slot))? {
                 Ok(()) => return Ok(()),
                 Err(Unmade::Full) => return Err(Error::Full),
                 Err(Unmade::Foreign) => {}
@@ -143,7 +143,7 @@ impl NearValue {
     }
 
     /// Bytes that the allocator holds for this value.
-    pub fn weight(&self) -> usize {
+    pub(crate) fn weight(&self) -> usize {
         size_of::<Inner>() + 32 + self.inner.arena.as_ref().map_or(0, Arena::bytes) + self.inner.payload.len()
     }
 }
@@ -159,8 +159,10 @@ impl Lent {
     /// Writes the value to `out`, which must hold nothing that needs freeing. Runs no user code. Where objects are made on the
     /// request's heap this may leave by `longjmp`.
     pub(crate) fn write(self, out: &mut Zval) {
+        // SAFETY: the place is borrowed for the call.
+        let out = unsafe { Slot::of(out) };
         match Node::of(self.value, self.type_info) {
-            None => put(out, self.value, self.type_info),
+            None => out.put(self.value, self.type_info),
             Some(node) => {
                 // With `memory_limit` passed it is null, and the engine reports that when the method has returned.
                 let made = Build::new().value(node, out);

@@ -5,24 +5,14 @@
 //! back at its end. Fibers suspend inside hooks and go on in any order: what belongs to a call goes and comes with its fiber.
 
 use std::cell::RefCell;
-use std::ffi::{c_uint, c_void};
+use std::ffi::c_void;
 use std::ptr::null_mut;
 
 use ext_php_rs::ffi as php;
 
-use super::ffi;
+use super::ffi::{self, Serializing};
 use super::guard::{Stopped, guarded};
 use super::quiet;
-
-/// What calls of PHP's serializer share with those around them, as `engine.c` has it.
-#[repr(C)]
-pub(super) struct Serializing {
-    written: *mut c_void,
-    read: *mut c_void,
-    writers: c_uint,
-    readers: c_uint,
-    locks: c_uint,
-}
 
 /// A call of ours.
 struct Call {

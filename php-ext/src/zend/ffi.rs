@@ -1,10 +1,8 @@
 //! What ext-php-rs's bindings leave out.
 
-use std::ffi::{c_char, c_int, c_uchar, c_void};
+use std::ffi::{c_char, c_int, c_uchar, c_uint, c_void};
 
 use ext_php_rs::ffi as php;
-
-use super::apart::Serializing;
 
 pub(crate) use php::{HashTable, zend_class_entry, zend_object};
 
@@ -36,6 +34,16 @@ pub(crate) type Execute = unsafe extern "C" fn(*mut php::zend_execute_data);
 pub(crate) struct SmartStr {
     pub(crate) text: *mut ZStr,
     pub(crate) capacity: usize,
+}
+
+/// What calls of PHP's serializer share with those around them, as `engine.c` has it.
+#[repr(C)]
+pub(super) struct Serializing {
+    pub(super) written: *mut c_void,
+    pub(super) read: *mut c_void,
+    pub(super) writers: c_uint,
+    pub(super) readers: c_uint,
+    pub(super) locks: c_uint,
 }
 
 unsafe extern "C" {

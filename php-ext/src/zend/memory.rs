@@ -1,17 +1,19 @@
-//! Where the values of a decode live: the request's heap, or an arena that outlives requests.
+//! Where the values of a decode live: the request's heap, or memory that outlives requests.
 
-use std::alloc::Layout;
+use std::alloc::{Layout, alloc, handle_alloc_error};
 use std::ffi::c_void;
 
 use ext_php_rs::alloc::emalloc;
 use ext_php_rs::ffi as php;
 
+use super::alive::Text;
 use super::ffi::{
-    GC_NOT_COLLECTABLE, HashTable, ZSTR_HEADER, ZStr, Zv, zend_empty_string, zend_one_char_string,
+    GC_IMMUTABLE, GC_NOT_COLLECTABLE, GC_PERSISTENT, HashTable, ZSTR_HEADER, ZStr, zend_empty_string,
+    zend_hash_func, zend_one_char_string,
 };
 use super::limit::{Full, Meter};
 
-/// How a kind of memory makes values. The builder of values is generic over it.
+/// A kind of memory, and how strings and tables in it look.
 pub(crate) trait Memory {
     /// Reference count of a new string or array.
     const REFCOUNT: u32;
@@ -40,128 +42,93 @@ pub(crate) trait Memory {
     fn alloc_table(&mut self) -> Result<*mut HashTable, Full> {
         self.alloc(size_of::<HashTable>()).map(<*mut c_void>::cast)
     }
-
-    /// Wraps a finished array. `dynamic` is set when an element is not a value yet but a node to be built at each get.
-    fn array(&mut self, table: *mut HashTable, dynamic: bool, out: *mut Zv);
-
-    /// Makes an object of a class (empty: `stdClass`) with these properties.
-    ///
-    /// # Errors
-    ///
-    /// [`Unmade::Foreign`] when only `unserialize()` may make this object; the table stays the caller's.
-    fn object(
-        &mut self,
-        class: &[u8],
-        table: *mut HashTable,
-        dynamic: bool,
-        keep_table: bool,
-        out: *mut Zv,
-    ) -> Result<(), Unmade>;
-
-    /// Gives up an unfinished table and what is in it.
-    fn abandon(&mut self, table: *mut HashTable);
 }
 
-/// Only `unserialize()` may make this object: its class must be loaded, has hooks or has changed.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Foreign;
+/// What lies outside the request's heap is immutable and no business of the cycle collector's.
+pub(crate) const LASTING: u32 = GC_IMMUTABLE | GC_PERSISTENT | GC_NOT_COLLECTABLE;
+/// The count of what is not counted.
+pub(crate) const LASTING_HOLDERS: u32 = 2;
 
-/// Why a value was not made.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Unmade {
-    /// See [`Foreign`].
-    Foreign,
-    /// See [`Full`].
-    Full,
-}
+const ALIGN: usize = 16;
+/// What the allocator adds to each block.
+pub(crate) const BLOCK_OVERHEAD: usize = 16;
 
-impl From<Foreign> for Unmade {
-    fn from(_: Foreign) -> Self {
-        Self::Foreign
+/// A block of the process's memory, aligned for every engine structure; `dealloc()` with its layout frees it.
+pub(crate) fn block(size: usize) -> (*mut u8, Layout) {
+    let layout = Layout::from_size_align(size.max(1), ALIGN).unwrap_or(Layout::new::<u128>());
+    if layout.size() < size {
+        handle_alloc_error(layout);
     }
-}
-
-impl From<Full> for Unmade {
-    fn from(_: Full) -> Self {
-        Self::Full
+    // SAFETY: the size is not 0.
+    let start = unsafe { alloc(layout) };
+    if start.is_null() {
+        handle_alloc_error(layout);
     }
+    (start, layout)
 }
 
-/// A new string of `len` bytes whose text is not written yet.
-pub(crate) fn new_string<M: Memory>(memory: &mut M, len: usize, hash: u64) -> Result<*mut ZStr, Full> {
-    let text = memory.alloc(ZSTR_HEADER + len + 1)?.cast::<ZStr>();
-    // SAFETY: the block has room for header, text and the closing NUL.
-    unsafe {
-        (*text).gc.refcount = M::REFCOUNT;
-        (*text).gc.u.type_info = M::STRING_GC;
-        (*text).h = hash;
-        (*text).len = len;
-        text_of(text).add(len).write(0);
-    }
-    Ok(text)
-}
-
-/// A string of these bytes; the engine's own for none or one.
-#[inline]
-pub(crate) fn string<M: Memory>(memory: &mut M, bytes: &[u8], out: *mut Zv) -> Result<*mut ZStr, Full> {
-    let (text, type_info) = match *bytes {
-        // SAFETY: the engine's tables of short strings live as long as the process.
-        [] => (unsafe { zend_empty_string }, php::IS_INTERNED_STRING_EX),
-        // SAFETY: as above.
-        [byte] => (
-            unsafe { *(&raw const zend_one_char_string).cast::<*mut ZStr>().add(byte.into()) },
-            php::IS_INTERNED_STRING_EX,
-        ),
-        _ => {
-            let hash = if M::HASHED { hash(bytes) } else { 0 };
-            let text = new_string(memory, bytes.len(), hash)?;
-            // SAFETY: the string was made with room for these bytes.
-            unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), text_of(text), bytes.len()) };
-            (text, M::STRING_TYPE)
-        }
-    };
-    put_string(out, text, type_info);
-    Ok(text)
-}
-
-/// The first byte of a string's text.
-#[inline]
-pub(crate) fn text_of(text: *mut ZStr) -> *mut u8 {
-    text.cast::<u8>().wrapping_add(ZSTR_HEADER)
-}
-
-/// The bytes of a string.
+/// Writes a string to a block and answers it.
 ///
 /// # Safety
 ///
-/// The string lives and is not written to while the slice is used.
+/// The block is the caller's, has [`string_size`] bytes, is aligned as [`Memory::alloc`] does it, and is not freed while the string is used.
+unsafe fn write_string(block: *mut c_void, bytes: &[u8], hash: u64, holders: u32, type_info: u32) -> Text {
+    let text = block.cast::<ZStr>();
+    // SAFETY: the caller's promise; header, text and the closing NUL are all written.
+    unsafe {
+        (*text).gc.refcount = holders;
+        (*text).gc.u.type_info = type_info;
+        (*text).h = hash;
+        (*text).len = bytes.len();
+        let start = text.cast::<u8>().add(ZSTR_HEADER);
+        std::ptr::copy_nonoverlapping(bytes.as_ptr(), start, bytes.len());
+        start.add(bytes.len()).write(0);
+        Text::alive(text)
+    }
+}
+
+fn string_size(len: usize) -> usize {
+    ZSTR_HEADER + len + 1
+}
+
+/// A new string of these bytes.
+fn new_string<M: Memory>(memory: &mut M, bytes: &[u8]) -> Result<Text, Full> {
+    let hash = if M::HASHED { hash(bytes) } else { 0 };
+    let block = memory.alloc(string_size(bytes.len()))?;
+    // SAFETY: the block is new and of that size. It is freed with the value that the string becomes a part of.
+    Ok(unsafe { write_string(block, bytes, hash, M::REFCOUNT, M::STRING_GC) })
+}
+
+/// A string that is never freed, and the bytes that it takes.
+pub(crate) fn endless_string(bytes: &[u8], hash: u64) -> (Text, usize) {
+    let (start, layout) = block(string_size(bytes.len()));
+    // SAFETY: the block is new and of that size, and is never freed.
+    let text = unsafe { write_string(start.cast(), bytes, hash, LASTING_HOLDERS, php::IS_STRING | LASTING) };
+    (text, layout.size() + BLOCK_OVERHEAD)
+}
+
+/// A string of these bytes, and the type of a slot that holds it; the engine's own string for none or one.
 #[inline]
-pub(crate) unsafe fn bytes_of<'a>(text: *const ZStr) -> &'a [u8] {
-    // SAFETY: a zend string holds `len` bytes behind its header.
-    unsafe { std::slice::from_raw_parts(text.cast::<u8>().add(ZSTR_HEADER), (*text).len) }
+pub(crate) fn string<M: Memory>(memory: &mut M, bytes: &[u8]) -> Result<(Text, u32), Full> {
+    Ok(match *bytes {
+        // SAFETY: the engine's short strings live as long as the process.
+        [] => (unsafe { Text::alive(zend_empty_string) }, php::IS_INTERNED_STRING_EX),
+        [byte] => {
+            // SAFETY: there is one for each byte, and they live as long as the process.
+            let text = unsafe {
+                Text::alive(*(&raw const zend_one_char_string).cast::<*mut ZStr>().add(byte.into()))
+            };
+            (text, php::IS_INTERNED_STRING_EX)
+        }
+        _ => (new_string(memory, bytes)?, M::STRING_TYPE),
+    })
 }
 
 /// The engine's hash of a string.
 #[inline]
 pub(crate) fn hash(bytes: &[u8]) -> u64 {
     // SAFETY: reads the slice.
-    unsafe { super::ffi::zend_hash_func(bytes.as_ptr().cast(), bytes.len()) }
-}
-
-/// Writes a zval's value and type, leaving the chain link that a table keeps in it.
-#[inline]
-pub(crate) fn put(out: *mut Zv, value: php::zend_value, type_info: u32) {
-    // SAFETY: the callers pass a slot they own.
-    unsafe {
-        (*out).value = value;
-        (*out).u1.type_info = type_info;
-    }
-}
-
-/// Writes a string into a zval.
-#[inline]
-pub(crate) fn put_string(out: *mut Zv, text: *mut ZStr, type_info: u32) {
-    put(out, php::zend_value { str_: text }, type_info);
+    unsafe { zend_hash_func(bytes.as_ptr().cast(), bytes.len()) }
 }
 
 /// The request's heap: PHP frees it at the request's end.
@@ -196,26 +163,5 @@ impl Memory for RequestHeap {
     #[inline]
     fn alloc_table(&mut self) -> Result<*mut HashTable, Full> {
         Ok(emalloc(Layout::new::<HashTable>()).cast())
-    }
-
-    #[inline]
-    fn array(&mut self, table: *mut HashTable, _: bool, out: *mut Zv) {
-        put(out, php::zend_value { arr: table }, Self::ARRAY_TYPE);
-    }
-
-    fn object(
-        &mut self,
-        class: &[u8],
-        table: *mut HashTable,
-        _: bool,
-        keep_table: bool,
-        out: *mut Zv,
-    ) -> Result<(), Unmade> {
-        Ok(crate::codec::class::make(class, table, keep_table, out)?)
-    }
-
-    fn abandon(&mut self, table: *mut HashTable) {
-        // SAFETY: the table and its used slots are whole, and nobody else refers to it.
-        unsafe { php::zend_array_destroy(table) };
     }
 }

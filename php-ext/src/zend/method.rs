@@ -6,10 +6,9 @@ use std::sync::OnceLock;
 use ext_php_rs::ffi as php;
 use ext_php_rs::zend::ExecuteData;
 
-use super::Zv;
 #[cfg(php82)]
 use super::ffi::zend_add_attribute;
-use super::ffi::zend_class_entry;
+use super::ffi::{Zv, zend_class_entry};
 
 /// What runs when a method of an extension is called.
 pub(crate) type Handler = unsafe extern "C" fn(*mut php::zend_execute_data, *mut php::zval);

@@ -44,7 +44,7 @@ pub(crate) fn begin() {
 /// Ends it; whether it was quiet.
 pub(crate) fn end() -> bool {
     let Some(settings) = SETTINGS.take() else { return false };
-    // SAFETY: as above.
+    // SAFETY: the engine's globals live as long as the process.
     unsafe {
         let globals = php::ext_php_rs_executor_globals();
         (*globals).error_reporting = settings.reporting;

@@ -7,9 +7,8 @@
 use std::cell::RefCell;
 use std::mem::ManuallyDrop;
 
-use super::arena::Forever;
-use crate::zend::ZStr;
-use crate::zend::memory::{bytes_of, hash, new_string, text_of};
+use super::alive::Text;
+use super::memory::{endless_string, hash};
 
 /// The longest key that is kept.
 const LONGEST: usize = 64;
@@ -19,8 +18,8 @@ const SLOTS: usize = MOST * 2;
 const ONCE: usize = 4096;
 
 struct Keys {
-    /// Open addressing; null is free.
-    slots: Vec<*mut ZStr>,
+    /// Open addressing.
+    slots: Vec<Option<Text>>,
     /// Tags of keys met once.
     once: Vec<u32>,
     len: usize,
@@ -34,7 +33,7 @@ thread_local! {
 }
 
 /// The process's string for a key, if it has or now makes one.
-pub(crate) fn find(key: &[u8]) -> Option<*mut ZStr> {
+pub(crate) fn find(key: &[u8]) -> Option<Text> {
     if key.len() < 2 || key.len() > LONGEST {
         return None;
     }
@@ -42,28 +41,23 @@ pub(crate) fn find(key: &[u8]) -> Option<*mut ZStr> {
 }
 
 /// Bytes that the keys hold.
-pub fn bytes() -> usize {
+pub(crate) fn bytes() -> usize {
     KEYS.with_borrow(|keys| keys.bytes)
 }
 
 impl Keys {
     #[expect(clippy::cast_possible_truncation, reason = "any bits of a hash will do")]
-    fn find(&mut self, key: &[u8]) -> Option<*mut ZStr> {
+    fn find(&mut self, key: &[u8]) -> Option<Text> {
         if self.slots.is_empty() {
-            self.slots = vec![std::ptr::null_mut(); SLOTS];
+            self.slots = vec![None; SLOTS];
             self.once = vec![0; ONCE];
-            self.bytes = SLOTS * size_of::<*mut ZStr>() + ONCE * size_of::<u32>();
+            self.bytes = SLOTS * size_of::<Option<Text>>() + ONCE * size_of::<u32>();
         }
         let hash = hash(key);
         let mixed = hash.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let mut at = (mixed >> 40) as usize % SLOTS;
-        loop {
-            let text = *self.slots.get(at)?;
-            if text.is_null() {
-                break;
-            }
-            // SAFETY: the table's strings live as long as the process.
-            if unsafe { (*text).h == hash && bytes_of(text) == key } {
+        while let Some(text) = *self.slots.get(at)? {
+            if text.known_hash() == hash && text.bytes() == key {
                 return Some(text);
             }
             at = (at + 1) % SLOTS;
@@ -73,13 +67,10 @@ impl Keys {
         if std::mem::replace(once, tag) != tag || self.len == MOST {
             return None;
         }
-        let mut memory = Forever::default();
-        let text = new_string(&mut memory, key.len(), hash).ok()?;
-        // SAFETY: the string was made with room for the key.
-        unsafe { std::ptr::copy_nonoverlapping(key.as_ptr(), text_of(text), key.len()) };
-        self.bytes += memory.bytes;
+        let (text, bytes) = endless_string(key, hash);
+        self.bytes += bytes;
         self.len += 1;
-        *self.slots.get_mut(at)? = text;
+        *self.slots.get_mut(at)? = Some(text);
         Some(text)
     }
 }

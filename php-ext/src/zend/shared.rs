@@ -13,12 +13,11 @@ use std::sync::OnceLock;
 
 use ext_php_rs::ffi as php;
 
-use crate::codec::class;
-use crate::zend::ffi::{
-    GC_IMMUTABLE, spl_ce_ArrayIterator, spl_ce_ArrayObject, spl_ce_RecursiveArrayIterator, zend_object,
+use super::alive::{Kind, Object, Slot, Table};
+use super::ffi::{
+    HashTable, spl_ce_ArrayIterator, spl_ce_ArrayObject, spl_ce_RecursiveArrayIterator, zend_object,
 };
-use crate::zend::method::{Handler, argument, replace};
-use crate::zend::{HashTable, Zv};
+use super::method::{Handler, argument, replace};
 
 /// The handlers of objects that may share their table.
 fn handlers() -> *const php::zend_object_handlers {
@@ -32,27 +31,59 @@ fn handlers() -> *const php::zend_object_handlers {
     })
 }
 
-/// Whether an object has the engine's handlers, or these, which make no difference to what it is.
-pub(crate) fn is_plain(object: *const zend_object) -> bool {
-    // SAFETY: callers pass a live object.
-    let its = unsafe { (*object).handlers };
-    std::ptr::eq(its, &raw const php::std_object_handlers) || std::ptr::eq(its, handlers())
+impl Object {
+    /// Whether it is what its class and its properties say, and no more: it has the engine's handlers, or these, which make no
+    /// difference.
+    pub(crate) fn is_plain(self) -> bool {
+        std::ptr::eq(self.handlers(), &raw const php::std_object_handlers)
+            || std::ptr::eq(self.handlers(), handlers())
+    }
+
+    /// Whether its table is a template's.
+    fn shares(self) -> bool {
+        self.properties().is_some_and(Table::is_immutable)
+    }
+
+    /// Takes these handlers off it.
+    fn make_ordinary(self) {
+        if std::ptr::eq(self.handlers(), handlers()) {
+            // SAFETY: the object is alive and has these handlers.
+            unsafe {
+                own_properties(self.as_ptr());
+                (*self.as_ptr()).handlers = &raw const php::std_object_handlers;
+            }
+        }
+    }
+}
+
+/// Writes a new `stdClass` with this table to `out`.
+///
+/// # Safety
+///
+/// The table is whole, and the caller hands over its count, if it is counted.
+#[inline]
+pub(crate) unsafe fn put_std_class(table: Table, out: Slot) -> Object {
+    // SAFETY: the engine's own class, whose objects have no slots; the table is the caller's to give.
+    unsafe {
+        let object = php::zend_objects_new(php::zend_standard_class_def);
+        (*object).properties = table.as_ptr();
+        let object = Object::alive(object);
+        out.put_object(object);
+        object
+    }
 }
 
 /// Writes a new `stdClass` that shares a template's table.
+///
+/// # Safety
+///
+/// The table is immutable, holds values only, and lives to the end of the request.
 #[inline]
-pub(super) fn put_sharer(table: *mut HashTable, out: *mut Zv) {
-    let object = class::put_std_class(table, out);
+pub(crate) unsafe fn put_sharer(table: Table, out: Slot) {
     // SAFETY: the object is new. The engine neither counts nor frees an immutable table.
-    unsafe { (*object).handlers = handlers() };
-}
-
-/// Whether an object's table is a template's.
-fn shares(object: *const zend_object) -> bool {
-    // SAFETY: callers pass a live object.
     unsafe {
-        let table = (*object).properties;
-        !table.is_null() && (*table).gc.u.type_info & GC_IMMUTABLE != 0
+        let object = put_std_class(table, out);
+        (*object.as_ptr()).handlers = handlers();
     }
 }
 
@@ -60,7 +91,7 @@ fn shares(object: *const zend_object) -> bool {
 unsafe extern "C" fn own_properties(object: *mut zend_object) -> *mut HashTable {
     // SAFETY: the engine passes a live object with these handlers. Copying may leave by `longjmp`; nothing is changed then.
     unsafe {
-        if shares(object) {
+        if Object::alive(object).shares() {
             (*object).properties = php::zend_array_dup((*object).properties);
         }
         php::zend_std_get_properties(object)
@@ -77,21 +108,7 @@ unsafe extern "C" fn held(
     unsafe {
         *slots = std::ptr::null_mut();
         *count = 0;
-        if shares(object) { std::ptr::null_mut() } else { (*object).properties }
-    }
-}
-
-/// Takes these handlers off an object.
-fn make_ordinary(value: *mut Zv) {
-    // SAFETY: callers pass a live value.
-    unsafe {
-        if u32::from((*value).u1.v.type_) == php::IS_OBJECT {
-            let object = (*value).value.obj;
-            if std::ptr::eq((*object).handlers, handlers()) {
-                own_properties(object);
-                (*object).handlers = &raw const php::std_object_handlers;
-            }
-        }
+        if Object::alive(object).shares() { std::ptr::null_mut() } else { (*object).properties }
     }
 }
 
@@ -103,8 +120,9 @@ unsafe extern "C" fn with_ordinary<const METHOD: usize>(
     out: *mut php::zval,
 ) {
     // SAFETY: PHP calls with a live frame.
-    if let Some(value) = unsafe { argument(call, 0) } {
-        make_ordinary(value);
+    let value = unsafe { argument(call, 0).map(|value| Slot::of(value)) };
+    if let Some(Kind::Object(object)) = value.map(Slot::kind) {
+        object.make_ordinary();
     }
     if let Some(method) = METHODS.get(METHOD).and_then(OnceLock::get) {
         // SAFETY: the handler was the method's own.
