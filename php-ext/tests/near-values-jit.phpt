@@ -1,5 +1,7 @@
 --TEST--
 Near values with jit: whatever a caller does to a value, the next caller sees it as it was
+--EXTENSIONS--
+opcache
 --SKIPIF--
 <?php if (!function_exists("larder_probe_encode")) die("skip needs the feature probe"); ?>
 --INI--

@@ -1,8 +1,10 @@
 --TEST--
 After a purge one process computes a value, and the others wait for it; signal handlers run meanwhile
+--EXTENSIONS--
+pcntl
+posix
 --SKIPIF--
 <?php
-if (!function_exists('pcntl_fork') || !function_exists('posix_kill')) die('skip needs pcntl and posix');
 if (trim((string)shell_exec('command -v redis-server')) === '') die('skip needs redis-server');
 ?>
 --FILE--

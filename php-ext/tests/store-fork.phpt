@@ -1,7 +1,8 @@
 --TEST--
 pcntl_fork before and after the first use: parent and children share the store, and nobody's connection
---SKIPIF--
-<?php if (!function_exists('pcntl_fork')) die('skip needs pcntl'); ?>
+--EXTENSIONS--
+pcntl
+posix
 --FILE--
 <?php
 require __DIR__ . '/store.inc';

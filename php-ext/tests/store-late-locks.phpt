@@ -46,7 +46,7 @@ foreach ($servers as $server) {
     // The grace of a new place would hide what is held.
     $warm = Larder\Store::open(['server' => $server, 'lock_lease' => 5])->cache('c');
     same('warm', true, $warm->acquireLock('warm', 'warm', 30) && $warm->releaseLock('warm', 'warm'));
-    $command = [PHP_BINARY, '-d', 'extension=' . larder_so(), '-d', 'log_errors=1', '-d', 'error_log=', $script, $server];
+    $command = [PHP_BINARY, '-d', 'extension=' . getenv('LARDER_SO'), '-d', 'log_errors=1', '-d', 'error_log=', $script, $server];
     $process = proc_open($command, [1 => ['pipe', 'w'], 2 => ['pipe', 'w']], $pipes);
     [$out, $log] = [stream_get_contents($pipes[1]), stream_get_contents($pipes[2])];
     proc_close($process);
@@ -55,11 +55,6 @@ foreach ($servers as $server) {
         same("$key was reported", 1, substr_count($log, "lock on key \"$key\""));
         same("$key is free", true, $warm->acquireLock($key, 'next', 0) && $warm->releaseLock($key, 'next'));
     }
-}
-/** The extension that this process has. */
-function larder_so(): string {
-    preg_match('/\S+liblarder_php\.so|\S+\/larder\.so/', file_get_contents('/proc/self/maps'), $found);
-    return $found[0];
 }
 echo "done\n";
 ?>

@@ -1,5 +1,7 @@
 --TEST--
 Values of a cache with JIT of whole functions: no caller changes what another reads, no write changes what a caller holds
+--EXTENSIONS--
+opcache
 --SKIPIF--
 <?php if (!function_exists("larder_probe_encode")) die("skip needs the feature probe"); ?>
 --INI--

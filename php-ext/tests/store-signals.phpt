@@ -1,8 +1,10 @@
 --TEST--
 A signal that PHP blocked waits for PHP: no thread of the extension takes it
+--EXTENSIONS--
+pcntl
+posix
 --SKIPIF--
 <?php
-if (!function_exists('pcntl_sigtimedwait')) die('skip needs pcntl');
 if (trim((string)shell_exec('command -v redis-server')) === '') die('skip needs redis-server');
 ?>
 --FILE--
