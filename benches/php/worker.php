@@ -5,6 +5,7 @@
  *     php worker.php '{"recording": DIRECTORY, "store": NAME, "target": WHERE}'
  *
  * {"do": "fill"} · {"do": "verify", "offset": PAGE} · {"do": "measure", "offset": PAGE, "pages": […]} · {"do": "first"} · {"do": "warm"} ·
+ * {"do": "course", "activities": NUMBER} · {"do": "read course", "times": NUMBER} · {"do": "delete course"} ·
  * {"do": "results"} · {"do": "page"} · {"do": "get", "definition": …, "key": …} · {"do": "set", …, "value": …}.
  * Each ends with an answer that has the member "done".
  *
@@ -15,7 +16,7 @@ namespace Larder\Bench;
 
 error_reporting(E_ALL);
 ini_set('display_errors', 'stderr');
-foreach (['lib/recording', 'lib/replay', 'stores/store', 'stores/larder', 'stores/file', 'stores/redis', 'stores/apcu', 'stores/memory'] as $file) {
+foreach (['lib/course', 'lib/recording', 'lib/replay', 'stores/store', 'stores/larder', 'stores/file', 'stores/redis', 'stores/apcu', 'stores/memory'] as $file) {
     require_once __DIR__ . "/{$file}.php";
 }
 
@@ -66,6 +67,38 @@ while (($line = fgets(STDIN)) !== false) {
             break;
         case 'set':
             $store->set($command['definition'], $command['key'], $command['value']);
+            break;
+        case 'course':
+            // The largest takes more than the usual limit: as the script makes it, as it is read, and as text.
+            ini_set('memory_limit', '4G');
+            $course = course($command['activities']);
+            $text = serialize($course);
+            $store->set('core/coursemodinfo', '7', $course);
+            $store->begin();
+            if (serialize($store->get('core/coursemodinfo', '7')) !== $text) {
+                throw new \RuntimeException('another course came back');
+            }
+            $result = strlen($text);
+            unset($course, $text);
+            break;
+        case 'read course':
+            $result = ['read' => [], 'all' => []];
+            for ($i = 0; $i < $command['times']; $i++) {
+                $before = $store->roundTrips();
+                $start = hrtime(true);
+                $store->begin();
+                $course = $store->get('core/coursemodinfo', '7');
+                $read = hrtime(true);
+                unset($course);
+                $store instanceof LarderStore && $store->end();
+                $result['all'][] = hrtime(true) - $start;
+                $result['read'][] = $read - $start;
+            }
+            $result['trips'] = $store->roundTrips() - $before;
+            $result['memory'] = $store instanceof LarderStore ? $store->held() : 0;
+            break;
+        case 'delete course':
+            $store->delete('core/coursemodinfo', '7');
             break;
     }
     $answer(['done' => true, 'result' => $result]);

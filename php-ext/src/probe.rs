@@ -62,7 +62,7 @@ pub(crate) fn larder_probe_decode(payload: &Zval) -> PhpResult<Zval> {
 #[php_function]
 pub(crate) fn larder_probe_near(payload: &Zval) -> PhpResult<i64> {
     let bytes = payload.zend_str().map_or(&[][..], |text| text.as_bytes());
-    let value = NearValue::from_payload(bytes).map_err(|error| error.to_string())?;
+    let value = NearValue::from_payload(bytes, usize::MAX).map_err(|error| error.to_string())?;
     Ok(VALUES.with_borrow_mut(|values| {
         values.push(Some(value));
         i64::try_from(values.len()).unwrap_or(0) - 1

@@ -17,6 +17,8 @@ use crate::zend::limit;
 /// memory has dropped since grows to the budget of the near cache itself.
 pub(crate) struct NearValues {
     limit: usize,
+    /// The most bytes of a value that memory would keep.
+    largest: usize,
 }
 
 impl Decode for NearValues {
@@ -26,7 +28,7 @@ impl Decode for NearValues {
         let value = if graveyard::is_full(self.limit) {
             NearValue::encoded(payload).ok()?
         } else {
-            NearValue::from_payload(payload).ok()?
+            NearValue::from_payload(payload, self.largest).ok()?
         };
         let weight = value.weight();
         Some((value, weight))
@@ -88,8 +90,10 @@ pub(crate) fn open(config: &Config) -> larder::Result<Shared> {
     if let Some(engine) = ENGINES.with_borrow_mut(|engines| engines.get(config)) {
         return Ok(engine);
     }
-    let limit = usize::try_from(config.near_bytes()).unwrap_or(usize::MAX);
-    let engine = MEMORIES.with(|memories| Engine::open_in(memories, config, NearValues { limit }))?;
+    let whole = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+    let values =
+        NearValues { limit: whole(config.near_bytes()), largest: whole(config.largest_near_value()) };
+    let engine = MEMORIES.with(|memories| Engine::open_in(memories, config, values))?;
     let engine = Rc::new(engine);
     engine.join_request();
     let removed = ENGINES.with_borrow_mut(|engines| engines.insert(config, &engine));

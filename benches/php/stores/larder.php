@@ -94,6 +94,17 @@ final class LarderStore implements LockingStore {
         return $this->store->news();
     }
 
+    /** A page is over: what its values were made of may be freed. Nothing of them is in use any more. */
+    public function end(): void {
+        larder_probe_new_request();
+    }
+
+    /** Bytes of decoded values, those that the running request may still use included. */
+    public function held(): int {
+        $stats = $this->store->stats();
+        return $stats['near_bytes'] + $stats['graveyard_bytes'];
+    }
+
     public function roundTrips(): int {
         return $this->store->stats()['round_trips'];
     }

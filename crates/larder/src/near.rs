@@ -13,10 +13,9 @@ use quick_cache::{Equivalent, Weighter};
 use smallvec::SmallVec;
 
 use crate::clock::Millis;
+use crate::config::largest_near_value;
 use crate::contract::Change;
 
-/// A value heavier than this share of the budget is not kept: it would push out all others.
-const LARGEST_SHARE: u64 = 8;
 /// What an entry costs beside its value: slots in the table and the queue.
 const ENTRY_OVERHEAD: u64 = 160;
 /// Keys up to this length, Moodle's hashes among them, lie in the entry itself: a look-up reads one cache line less.
@@ -155,7 +154,8 @@ impl<V> Near<V> {
         }
     }
 
-    /// Keeps what weighs `weight` bytes beside its key, unless it is too large to share the budget with others.
+    /// Keeps what weighs `weight` bytes beside its key, unless it is too large to share the budget with others
+    /// ([`largest_near_value`]).
     pub(crate) fn insert(
         &mut self,
         cache: CacheNumber,
@@ -167,7 +167,8 @@ impl<V> Near<V> {
         let weight = u32::try_from(weight).unwrap_or(u32::MAX);
         // The epoch itself is as long over as the millisecond after it.
         let expires = expires.map(|expires| NonZero::new(expires).unwrap_or(NonZero::<Millis>::MIN));
-        if u64::from(weight) + outside_entry(key.len()) + ENTRY_OVERHEAD <= self.budget / LARGEST_SHARE {
+        let whole = u64::from(weight) + outside_entry(key.len()) + ENTRY_OVERHEAD;
+        if u64::from(weight) <= largest_near_value(self.budget) && whole <= self.budget {
             self.held.insert(Key { cache, key: key.into() }, Held { known, weight, expires });
         } else {
             self.remove(cache, key);
@@ -285,12 +286,29 @@ mod tests {
     }
 
     #[test]
-    fn a_large_value_is_not_kept_and_replaces_nothing_silently() {
+    fn a_value_of_half_the_budget_is_kept_and_a_larger_one_replaces_nothing_silently() {
         let mut near = Near::new(1 << 20);
         let cache = near.number("c");
-        near.insert(cache, b"k", Known::Value(1), 100, None);
-        near.insert(cache, b"k", Known::Value(2), 1 << 19, None);
+        near.insert(cache, b"k", Known::Value(1), 1 << 19, None);
+        assert_eq!(near.get(cache, b"k", || 0), Some(&Known::Value(1)));
+        near.insert(cache, b"k", Known::Value(2), (1 << 19) + 1, None);
         assert_eq!(near.get(cache, b"k", || 0), None);
+    }
+
+    #[test]
+    fn large_values_that_are_read_once_do_not_push_out_what_is_in_use() {
+        let mut near = Near::new(1 << 20);
+        let cache = near.number("c");
+        for i in 0..500_u32 {
+            near.insert(cache, &i.to_le_bytes(), Known::Value(i), 500, None);
+            near.get(cache, &i.to_le_bytes(), || 0);
+        }
+        for i in 500..550_u32 {
+            near.insert(cache, &i.to_le_bytes(), Known::Value(i), 1 << 19, None);
+            assert!(near.bytes() <= 1 << 20);
+        }
+        let kept = (0..500_u32).filter(|i| near.get(cache, &i.to_le_bytes(), || 0).is_some()).count();
+        assert!(kept > 450, "{kept} of 500 kept");
     }
 
     #[test]

@@ -15,9 +15,10 @@ pub(crate) const LARGEST: usize = 1 << 30;
 /// No payload becomes larger than by this factor, neither in memory nor as PHP's serializer writes it.
 const MOST_RATIO: usize = 512;
 
-/// Bytes of an array or object and of each of its slots, and of a string besides its text, on the request's heap.
+/// Bytes of an array or object and of each of its slots, with keys and without, and of a string besides its text, on the request's heap.
 const TABLE: usize = 96;
 const SLOT: usize = 40;
+const LIST_SLOT: usize = if cfg!(php82) { 16 } else { 32 };
 const STRING: usize = 32;
 /// Bytes around a number, a length or a string in what PHP's serializer writes.
 const WRITTEN: usize = 32;
@@ -36,12 +37,20 @@ pub(super) fn is_rewritable(payload: &[u8]) -> bool {
     payload.len() <= most / MOST_RATIO || Sizes::of(payload).is_ok_and(|sizes| sizes.written <= most)
 }
 
+/// Whether a value of this payload has room in `memory_limit`. What has objects in it may always be tried: the engine's error is the
+/// application's to see.
+pub(crate) fn has_room(payload: &[u8]) -> bool {
+    let most = limit::bytes();
+    payload.len() <= most / MOST_RATIO
+        || Sizes::of(payload).is_ok_and(|sizes| sizes.objects || sizes.made <= most)
+}
+
 /// The memory of a table with this many slots.
-fn table(slots: usize) -> usize {
+fn table(slots: usize, slot: usize) -> usize {
     slots
         .max(8)
         .checked_next_power_of_two()
-        .map_or(usize::MAX, |slots| slots.saturating_mul(SLOT).saturating_add(TABLE))
+        .map_or(usize::MAX, |slots| slots.saturating_mul(slot).saturating_add(TABLE))
 }
 
 /// What a payload becomes, in bytes, a little more rather than less.
@@ -51,6 +60,8 @@ struct Sizes {
     made: usize,
     /// As PHP's serializer writes it.
     written: usize,
+    /// There are objects in it.
+    objects: bool,
 }
 
 impl Sizes {
@@ -96,10 +107,11 @@ impl Walk<'_> {
             Token::Array(_) | Token::Map(_) if depth >= MAX_DEPTH => return Err(Broken),
             Token::Array(len) => match self.reader.array_head()? {
                 None => {
-                    self.add(table(len), len * WRITTEN);
+                    self.add(table(len, LIST_SLOT), len * WRITTEN);
                     (0..len).try_for_each(|_| self.value(depth + 1))?;
                 }
                 Some((EXT_OBJECT, class)) => {
+                    self.sizes.objects = true;
                     let written = self.pairs(len / 2, class.len(), depth)?;
                     if len / 2 <= MAX_SHAPE_KEYS {
                         self.shapes.push(Shape { keys: len / 2, written });
@@ -108,7 +120,7 @@ impl Walk<'_> {
                 Some((EXT_SHAPE, data)) => {
                     let shape = self.shapes.get(Reader::index(data)?).ok_or(Broken)?;
                     let (keys, written) = (shape.keys, shape.written);
-                    self.add(table(keys), written);
+                    self.add(table(keys, SLOT), written);
                     (1..len).try_for_each(|_| self.value(depth + 1))?;
                 }
                 Some(_) => return Err(Broken),
@@ -125,7 +137,7 @@ impl Walk<'_> {
 
     /// Reads keys and values; how the keys are written, or 0 if one is a number.
     fn pairs(&mut self, len: usize, class: usize, depth: u32) -> Result<usize, Broken> {
-        self.add(table(len), class);
+        self.add(table(len, SLOT), class);
         let (mut written, mut strings_only) = (class + WRITTEN, true);
         for _ in 0..len {
             match self.reader.token()? {
@@ -184,10 +196,10 @@ fn serialized(text: &[u8]) -> Option<usize> {
                 rest = rest.strip_prefix(b";")?;
                 STRING.saturating_add(len)
             }
-            b'a' => table(opened(&mut rest)?),
+            b'a' => table(opened(&mut rest)?, SLOT),
             b'O' => {
                 quoted(&mut rest)?;
-                table(opened(&mut rest)?)
+                table(opened(&mut rest)?, SLOT)
             }
             b'C' => {
                 quoted(&mut rest)?;

@@ -36,8 +36,6 @@ pub(crate) struct Arena {
     class: (*const u8, usize),
     /// A node is of a class other than `stdClass`.
     pub(super) classes: bool,
-    /// A node is an object.
-    pub(super) objects: bool,
 }
 
 impl Arena {
@@ -55,7 +53,6 @@ impl Arena {
             next_heads: 1,
             class: (std::ptr::NonNull::dangling().as_ptr(), 0),
             classes: false,
-            objects: false,
         }
     }
 
@@ -153,7 +150,6 @@ impl Values for Arena {
         _: bool,
         out: Slot,
     ) -> Result<(), Unmade> {
-        self.objects = true;
         if !name.is_empty() {
             Class::find(name).filter(|class| class.fits(table)).ok_or(Foreign)?;
             self.classes = true;

@@ -16,7 +16,7 @@ use ext_php_rs::ffi as php;
 use ext_php_rs::types::Zval;
 use larder::payload::{EXT_PHP, Reader, Token};
 
-use crate::codec::bound::{LARGEST, is_bounded};
+use crate::codec::bound::{LARGEST, has_room, is_bounded};
 use crate::codec::decode::{Scratch, Stop, Unmade, build};
 use crate::codec::{self, Error, Terminated};
 use crate::zend::alive::Slot;
@@ -53,32 +53,41 @@ struct Inner {
 }
 
 impl NearValue {
-    /// Decodes a payload. Runs no user code and uses nothing of the request's heap.
+    /// Decodes a payload to a value of at most `most` bytes; what would take more stays encoded. Runs no user code and uses nothing
+    /// of the request's heap.
     ///
     /// # Errors
     ///
     /// [`Error::Broken`].
-    pub(crate) fn from_payload(payload: &[u8]) -> Result<Self, Error> {
+    pub(crate) fn from_payload(payload: &[u8], most: usize) -> Result<Self, Error> {
         if let Ok(Token::Ext(EXT_PHP, _)) = Reader::new(payload).token() {
             return Self::encoded(payload);
         }
-        let mut arena = Arena::new(payload.len(), limit::bytes().min(LARGEST));
+        // Decoded it takes more than as a payload, as a rule.
+        if payload.len() > most {
+            return Self::too_large(payload);
+        }
+        let mut arena = Arena::new(payload.len(), most.min(limit::bytes()).min(LARGEST));
         // Not to be dropped as a zval: its memory is the arena's.
         let mut value = ManuallyDrop::new(Zval::new());
         // SAFETY: the place outlives the call.
         let slot = unsafe { Slot::of(&mut value) };
         match build(&mut arena, &mut Scratch::default(), payload, slot) {
-            // What is beyond `memory_limit` as it lies here may be made of objects, which a get makes on the request's heap.
-            Err(Stop::Full) if arena.objects => {
+            Err(Stop::Full) => {
                 drop(arena);
-                return Self::encoded(payload);
+                return Self::too_large(payload);
             }
-            Err(Stop::Broken | Stop::Full) => return Err(Error::Broken),
+            Err(Stop::Broken) => return Err(Error::Broken),
             Err(Stop::Foreign) => return Self::encoded(payload),
             Ok(()) => {}
         }
         let kept = if arena.classes { Terminated::copied(payload) } else { Box::default() };
         Ok(Self::new(slot.payload(), slot.type_info(), Some(arena), kept))
+    }
+
+    /// What is decoded at each get, if `memory_limit` allows that at all.
+    fn too_large(payload: &[u8]) -> Result<Self, Error> {
+        if has_room(payload) { Self::encoded(payload) } else { Err(Error::Broken) }
     }
 
     /// Keeps the payload, to be decoded to the request's heap at each get.

@@ -21,7 +21,7 @@ pub use server::{RedisAddress, Server};
 /// | `namespace` | what separates one site's entries from another's: 1 to 100 bytes | `larder` |
 /// | `generation` | a suffix of the namespace: a new one starts empty | none |
 /// | `code_epoch` | a name for the version of the application's code: entries of another version are misses | none |
-/// | `near_bytes` | the most memory that a process may hold decoded values in; of several stores the largest counts for all together | `32M` |
+/// | `near_bytes` | the most memory that a process may hold decoded values in; of several stores the largest counts for all together; a single value has up to half of it | `32M` |
 /// | `max_staleness` | seconds a process may go on without asking the backend for changes | `1` |
 /// | `connect_timeout` | seconds to wait for a connection: the host's addresses, one of them, TLS | `0.25` |
 /// | `read_timeout` | seconds to wait for an answer, to its last byte; no operation takes longer than both together | `0.5` |
@@ -87,6 +87,11 @@ impl Identity {
 const MAX_NAMESPACE: usize = 100;
 /// The shortest secret that is worth the name, in bytes.
 const MIN_SEAL_KEY: usize = 16;
+
+/// The most bytes of a decoded value that `near_bytes` have room for: half of them. A larger one would push out nearly all others.
+pub(crate) fn largest_near_value(near_bytes: u64) -> u64 {
+    near_bytes / 2
+}
 
 impl Config {
     /// The defaults for the server at `url`.
@@ -264,6 +269,11 @@ impl Config {
     /// Memory for decoded values in a process, in bytes.
     pub fn near_bytes(&self) -> u64 {
         self.near_bytes
+    }
+
+    /// The most bytes of a decoded value that this process keeps in memory.
+    pub fn largest_near_value(&self) -> u64 {
+        largest_near_value(self.near_bytes)
     }
 
     /// How long reads may go on without asking the backend for changes; zero = never.
