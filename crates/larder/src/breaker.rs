@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::clock::{boottime, wall_clock};
+use crate::clock::{boot_millis, boottime, millis, wall_clock};
 use crate::error::{Blame, Error, ErrorKind, Result};
 use crate::node::Node;
 
@@ -115,7 +115,7 @@ impl Breaker {
 
     /// Whether calls fail at once.
     pub(crate) fn is_open(&self) -> bool {
-        let (words, now) = (self.node.read(), millis(boottime()));
+        let (words, now) = (self.node.read(), boot_millis());
         let ahead = |until| until != 0 && is_ahead(until, now);
         ahead(self.own_until.load(Ordering::Relaxed))
             || ahead(words.open_until) && self.waits.are_within(words.concerned)
@@ -158,7 +158,7 @@ impl Breaker {
     /// # Errors
     /// While the breaker is open, with the reason.
     pub(crate) fn begin(&self) -> Result<Pass> {
-        let (began, words) = (millis(boottime()), self.node.read());
+        let (began, words) = (boot_millis(), self.node.read());
         let own = self.own_until.load(Ordering::Relaxed);
         if own != 0 && is_ahead(own, began) {
             return Err(left_alone(lock(&self.own_reason).clone()).blaming(Blame::Process));
@@ -177,7 +177,7 @@ impl Breaker {
     pub(crate) fn past(&self) -> Pass {
         let words = self.node.read();
         let (refused, retry) = (words.refused, words.retry);
-        Pass { began: millis(boottime()), until: words.open_until, refused, retry }
+        Pass { began: boot_millis(), until: words.open_until, refused, retry }
     }
 
     /// The call was answered.
@@ -200,14 +200,14 @@ impl Breaker {
         if pass.until != 0 {
             // That said nothing of the backend: let another try.
             let _: Option<()> = self.node.update(|page| {
-                (page.open_until != 0).then(|| page.open_until = pass.until.min(millis(boottime())))
+                (page.open_until != 0).then(|| page.open_until = pass.until.min(boot_millis()))
             });
         }
     }
 
     /// One caller makes the numbers its own and tries; the others fail until it has an answer.
     fn may_try(&self, until: u64) -> bool {
-        let now = millis(boottime());
+        let now = boot_millis();
         let claim = || {
             self.node.update(|words| {
                 let free = words.open_until == until;
@@ -220,12 +220,12 @@ impl Breaker {
 
     /// The backend is to be left alone by everybody, whatever it said.
     pub(crate) fn open(&self, error: &Error) {
-        self.shut(millis(boottime()), OPEN_FOR, EVERYBODY, error);
+        self.shut(boot_millis(), OPEN_FOR, EVERYBODY, error);
     }
 
     /// A call that began at that time found the backend away. It may since have come back.
     fn failed(&self, began: u64, error: &Error) {
-        let spent = millis(boottime()).saturating_sub(began);
+        let spent = boot_millis().saturating_sub(began);
         if self.shut(began, open_for(spent, self.least), word_of(error.blame()), error) {
             self.tell(format!("nothing is cached: {error}"));
         }
@@ -233,7 +233,7 @@ impl Breaker {
 
     /// Whether an outage began with that.
     fn shut(&self, began: u64, open_for: Duration, concerned: u64, error: &Error) -> bool {
-        let now = millis(boottime());
+        let now = boot_millis();
         let first = self.node.update(|words| {
             // A time in the future is of another boot.
             if began < words.back && words.back <= now {
@@ -268,7 +268,7 @@ impl Breaker {
     pub(crate) fn close(&self) {
         let was_away = self.node.update(|words| {
             let was_away = words.away_since != 0;
-            (words.open_until, words.away_since, words.back) = (0, 0, millis(boottime()));
+            (words.open_until, words.away_since, words.back) = (0, 0, boot_millis());
             Some(was_away)
         });
         if was_away == Some(true) {
@@ -289,10 +289,6 @@ fn open_for(spent: u64, least: Duration) -> Duration {
 /// Whether a time is still to come. One further ahead than the breaker ever sets it is of another boot.
 fn is_ahead(until: u64, now: u64) -> bool {
     now < until && until <= now + millis(OPEN_FOR)
-}
-
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -355,8 +351,8 @@ mod tests {
         let late = breaker.call(|| {
             breaker.open(&away());
             set(&breaker, 1);
-            let began = millis(boottime());
-            while millis(boottime()) == began {}
+            let began = boot_millis();
+            while boot_millis() == began {}
             breaker.call(|| Ok(())).unwrap();
             Err::<(), _>(away())
         });

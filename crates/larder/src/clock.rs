@@ -53,8 +53,17 @@ pub(crate) fn limit() -> u64 {
 
 /// This node's wall clock.
 pub(crate) fn wall_clock() -> Millis {
-    let now = from_timespec(clock_gettime(ClockId::Realtime));
-    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+    millis(from_timespec(clock_gettime(ClockId::Realtime)))
+}
+
+/// In milliseconds.
+pub(crate) fn millis(time: Duration) -> Millis {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// [`boottime`] in milliseconds.
+pub(crate) fn boot_millis() -> Millis {
+    millis(boottime())
 }
 
 /// A clock that is cheap to read again and again.

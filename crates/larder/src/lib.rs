@@ -22,6 +22,7 @@ mod near;
 mod node;
 mod open;
 pub mod payload;
+mod random;
 mod refusals;
 mod stats;
 mod store;

@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use crate::clock::boottime;
+use crate::clock::{boot_millis, millis};
 use crate::contract::{CacheId, Change, Op};
 use crate::node::{Node, Page};
 
@@ -141,7 +141,7 @@ impl Refusals {
 
     /// Whether the caller, alone of the node's processes, is to ask the server now.
     pub(crate) fn claim(&self, node: &Node) -> bool {
-        let now = millis(boottime());
+        let now = boot_millis();
         let retry = millis(RETRY);
         let claimed = node.update(|page| {
             // A time further ahead is of another boot.
@@ -253,10 +253,6 @@ fn decode(mut bytes: &[u8]) -> Option<(String, Vec<Refused>)> {
         items.push(Refused { cache, key: (has_key == 1).then(|| key.into()) });
     }
     Some((reason, items))
-}
-
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

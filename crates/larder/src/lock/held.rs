@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::clock::boottime;
+use crate::clock::{boot_millis, millis};
 use crate::contract::{LockProof, Renewal};
 
 /// The part of the lease that a holder does not count on: clocks differ, and renewing takes time.
@@ -45,13 +45,13 @@ impl HeldLock {
     pub(crate) fn is_believed(&self) -> bool {
         self.is_own()
             && !self.lost.load(Ordering::Acquire)
-            && millis(boottime()) < self.believed_until.load(Ordering::Acquire)
+            && boot_millis() < self.believed_until.load(Ordering::Acquire)
     }
 
     /// How long it is still held for sure.
     pub(super) fn believed_for(&self) -> Duration {
         let until = self.believed_until.load(Ordering::Acquire);
-        Duration::from_millis(until.saturating_sub(millis(boottime())))
+        Duration::from_millis(until.saturating_sub(boot_millis()))
     }
 
     /// Whether it is time to renew it: a quarter of a lease is spent, or it was granted for less than that is left then.
@@ -83,13 +83,10 @@ fn belief(sent: Duration, lease: Duration) -> u64 {
     millis(sent + lease.saturating_sub(lease / MARGIN))
 }
 
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::boottime;
     use crate::contract::Token;
 
     #[test]

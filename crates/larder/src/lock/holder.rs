@@ -9,6 +9,7 @@ use super::renewal::{Renewals, renew, tick};
 use crate::clock::{boottime, not_beyond};
 use crate::contract::{Attempt, Backend, Claim, Handed, LockBackend, LockKind, LockProof, Token};
 use crate::error::{Error, ErrorKind, Result};
+use crate::random::random;
 
 /// Who waits asks again at least so often, and is passed over after three times as long.
 const DOZE: Duration = Duration::from_secs(1);
@@ -63,9 +64,7 @@ impl Waiting {
 
 /// A token that nobody else has.
 fn draw() -> Result<Token> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(|error| Error::refused("the operating system", error))?;
-    Ok(Token::from_number(u128::from_be_bytes(bytes)))
+    Ok(Token::from_number(u128::from_be_bytes(random()?)))
 }
 
 impl Lender {

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use super::{Failover, names};
-use crate::clock::{Millis, wall_clock};
+use crate::clock::{Millis, millis, wall_clock};
 use crate::contract::{CacheId, Change, Op, Position, Read};
 use crate::error::Result;
 
@@ -189,10 +189,6 @@ fn invalidations(changes: &[Change]) -> Vec<Invalidation> {
         Some(Invalidation { cache, key })
     });
     named.filter(|invalidation| seen.insert(invalidation.clone())).collect()
-}
-
-pub(super) fn millis(time: Duration) -> Millis {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 #[cfg(test)]
 mod tests {

@@ -11,8 +11,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::absorb::{self, Absorbed};
-use super::{Failover, millis, names};
-use crate::clock::boottime;
+use super::{Failover, names};
+use crate::clock::{boot_millis, millis};
 use crate::contract::{Op, Position};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -30,7 +30,7 @@ impl Failover {
 
     /// Asks the primary for a process that cannot use the fallback.
     pub(super) fn without_fallback<T>(&self, barred: &Error, call: impl FnOnce() -> Result<T>) -> Result<T> {
-        let (now, said) = (millis(boottime()), self.barred.0.load(Ordering::Relaxed));
+        let (now, said) = (boot_millis(), self.barred.0.load(Ordering::Relaxed));
         if said == 0 || now.saturating_sub(said) >= millis(absorb::SAY) {
             self.at_primary(|| self.say_so())?;
             self.barred.0.store(now, Ordering::Relaxed);

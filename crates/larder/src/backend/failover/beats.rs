@@ -8,8 +8,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::rules::Report;
-use super::{Failover, millis, names};
-use crate::clock::{boottime, wall_clock};
+use super::{Failover, names};
+use crate::clock::{boot_millis, boottime, millis, wall_clock};
 use crate::contract::{Op, Read};
 use crate::error::Result;
 
@@ -58,7 +58,7 @@ impl Failover {
     /// Tells the others what this node can say of the primary, if that is new, or some time has passed. A write to the
     /// fallback then.
     pub(super) fn tell(&self, report: Report) -> Result<()> {
-        let (now, code) = (millis(boottime()), 1 + u64::from(report == Report::Lost));
+        let (now, code) = (boot_millis(), 1 + u64::from(report == Report::Lost));
         let due = self.breaker.node().update(|words| {
             let recent = words.told <= now && now - words.told < millis(BEAT);
             (words.report != code || !recent).then(|| (words.told, words.report) = (now, code))

@@ -9,6 +9,7 @@ use super::{Failover, names};
 use crate::clock::wall_clock;
 use crate::contract::Op;
 use crate::error::{Error, ErrorKind, Result};
+use crate::random::random;
 
 impl Failover {
     /// What holds now. While the fallback serves, whoever asks looks after the primary once a second, one process of the
@@ -52,7 +53,7 @@ impl Failover {
         let stage = Stage {
             tier: Mode::Fallback,
             ready: false,
-            epoch: random(),
+            epoch: new_epoch()?,
             since: now,
             entered: [now, view.stage.entered[0]],
         };
@@ -134,7 +135,7 @@ impl Failover {
 
     /// Empties the fallback while it serves, by beginning a new epoch, and tells the primary to be emptied.
     pub(super) fn reset_fallback(&self, view: &View) -> Result<()> {
-        let (everything, stage) = (names::everything(), Stage { epoch: random(), ..view.stage });
+        let (everything, stage) = (names::everything(), Stage { epoch: new_epoch()?, ..view.stage });
         let all = [Op::Purge { cache: &everything }];
         let (own, now) = self.control.flip(&*self.fallback, view, stage, &all)?;
         if own && now.stage == stage && stage.ready {
@@ -148,6 +149,7 @@ impl Failover {
     }
 }
 
-fn random() -> u64 {
-    getrandom::u64().unwrap_or_else(|_| u64::try_from(crate::clock::boottime().as_nanos()).unwrap_or(1))
+/// An epoch that the fallback has not had.
+fn new_epoch() -> Result<u64> {
+    Ok(u64::from_le_bytes(random()?))
 }

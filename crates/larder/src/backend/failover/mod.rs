@@ -35,7 +35,7 @@ use self::refused::Refused;
 use self::rules::{Mode, Verdict};
 use self::tiers::Removals;
 use crate::breaker::{Breaker, Waits};
-use crate::clock::{Millis, boottime};
+use crate::clock::{Millis, boot_millis, boottime, millis};
 use crate::contract::{
     Applied, Backend, CacheId, CacheUsage, Fetched, Health, LockBackend, Op, Position, Read, Settled,
 };
@@ -197,7 +197,7 @@ impl Failover {
     /// Makes sure that the primary has taken in what `view` holds, and knows of this node. Its incarnation; `None`: look
     /// again.
     fn prepare(&self, view: &View) -> Result<Option<u128>> {
-        let now = millis(boottime());
+        let now = boot_millis();
         let said = self.said.load(Ordering::Relaxed);
         let said = said != 0 && (self.shared || now.saturating_sub(said) < millis(absorb::SAY));
         if said && let Some(incarnation) = view.ready_primary() {
@@ -410,8 +410,4 @@ fn over() -> Error {
 
 fn entering() -> Error {
     Error::unavailable(NAME, "the fallback takes over in a moment")
-}
-
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

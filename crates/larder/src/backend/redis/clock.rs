@@ -1,9 +1,8 @@
 //! What is known of the server's clock without asking it.
 
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
 
-use crate::clock::{Millis, boottime, wall_clock};
+use crate::clock::{Millis, boot_millis, wall_clock};
 
 /// A lower bound of the server's time: its last answer's time plus what passed here since that answer came.
 ///
@@ -22,7 +21,7 @@ impl ServerClock {
     /// An answer just brought the server's time.
     pub(super) fn learn(&self, server: Millis) {
         // Rounded up, so that the sum in `now` never runs ahead of the server.
-        let here = millis(boottime()).saturating_add(1);
+        let here = boot_millis().saturating_add(1);
         self.0.store(signed(server).saturating_sub(signed(here)), Ordering::Relaxed);
     }
 
@@ -30,13 +29,9 @@ impl ServerClock {
     pub(super) fn now(&self) -> Millis {
         match self.0.load(Ordering::Relaxed) {
             UNKNOWN => wall_clock(),
-            offset => u64::try_from(signed(millis(boottime())).saturating_add(offset)).unwrap_or(0),
+            offset => u64::try_from(signed(boot_millis()).saturating_add(offset)).unwrap_or(0),
         }
     }
-}
-
-pub(super) fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn signed(time: u64) -> i64 {
@@ -46,6 +41,7 @@ fn signed(time: u64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::{boottime, millis};
 
     #[test]
     fn never_ahead_of_the_answer_and_never_far_behind() {

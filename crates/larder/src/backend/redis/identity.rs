@@ -6,17 +6,16 @@ use std::time::Duration;
 use redis::{Value, cmd};
 
 use super::backend::Redis;
-use super::clock::millis;
 use super::failure::Failure;
 use super::failure::NAME;
 use super::keys::{incarnation_name, parse_incarnation};
 use super::link::Batch;
 use super::log;
-use super::nonce::random;
 use super::pool::{Slot, sweep};
 use super::reply::{Replies, array, bytes, integer, optional_bytes, text, time};
-use crate::clock::boottime;
+use crate::clock::{boottime, millis};
 use crate::error::Error;
+use crate::random::random;
 
 /// How long the identity of a connected server is taken for granted.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
@@ -204,8 +203,8 @@ impl Redis {
                 .arg(&self.keys.meta)
                 .arg(&self.keys.log)
                 .arg(&self.keys.registry)
-                .arg(incarnation_name(random()))
-                .arg(&random().to_be_bytes())
+                .arg(incarnation_name(u128::from_be_bytes(random().map_err(Failure::Unsent)?)))
+                .arg(&random::<16>().map_err(Failure::Unsent)?)
                 .arg(deadline)
                 .arg(u8::from(matches!(why, Certify::Everything)))
                 .arg(&unreadable);

@@ -11,14 +11,13 @@ use std::time::Duration;
 use redis::{Value, cmd};
 
 use super::backend::Redis;
-use super::clock::millis;
 use super::failure::Failure;
 use super::link::Batch;
 use super::pool::Slot;
 use super::reply::{Replies, array, bytes, integer, time};
 use super::resp::Most;
 use super::survey::MAX_PAGE;
-use crate::clock::{boottime, nanos};
+use crate::clock::{boottime, millis, nanos};
 use crate::contract::{Attempt, Claim, Handed, LockBackend, LockInfo, Renewal, Token};
 use crate::error::Result;
 

@@ -16,7 +16,6 @@ mod link;
 mod locks;
 mod log;
 mod names;
-mod nonce;
 mod pool;
 mod posts;
 mod read;

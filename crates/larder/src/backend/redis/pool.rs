@@ -17,11 +17,10 @@ use r2d2::{ManageConnection, NopErrorHandler, PooledConnection};
 use rustix::process::{Pid, getpid};
 use scheduled_thread_pool::ScheduledThreadPool;
 
-use super::clock::millis;
 use super::failure::Failure;
 use super::failure::NAME;
 use super::link::Link;
-use crate::clock::boottime;
+use crate::clock::{boot_millis, boottime};
 use crate::error::{Blame, Error, Trouble};
 use crate::threads::without_signals;
 
@@ -248,7 +247,7 @@ pub(super) fn make_room() {
 
 /// The same now and then, for processes that open no more connections.
 pub(super) fn sweep() {
-    let now = millis(boottime());
+    let now = boot_millis();
     if NEXT_SWEEP.load(Ordering::Relaxed) <= now && NEXT_SWEEP.swap(now + SWEEP, Ordering::Relaxed) <= now {
         make_room();
     }

@@ -6,19 +6,18 @@ use std::time::Duration;
 use redis::Cmd;
 
 use super::backend::Redis;
-use super::clock::millis;
 use super::failure::Failure;
 use super::identity::{Certify, Check};
 use super::keys::incarnation_name;
 use super::link::Batch;
 use super::log;
-use super::nonce::random;
 use super::pool::Slot;
 use super::posts::Post;
 use super::reply::{Replies, array, bytes, integer};
-use crate::clock::{Millis, boottime};
+use crate::clock::{Millis, boottime, millis};
 use crate::contract::{Applied, CacheId, Delta, Guard, MAX_CHANGES, Op, Outcome, Position};
 use crate::error::Error;
+use crate::random::random;
 
 /// Records kept in the log.
 const LOG_RECORDS: u32 = 10_000;
@@ -134,7 +133,7 @@ impl Redis {
         else {
             return false;
         };
-        let nonce = random();
+        let Ok(nonce) = random().map(u128::from_be_bytes) else { return false };
         let mut command =
             if slot.knows_fills() { self.fill_script.cached() } else { self.fill_script.whole() };
         command
@@ -190,7 +189,7 @@ impl Redis {
             return Ok(Verdict::Identity);
         };
         let since = since.filter(|since| since.incarnation == incarnation);
-        let nonce = random();
+        let nonce = u128::from_be_bytes(random().map_err(Failure::Unsent)?);
         let mut batch = Batch::default();
         let check = Check::ask(self, slot, &mut batch, false);
         batch.add(&self.command(script, incarnation, native, nonce, limits, ops));
