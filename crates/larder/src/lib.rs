@@ -8,6 +8,7 @@
 
 pub mod backend;
 mod breaker;
+mod bytes;
 mod clock;
 mod coherence;
 mod config;

@@ -2,9 +2,8 @@
 
 use std::path::Path;
 
-use super::failure::{self, Fault};
-use super::files::Files;
-use super::follow::{Access, Node};
+use super::fs::{self, Fault};
+use super::log::Log;
 
 /// Filesystems by the number that they have in `statfs`.
 const FILESYSTEMS: [(u32, &str); 9] = [
@@ -19,38 +18,34 @@ const FILESYSTEMS: [(u32, &str); 9] = [
     (0x794c_7630, "overlay"),
 ];
 
-impl Node {
-    pub(super) fn describe(&mut self, files: &Files) -> Result<Vec<(String, String)>, Fault> {
-        drop(self.hold(files, Access::Read, &mut Vec::new())?);
-        let path = self.site.path.clone();
-        let shown = path.display().to_string();
-        let looked = (|| Ok((files.look(&path)?, files.filesystem(&path)?)))();
-        let (found, filesystem) = looked.map_err(failure::error)?;
-        let max_bytes = self.max_bytes;
-        let log = self.known()?;
-        let held: u64 = log.index.caches().map(|(_, keys)| keys.len() as u64).sum();
-        let block = u64::try_from(filesystem.f_frsize).unwrap_or(0);
-        let mut facts = vec![
-            ("path", shown),
-            ("filesystem", filesystem_name(filesystem.f_type)),
-            ("mode", format!("{:04o}", found.st_mode & 0o7777)),
-            ("owner", found.st_uid.to_string()),
-            ("incarnation", format!("{:032x}", log.incarnation)),
-            ("log_segment", log.segment.number.to_string()),
-            ("log_bytes", log.end.to_string()),
-            ("checkpoint_bytes", log.checkpoint_bytes.to_string()),
-            ("entries", held.to_string()),
-            ("files", log.index.files().count().to_string()),
-            ("bytes", log.index.bytes().to_string()),
-            ("max_bytes", max_bytes.to_string()),
-            ("free_bytes", (filesystem.f_bavail * block).to_string()),
-        ];
-        if let Some((point, options)) = mount(&path) {
-            facts.push(("mount_point", point));
-            facts.push(("mount_options", options));
-        }
-        Ok(facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+/// What there is to say of a namespace.
+pub(super) fn facts(log: &mut Log, max_bytes: u64) -> Result<Vec<(String, String)>, Fault> {
+    drop(log.follow()?);
+    let (found, filesystem) = log.site().status().map_err(fs::error)?;
+    let (path, known) = (log.site().path(), log.known()?);
+    let index = known.replica().index();
+    let held: u64 = index.caches().map(|(_, keys)| keys.len() as u64).sum();
+    let block = u64::try_from(filesystem.f_frsize).unwrap_or(0);
+    let mut facts = vec![
+        ("path", path.display().to_string()),
+        ("filesystem", filesystem_name(filesystem.f_type)),
+        ("mode", format!("{:04o}", found.st_mode & 0o7777)),
+        ("owner", found.st_uid.to_string()),
+        ("incarnation", format!("{:032x}", known.incarnation())),
+        ("log_segment", known.segment().number.to_string()),
+        ("log_bytes", known.bytes().to_string()),
+        ("checkpoint_bytes", known.checkpoint_bytes().to_string()),
+        ("entries", held.to_string()),
+        ("files", index.files().count().to_string()),
+        ("bytes", index.bytes().to_string()),
+        ("max_bytes", max_bytes.to_string()),
+        ("free_bytes", (filesystem.f_bavail * block).to_string()),
+    ];
+    if let Some((point, options)) = mount(path) {
+        facts.push(("mount_point", point));
+        facts.push(("mount_options", options));
     }
+    Ok(facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
 }
 
 fn filesystem_name(kind: i64) -> String {

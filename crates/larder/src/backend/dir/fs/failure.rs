@@ -5,11 +5,11 @@ use rustix::io::Errno;
 use crate::error::Error;
 
 /// The backend's name in messages.
-pub(super) const NAME: &str = "shared directory";
+pub(crate) const NAME: &str = "shared directory";
 
 /// Why a step did not happen.
 #[derive(Debug)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     /// A file is not there any more (`ENOENT`, `ESTALE`): what is known of the directory is old, look again.
     Gone,
     /// The log does not continue what is known of it: the directory lost history (R14).
@@ -53,7 +53,7 @@ impl From<Fault> for Error {
 }
 
 /// The error that a failed call is to the caller.
-pub(super) fn error(errno: Errno) -> Error {
+pub(crate) fn error(errno: Errno) -> Error {
     match errno {
         Errno::ACCESS
         | Errno::PERM
@@ -70,6 +70,6 @@ pub(super) fn error(errno: Errno) -> Error {
 }
 
 /// Bytes that Larder did not write, or another version of it did.
-pub(super) fn foreign(reason: impl std::fmt::Display) -> Fault {
+pub(crate) fn foreign(reason: impl std::fmt::Display) -> Fault {
     Fault::Error(Error::foreign(NAME, reason))
 }

@@ -1,7 +1,7 @@
 //! Waking who waits for a lock on the same node: a socket in Linux's abstract namespace for each, which costs no
 //! filesystem call. It vanishes with its process, which tells the dead from the living.
 //!
-//! A bell says nothing but "look again": whoever rings it by chance or malice costs its owner one look.
+//! Any user can send to such a socket. So a message says nothing but "look again", and costs the waiter one look.
 
 use std::collections::HashMap;
 use std::io;
@@ -15,68 +15,68 @@ use crate::clock::boottime;
 use crate::contract::Token;
 use crate::lock::rules::SEEN;
 
-/// The sleep of somebody who has no bell.
-const BLIND_DOZE: Duration = Duration::from_millis(20);
+/// How long somebody without a socket sleeps.
+const WITHOUT_SOCKET: Duration = Duration::from_millis(20);
 
-/// The bells of those who wait through one handle.
+/// The sockets of those who wait through one handle.
 #[derive(Default)]
-pub(super) struct Bells {
-    own: Mutex<HashMap<Token, Bell>>,
+pub(crate) struct WakeSockets {
+    own: Mutex<HashMap<Token, Waiting>>,
 }
 
-struct Bell {
+struct Waiting {
     socket: Arc<UnixDatagram>,
-    /// When its owner asked last.
+    /// When the waiter asked last.
     asked: Duration,
 }
 
-impl Bells {
+impl WakeSockets {
     /// Makes sure that `token` can be woken. Gives where: this node, or 0 if there are no sockets to be had.
-    pub(super) fn hang(&self, token: Token) -> u64 {
+    pub(crate) fn open(&self, token: Token) -> u64 {
         let (mut own, asked) = (self.own(), boottime());
-        if let Some(bell) = own.get_mut(&token) {
-            bell.asked = asked;
+        if let Some(waiting) = own.get_mut(&token) {
+            waiting.asked = asked;
             return here();
         }
         match address(token).and_then(|address| UnixDatagram::bind_addr(&address)) {
             Ok(socket) => {
-                own.insert(token, Bell { socket: Arc::new(socket), asked });
+                own.insert(token, Waiting { socket: Arc::new(socket), asked });
                 here()
             }
             Err(_) => 0,
         }
     }
 
-    /// Takes the bell of `token` down.
-    pub(super) fn take_down(&self, token: Token) {
+    /// Closes the socket of `token`.
+    pub(crate) fn close(&self, token: Token) {
         self.own().remove(&token);
     }
 
-    /// Takes the bells down of those who have been silent for too long; whether any hang.
-    pub(super) fn forget_the_silent(&self) -> bool {
+    /// Closes the sockets of those who have been silent for too long; whether any is left.
+    pub(crate) fn close_the_silent(&self) -> bool {
         let (mut own, now) = (self.own(), boottime());
-        own.retain(|_, bell| now.saturating_sub(bell.asked) < Duration::from_millis(SEEN));
+        own.retain(|_, waiting| now.saturating_sub(waiting.asked) < Duration::from_millis(SEEN));
         !own.is_empty()
     }
 
-    /// Sleeps until the bell of `token` rings, for `at_most` at the longest.
-    pub(super) fn doze(&self, token: Token, at_most: Duration) {
-        let bell = self.own().get(&token).map(|bell| Arc::clone(&bell.socket));
-        let Some(bell) = bell else { return thread::sleep(BLIND_DOZE.min(at_most)) };
+    /// Sleeps until `token` is notified, for `at_most` at the longest.
+    pub(crate) fn park(&self, token: Token, at_most: Duration) {
+        let socket = self.own().get(&token).map(|waiting| Arc::clone(&waiting.socket));
+        let Some(socket) = socket else { return thread::sleep(WITHOUT_SOCKET.min(at_most)) };
         // A time-out of zero would be none. A signal ends the sleep early.
-        if bell.set_read_timeout(Some(at_most.max(Duration::from_micros(1)))).is_ok() {
-            let _ = bell.recv(&mut [0; 1]);
+        if socket.set_read_timeout(Some(at_most.max(Duration::from_micros(1)))).is_ok() {
+            let _ = socket.recv(&mut [0; 1]);
         }
     }
 
-    fn own(&self) -> MutexGuard<'_, HashMap<Token, Bell>> {
+    fn own(&self) -> MutexGuard<'_, HashMap<Token, Waiting>> {
         self.own.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Rings the bell of `token`, if it hangs on this node.
-pub(super) fn ring(token: Token) {
-    // A bell that rang so often that no more can be queued will be heard as well.
+/// Wakes `token`, if it waits on this node.
+pub(crate) fn notify(token: Token) {
+    // A queue that is full wakes as well.
     let _ = UnixDatagram::unbound().and_then(|socket| {
         socket.set_nonblocking(true)?;
         socket.send_to_addr(b"!", &address(token)?)
@@ -114,18 +114,19 @@ pub(super) fn here() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::random::random;
 
     #[test]
-    fn a_bell_wakes_and_vanishes_with_its_owner() {
-        let (bells, token) = (Bells::default(), Token::from_number(super::super::random()));
+    fn a_socket_wakes_and_vanishes_with_its_owner() {
+        let (sockets, token) = (WakeSockets::default(), Token::from_number(u128::from_le_bytes(random().unwrap())));
         assert!(is_dead(here(), token));
-        assert_eq!(bells.hang(token), here());
+        assert_eq!(sockets.open(token), here());
         assert!(!is_dead(here(), token));
-        ring(token);
-        bells.doze(token, Duration::from_mins(1));
+        notify(token);
+        sockets.park(token, Duration::from_mins(1));
         assert!(!is_dead(0, Token::from_number(1)) && !is_dead(here() ^ 1, Token::from_number(1)));
-        bells.take_down(token);
+        sockets.close(token);
         assert!(is_dead(here(), token));
-        ring(token);
+        notify(token);
     }
 }

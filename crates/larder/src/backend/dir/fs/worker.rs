@@ -15,19 +15,13 @@ use std::time::Duration;
 
 use rustix::process::{Pid, getpid};
 
-use super::Settings;
-use super::bells::Bells;
 use super::failure::{Fault, NAME};
 use super::files::Files;
-use super::follow::Node;
 use crate::error::{Error, Result};
 use crate::threads;
 
 /// How long one filesystem call may take, beside the time that a lock is waited for.
 const ONE_CALL: Duration = Duration::from_secs(2);
-
-/// How often it is looked whether those who wait for locks still ask.
-const TICK: Duration = Duration::from_millis(250);
 
 const WAITING: u8 = 0;
 const WRITING: u8 = 1;
@@ -35,7 +29,7 @@ const GIVEN_UP: u8 = 2;
 
 /// What the thread and who waits for it agree on: whether the write of a request may begin.
 #[derive(Clone, Default)]
-pub(super) struct Permit(Arc<AtomicU8>);
+pub(crate) struct Permit(Arc<AtomicU8>);
 
 impl Permit {
     fn change(&self, to: u8) -> bool {
@@ -44,7 +38,7 @@ impl Permit {
     }
 
     /// Begins to write; from now on the outcome is not known until the thread says so.
-    pub(super) fn begin(&self) -> Result<(), Fault> {
+    pub(crate) fn begin(&self) -> Result<(), Fault> {
         if self.change(WRITING) { Ok(()) } else { Err(no_answer().into()) }
     }
 
@@ -58,40 +52,47 @@ fn no_answer() -> Error {
     Error::unavailable(NAME, "the filesystem does not answer")
 }
 
-type Job = Box<dyn FnOnce(&mut Node) + Send>;
+type Job<S> = Box<dyn FnOnce(&mut S) + Send>;
+/// Of which process it is, and where it takes its jobs.
+type Thread<S> = (Pid, Sender<Job<S>>);
 
-/// The thread that makes a handle's calls.
-pub(super) struct Worker {
-    settings: Settings,
+/// The thread that makes a handle's calls. `S` is what it works on.
+pub(crate) struct Worker<S> {
     files: Files,
-    bells: Arc<Bells>,
-    /// Whether a directory that may not be used may be read.
-    visits: bool,
-    thread: Mutex<Option<(Pid, Sender<Job>)>>,
+    /// How long a lock is waited for.
+    wait: Duration,
+    begin: Box<dyn Fn() -> S + Send + Sync>,
+    /// Done between jobs; gives how long to wait for the next job before it is done again.
+    idle: Arc<dyn Fn() -> Duration + Send + Sync>,
+    thread: Mutex<Option<Thread<S>>>,
 }
 
-impl Worker {
-    pub(super) fn new(settings: &Settings, files: Files, bells: Arc<Bells>, visits: bool) -> Self {
-        Self { settings: settings.clone(), files, bells, visits, thread: Mutex::new(None) }
+impl<S: Send + 'static> Worker<S> {
+    pub(crate) fn new(
+        files: Files,
+        wait: Duration,
+        begin: impl Fn() -> S + Send + Sync + 'static,
+        idle: impl Fn() -> Duration + Send + Sync + 'static,
+    ) -> Self {
+        Self { files, wait, begin: Box::new(begin), idle: Arc::new(idle), thread: Mutex::new(None) }
     }
 
     /// Has `work` done by the thread.
     ///
     /// # Errors
     /// Unavailable if the filesystem does not answer; else those of `work`.
-    pub(super) fn run<T, W>(&self, work: W) -> Result<T>
+    pub(crate) fn run<T, W>(&self, work: W) -> Result<T>
     where
         T: Send + 'static,
-        W: FnOnce(&mut Node, &Files) -> Result<T, Fault> + Send + 'static,
+        W: FnOnce(&mut S, Permit) -> Result<T, Fault> + Send + 'static,
     {
         let permit = Permit::default();
         let (answer, answered) = mpsc::sync_channel(1);
-        let (files, permitted) = (self.files.clone(), permit.clone());
-        let job: Job = Box::new(move |node: &mut Node| {
+        let permitted = permit.clone();
+        let job: Job<S> = Box::new(move |state: &mut S| {
             if permitted.0.load(Ordering::Acquire) != GIVEN_UP {
-                node.permit = permitted;
                 // Who asked may have gone.
-                let _ = answer.send(work(node, &files));
+                let _ = answer.send(work(state, permitted));
             }
         });
         if let Err(mpsc::SendError(job)) = self.jobs(false)?.send(job) {
@@ -101,7 +102,7 @@ impl Worker {
         let mut more_time = true;
         loop {
             let calls = self.files.calls();
-            match answered.recv_timeout(ONE_CALL + self.settings.wait) {
+            match answered.recv_timeout(ONE_CALL + self.wait) {
                 Ok(answer) => return Ok(answer?),
                 Err(RecvTimeoutError::Disconnected) => return Err(no_answer()),
                 Err(RecvTimeoutError::Timeout) if self.files.calls() != calls => {}
@@ -112,7 +113,7 @@ impl Worker {
     }
 
     /// Where the thread of this process takes its jobs: a forked child has none of its parent's threads.
-    fn jobs(&self, anew: bool) -> Result<Sender<Job>> {
+    fn jobs(&self, anew: bool) -> Result<Sender<Job<S>>> {
         let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
         let process = getpid();
         if let Some((of, jobs)) = &*thread
@@ -122,20 +123,18 @@ impl Worker {
             return Ok(jobs.clone());
         }
         let (jobs, taken) = mpsc::channel();
-        let (node, bells) = (Node::new(&self.settings, self.visits), Arc::clone(&self.bells));
-        threads::spawn("larder-dir", move || work_off(node, &taken, &bells))
+        let (state, idle) = ((self.begin)(), Arc::clone(&self.idle));
+        threads::spawn("larder-dir", move || work_off(state, &taken, &*idle))
             .map_err(|error| Error::unavailable(NAME, format!("no thread: {error}")))?;
         *thread = Some((process, jobs.clone()));
         Ok(jobs)
     }
 }
 
-/// Makes the calls; while somebody waits for a lock, looks now and then whether they still ask.
-fn work_off(mut node: Node, jobs: &Receiver<Job>, bells: &Bells) {
+fn work_off<S>(mut state: S, jobs: &Receiver<Job<S>>, idle: &dyn Fn() -> Duration) {
     loop {
-        let pause = if bells.forget_the_silent() { TICK } else { Duration::MAX };
-        match jobs.recv_timeout(pause) {
-            Ok(job) => job(&mut node),
+        match jobs.recv_timeout(idle()) {
+            Ok(job) => job(&mut state),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }

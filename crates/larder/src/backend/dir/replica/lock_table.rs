@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::wire::{In, Out};
+use crate::bytes::{Malformed, Reader, Writer};
 use crate::clock::Millis;
 use crate::contract::{Op, Token, lock_name};
 use crate::lock::rules::{self, Holder, Row, Waiter};
@@ -13,29 +13,29 @@ const MARGIN: u64 = 8;
 
 /// What is known of the process of who waits for a lock or holds it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Seat {
-    /// Where its bell hangs; 0 = nowhere.
-    pub(super) node: u64,
+pub(crate) struct Seat {
+    /// The node on which it can be woken; 0 = none.
+    pub(crate) node: u64,
     /// Whether a holder knows that it is one. One that stood in line has to say so in time.
-    pub(super) claimed: bool,
+    pub(crate) claimed: bool,
     /// When it became the holder, on the clock of who granted it: for people only.
-    pub(super) at: Millis,
+    pub(crate) at: Millis,
 }
 
 /// Who waits for a lock or holds it.
-pub(super) type Party = rules::Party<Seat>;
+pub(crate) type Party = rules::Party<Seat>;
 
 /// A lock as it was granted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Grant {
-    pub(super) to: Party,
-    pub(super) fence: u64,
-    pub(super) lease: Millis,
+pub(crate) struct Grant {
+    pub(crate) to: Party,
+    pub(crate) fence: u64,
+    pub(crate) lease: Millis,
 }
 
 /// What a record says of locks.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum LockChange {
+pub(crate) enum LockChange {
     /// The newest fencing number, and whether what was held before this history began is over (R23).
     Common { fence: u64, open: bool },
     /// Locks were kept elsewhere meanwhile: none of these counts, and what was held there is not over.
@@ -54,42 +54,42 @@ pub(super) enum LockChange {
 
 /// All locks that are held or waited for.
 #[derive(Clone)]
-pub(super) struct LockTable {
+pub(crate) struct LockTable {
     /// Leases in it are as long as others wait.
     rows: BTreeMap<Box<[u8]>, Row<Seat>>,
-    pub(super) fence: u64,
-    pub(super) open: bool,
+    pub(crate) fence: u64,
+    pub(crate) open: bool,
     /// Since when this process has known this history.
     known_since: Millis,
 }
 
 impl LockTable {
-    pub(super) fn new(now: Millis) -> Self {
+    pub(crate) fn new(now: Millis) -> Self {
         Self { rows: BTreeMap::new(), fence: 0, open: false, known_since: now }
     }
 
-    pub(super) fn rows(&self) -> impl Iterator<Item = (&[u8], &Row<Seat>)> {
+    pub(crate) fn rows(&self) -> impl Iterator<Item = (&[u8], &Row<Seat>)> {
         self.rows.iter().map(|(name, row)| (&**name, row))
     }
 
-    pub(super) fn get(&self, name: &[u8]) -> Option<&Row<Seat>> {
+    pub(crate) fn get(&self, name: &[u8]) -> Option<&Row<Seat>> {
         self.rows.get(name)
     }
 
     /// Whether an operation shows no lock, or one that is still held (R24).
-    pub(super) fn allows(&self, op: &Op<'_>) -> bool {
+    pub(crate) fn allows(&self, op: &Op<'_>) -> bool {
         let Op::Set { cache, key, lock: Some(proof), .. } = op else { return true };
         // All rows are of this history.
         self.get(&lock_name(cache, key)).is_some_and(|row| row.allows(*proof, 0))
     }
 
     /// When locks may have been lost last, as long as somebody may hold one from before this history (R23).
-    pub(super) fn born(&self) -> Millis {
+    pub(crate) fn born(&self) -> Millis {
         if self.open { 0 } else { self.known_since }
     }
 
     /// Takes in a change that was read at `now`.
-    pub(super) fn apply(&mut self, change: &LockChange, now: Millis) {
+    pub(crate) fn apply(&mut self, change: &LockChange, now: Millis) {
         match change {
             LockChange::Common { fence, open } => {
                 self.fence = self.fence.max(*fence);
@@ -129,7 +129,7 @@ impl LockTable {
     }
 
     /// The changes that make this table of an empty one.
-    pub(super) fn changes(&self) -> Vec<LockChange> {
+    pub(crate) fn changes(&self) -> Vec<LockChange> {
         let mut changes = vec![LockChange::Common { fence: self.fence, open: self.open }];
         for (name, row) in &self.rows {
             let grant = row.holder.iter().map(Grant::of);
@@ -147,19 +147,19 @@ impl LockTable {
 
 impl Grant {
     /// What a record says of a holder.
-    pub(super) fn of(holder: &Holder<Seat>) -> Self {
+    pub(crate) fn of(holder: &Holder<Seat>) -> Self {
         let lease = without_margin(holder.lease);
         Self { to: holder.who.clone(), fence: holder.fence, lease }
     }
 }
 
 /// How long others wait for a holder that has a lease.
-pub(super) fn with_margin(lease: Millis) -> Millis {
+pub(crate) fn with_margin(lease: Millis) -> Millis {
     lease.saturating_add(lease / MARGIN)
 }
 
 /// The reverse, exactly.
-pub(super) fn without_margin(lease: Millis) -> Millis {
+pub(crate) fn without_margin(lease: Millis) -> Millis {
     lease - lease / (MARGIN + 1)
 }
 
@@ -172,7 +172,7 @@ const FREE: u8 = 5;
 const DISTRUST: u8 = 6;
 
 /// Writes changes, their number first.
-pub(super) fn write(out: &mut Out, changes: &[LockChange]) {
+pub(super) fn write(out: &mut Writer, changes: &[LockChange]) {
     out.count(changes.len());
     for change in changes {
         match change {
@@ -217,8 +217,11 @@ pub(super) fn write(out: &mut Out, changes: &[LockChange]) {
     }
 }
 
-/// Reads changes; `None` if this version of Larder does not write such ones.
-pub(super) fn read(input: &mut In<'_>) -> Option<Vec<LockChange>> {
+/// Reads changes.
+///
+/// # Errors
+/// If this version of Larder does not write such ones.
+pub(super) fn read(input: &mut Reader<'_>) -> Result<Vec<LockChange>, Malformed> {
     let mut changes = Vec::new();
     for _ in 0..input.u32()? {
         changes.push(match input.u8()? {
@@ -236,20 +239,20 @@ pub(super) fn read(input: &mut In<'_>) -> Option<Vec<LockChange>> {
             }
             RENEW => LockChange::Renew { name: input.bytes()?.into(), lease: input.u64()? },
             FREE => LockChange::Free { name: input.bytes()?.into() },
-            _ => return None,
+            _ => return Err(Malformed),
         });
     }
-    Some(changes)
+    Ok(changes)
 }
 
-fn write_party(out: &mut Out, party: &Party) {
+fn write_party(out: &mut Writer, party: &Party) {
     out.u128(party.token.number());
     out.bytes(&party.owner);
     out.u64(party.process.node);
 }
 
-fn read_party(input: &mut In<'_>) -> Option<Party> {
+fn read_party(input: &mut Reader<'_>) -> Result<Party, Malformed> {
     let token = Token::from_number(input.u128()?);
     let owner = input.bytes()?.into();
-    Some(Party { token, owner, process: Seat { node: input.u64()?, ..Seat::default() } })
+    Ok(Party { token, owner, process: Seat { node: input.u64()?, ..Seat::default() } })
 }

@@ -1,7 +1,8 @@
 //! The newest changes, as every process keeps them in memory: what answers "what happened since?".
 
-use crate::contract::{CacheId, Change, Delta, MAX_CHANGES, Position, Since};
 use std::collections::VecDeque;
+
+use crate::contract::{CacheId, Change, Delta, MAX_CHANGES, Position, Since};
 
 /// Changes kept: more than an answer lists, so that the guard of a slow request still holds.
 const KEPT: usize = 4 * MAX_CHANGES;
@@ -9,14 +10,14 @@ const KEPT: usize = 4 * MAX_CHANGES;
 const KEPT_BYTES: usize = 2 << 20;
 
 /// One change.
-pub(super) struct Logged {
-    pub(super) change: Change,
+pub(crate) struct Logged {
+    pub(crate) change: Change,
     /// Whether it stored the key.
-    pub(super) stored: bool,
+    pub(crate) stored: bool,
 }
 
 /// A stretch of history up to now.
-pub(super) struct History {
+pub(crate) struct History {
     /// Where the stretch begins.
     floor: Position,
     /// What happened after the floor, by record, oldest first.
@@ -27,11 +28,11 @@ pub(super) struct History {
 
 impl History {
     /// A history that begins at `floor`.
-    pub(super) fn new(floor: Position) -> Self {
+    pub(crate) fn new(floor: Position) -> Self {
         Self { floor, records: VecDeque::new(), changes: 0, bytes: 0 }
     }
 
-    pub(super) fn push(&mut self, position: Position, changes: Vec<Logged>) {
+    pub(crate) fn push(&mut self, position: Position, changes: Vec<Logged>) {
         self.changes += changes.len();
         self.bytes += bytes(&changes);
         self.records.push_back((position, changes));
@@ -45,15 +46,15 @@ impl History {
     }
 
     /// The newest position.
-    pub(super) fn last(&self) -> Position {
+    pub(crate) fn last(&self) -> Position {
         self.records.back().map_or(self.floor, |(position, _)| *position)
     }
 
-    pub(super) fn floor(&self) -> Position {
+    pub(crate) fn floor(&self) -> Position {
         self.floor
     }
 
-    pub(super) fn records(&self) -> impl ExactSizeIterator<Item = &(Position, Vec<Logged>)> {
+    pub(crate) fn records(&self) -> impl ExactSizeIterator<Item = &(Position, Vec<Logged>)> {
         self.records.iter()
     }
 
@@ -70,7 +71,7 @@ impl History {
     }
 
     /// The answer to a caller that stands at `since`.
-    pub(super) fn delta(&self, since: Option<Position>) -> Delta {
+    pub(crate) fn delta(&self, since: Option<Position>) -> Delta {
         let changes = since.and_then(|since| self.since(since));
         let changes: Option<Vec<Change>> = changes
             .map(|changes| changes.take(MAX_CHANGES + 1).map(|logged| logged.change.clone()).collect());
@@ -79,7 +80,7 @@ impl History {
     }
 
     /// What happened to a key of a logged cache since (R6).
-    pub(super) fn of_key(&self, since: Position, cache: &CacheId, key: &[u8]) -> Since {
+    pub(crate) fn of_key(&self, since: Position, cache: &CacheId, key: &[u8]) -> Since {
         let touches = |logged: &&Logged| match &logged.change {
             Change::Key { cache: changed, key: k } => **changed == *cache.name() && **k == *key,
             Change::Cache { cache: changed } => **changed == *cache.name(),

@@ -4,22 +4,22 @@ use crate::clock::Millis;
 use crate::contract::{CacheId, Guard, LockProof, Op, Read};
 
 /// Entries to read.
-pub(super) struct Reads(Vec<(CacheId, Box<[u8]>)>);
+pub(crate) struct Reads(Vec<(CacheId, Box<[u8]>)>);
 
 impl Reads {
-    pub(super) fn new(reads: &[Read<'_>]) -> Self {
+    pub(crate) fn new(reads: &[Read<'_>]) -> Self {
         Self(reads.iter().map(|read| (read.cache.clone(), read.key.into())).collect())
     }
 
-    pub(super) fn list(&self) -> Vec<Read<'_>> {
+    pub(crate) fn list(&self) -> Vec<Read<'_>> {
         self.0.iter().map(|(cache, key)| Read { cache, key }).collect()
     }
 }
 
 /// Operations.
-pub(super) struct Ops(Vec<(CacheId, Change)>);
+pub(crate) struct Ops(Vec<(CacheId, OwnOp)>);
 
-enum Change {
+enum OwnOp {
     Set {
         key: Box<[u8]>,
         entry: Box<[u8]>,
@@ -34,23 +34,23 @@ enum Change {
 }
 
 impl Ops {
-    pub(super) fn new(ops: &[Op<'_>]) -> Self {
+    pub(crate) fn new(ops: &[Op<'_>]) -> Self {
         let own = |op: &Op<'_>| match *op {
             Op::Set { cache, key, entry, expires, guard, lock } => {
-                (cache.clone(), Change::Set { key: key.into(), entry: entry.into(), expires, guard, lock })
+                (cache.clone(), OwnOp::Set { key: key.into(), entry: entry.into(), expires, guard, lock })
             }
-            Op::Delete { cache, key } => (cache.clone(), Change::Delete { key: key.into() }),
-            Op::Purge { cache } => (cache.clone(), Change::Purge),
+            Op::Delete { cache, key } => (cache.clone(), OwnOp::Delete { key: key.into() }),
+            Op::Purge { cache } => (cache.clone(), OwnOp::Purge),
         };
         Self(ops.iter().map(own).collect())
     }
 
-    pub(super) fn list(&self) -> Vec<Op<'_>> {
+    pub(crate) fn list(&self) -> Vec<Op<'_>> {
         self.0.iter().map(|(cache, change)| change.lend(cache)).collect()
     }
 }
 
-impl Change {
+impl OwnOp {
     fn lend<'a>(&'a self, cache: &'a CacheId) -> Op<'a> {
         match self {
             Self::Set { key, entry, expires, guard, lock } => {

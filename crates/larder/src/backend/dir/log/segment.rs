@@ -10,9 +10,8 @@
 //! nonce        16  of the file's name; records follow
 //! ```
 
-use super::failure::Fault;
-use super::names::FileId;
-use super::wire::{In, Out};
+use crate::backend::dir::fs::{Fault, FileId};
+use crate::bytes::{Malformed, Reader, Writer};
 use crate::contract::Position;
 
 /// The length of the header.
@@ -33,14 +32,14 @@ pub(super) struct Header {
 
 impl Header {
     pub(super) fn write(&self, segment: FileId) -> Vec<u8> {
-        let mut rest = Out::default();
+        let mut rest = Writer::default();
         rest.u128(self.incarnation);
         rest.u64(self.base);
         rest.u64(self.inode);
-        rest.optional_file(self.checkpoint);
+        FileId::write_optional(self.checkpoint, &mut rest);
         rest.0.resize(NONCE_AT - 20, 0);
         rest.u128(segment.nonce);
-        let mut out = Out(MAGIC.to_vec());
+        let mut out = Writer(MAGIC.to_vec());
         out.u32(crc32fast::hash(&rest.0));
         out.0.append(&mut rest.0);
         out.0
@@ -53,19 +52,20 @@ impl Header {
             return Err(Fault::Lost);
         }
         let rest = bytes.get(20..HEADER).ok_or(Fault::Lost)?;
-        let mut input = In::new(bytes.get(16..).unwrap_or_default());
-        if input.u32() != Some(crc32fast::hash(rest)) || !rest.ends_with(&segment.nonce.to_le_bytes()) {
+        let mut input = Reader::new(bytes.get(16..).unwrap_or_default());
+        if input.u32() != Ok(crc32fast::hash(rest)) || !rest.ends_with(&segment.nonce.to_le_bytes()) {
             return Err(Fault::Lost);
         }
-        let mut fields = || {
-            Some(Self {
-                incarnation: input.u128()?,
-                base: input.u64()?,
-                inode: input.u64()?,
-                checkpoint: if input.no_file() { None } else { Some(input.file()?) },
-            })
-        };
-        fields().ok_or(Fault::Lost)
+        Self::fields(&mut input).map_err(|Malformed| Fault::Lost)
+    }
+
+    fn fields(input: &mut Reader<'_>) -> Result<Self, Malformed> {
+        Ok(Self {
+            incarnation: input.u128()?,
+            base: input.u64()?,
+            inode: input.u64()?,
+            checkpoint: FileId::read_optional(input)?,
+        })
     }
 
     /// The position of a log that begins with this segment.

@@ -16,18 +16,18 @@ pub type Observer = Arc<dyn Fn(&'static str) + Send + Sync>;
 
 /// Makes the calls.
 #[derive(Clone, Default)]
-pub(super) struct Files {
+pub(crate) struct Files {
     calls: Arc<AtomicU64>,
     observer: Option<Observer>,
 }
 
 impl Files {
-    pub(super) fn observed(observer: Observer) -> Self {
+    pub(crate) fn observed(observer: Observer) -> Self {
         Self { observer: Some(observer), ..Self::default() }
     }
 
     /// Calls made so far.
-    pub(super) fn calls(&self) -> u64 {
+    pub(crate) fn calls(&self) -> u64 {
         self.calls.load(Ordering::Relaxed)
     }
 
@@ -39,25 +39,25 @@ impl Files {
         retry_on_intr(call)
     }
 
-    fn open(&self, path: &Path, flags: OFlags, mode: u32) -> io::Result<Opened<'_>> {
+    fn open(&self, path: &Path, flags: OFlags, mode: u32) -> io::Result<Opened> {
         // Never through a symbolic link: who could plant one could make Larder read or write any file.
         let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = self.call("open", || fs::openat(CWD, path, flags, Mode::from_raw_mode(mode)))?;
-        Ok(Opened { files: self, fd })
+        Ok(Opened { files: self.clone(), fd })
     }
 
     /// Opens for reading. On NFS this is the check that what is cached of the file is still current.
-    pub(super) fn read(&self, path: &Path) -> io::Result<Opened<'_>> {
+    pub(super) fn read(&self, path: &Path) -> io::Result<Opened> {
         self.open(path, OFlags::RDONLY, 0)
     }
 
     /// Opens for reading and writing.
-    pub(super) fn write(&self, path: &Path) -> io::Result<Opened<'_>> {
+    pub(super) fn write(&self, path: &Path) -> io::Result<Opened> {
         self.open(path, OFlags::RDWR, 0)
     }
 
     /// Creates a file that is not there.
-    pub(super) fn create(&self, path: &Path, mode: u32) -> io::Result<Opened<'_>> {
+    pub(super) fn create(&self, path: &Path, mode: u32) -> io::Result<Opened> {
         self.open(path, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL, mode)
     }
 
@@ -108,14 +108,14 @@ impl Files {
 }
 
 /// An open file. Dropping it is a call, too.
-pub(super) struct Opened<'a> {
-    files: &'a Files,
+pub(crate) struct Opened {
+    files: Files,
     fd: OwnedFd,
 }
 
-impl Opened<'_> {
+impl Opened {
     /// Reads up to `length` bytes to the end of `buffer`; less at the end of the file only.
-    pub(super) fn read_more(&self, buffer: &mut Vec<u8>, offset: u64, length: usize) -> io::Result<usize> {
+    pub(crate) fn read_more(&self, buffer: &mut Vec<u8>, offset: u64, length: usize) -> io::Result<usize> {
         let start = buffer.len();
         buffer.resize(start + length, 0);
         let mut got = 0;
@@ -140,7 +140,7 @@ impl Opened<'_> {
         Ok(got)
     }
 
-    pub(super) fn write_at(&self, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
+    pub(crate) fn write_at(&self, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
         while !bytes.is_empty() {
             let written = self.files.call("pwrite", || io::pwrite(&self.fd, bytes, offset))?;
             if written == 0 {
@@ -152,15 +152,15 @@ impl Opened<'_> {
         Ok(())
     }
 
-    pub(super) fn sync(&self) -> io::Result<()> {
+    pub(crate) fn sync(&self) -> io::Result<()> {
         self.files.call("fdatasync", || fs::fdatasync(&self.fd))
     }
 
-    pub(super) fn truncate(&self, length: u64) -> io::Result<()> {
+    pub(crate) fn truncate(&self, length: u64) -> io::Result<()> {
         self.files.call("ftruncate", || fs::ftruncate(&self.fd, length))
     }
 
-    pub(super) fn look(&self) -> io::Result<Stat> {
+    pub(crate) fn look(&self) -> io::Result<Stat> {
         self.files.call("fstat", || fs::fstat(&self.fd))
     }
 
@@ -173,7 +173,7 @@ impl Opened<'_> {
     }
 
     /// Asks for room for `length` bytes without changing the length of the file.
-    pub(super) fn reserve(&self, length: u64) -> io::Result<()> {
+    pub(crate) fn reserve(&self, length: u64) -> io::Result<()> {
         self.files.call("fallocate", || fs::fallocate(&self.fd, FallocateFlags::KEEP_SIZE, 0, length))
     }
 
@@ -208,7 +208,7 @@ impl Opened<'_> {
     }
 }
 
-impl Drop for Opened<'_> {
+impl Drop for Opened {
     fn drop(&mut self) {
         // Counted here, done by the descriptor's own drop. What was written was synced before, so an error of
         // close has nothing to say.

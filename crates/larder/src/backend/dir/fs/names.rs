@@ -6,12 +6,16 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::bytes::{Malformed, Reader, Writer};
+use crate::error::Result;
+use crate::random::random;
+
 /// The file that says where the log is; the only one whose name is fixed.
 pub(super) const ROOT: &str = "root";
 
 /// What a file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// A segment of the log, with the small entries in it.
     Log = 1,
     /// Larger entries, those of one write.
@@ -23,7 +27,7 @@ pub(super) enum Kind {
 impl Kind {
     const ALL: [(Self, &'static str); 3] = [(Self::Log, "log"), (Self::Pack, "pack"), (Self::Index, "index")];
 
-    pub(super) fn from_byte(byte: u8) -> Option<Self> {
+    fn from_byte(byte: u8) -> Option<Self> {
         Self::ALL.into_iter().map(|(kind, _)| kind).find(|kind| *kind as u8 == byte)
     }
 
@@ -34,18 +38,49 @@ impl Kind {
 
 /// One file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct FileId {
-    pub(super) kind: Kind,
-    pub(super) number: u64,
-    pub(super) nonce: u128,
+pub(crate) struct FileId {
+    pub(crate) kind: Kind,
+    pub(crate) number: u64,
+    pub(crate) nonce: u128,
 }
 
 impl FileId {
-    pub(super) fn new(kind: Kind, number: u64) -> Self {
-        Self { kind, number, nonce: super::random() }
+    /// A file that is not there yet.
+    ///
+    /// # Errors
+    /// If the operating system has no random numbers.
+    pub(crate) fn new(kind: Kind, number: u64) -> Result<Self> {
+        Ok(Self { kind, number, nonce: u128::from_le_bytes(random()?) })
     }
 
-    pub(super) fn name(self) -> String {
+    pub(crate) fn write(self, out: &mut Writer) {
+        out.u8(self.kind as u8);
+        out.u64(self.number);
+        out.u128(self.nonce);
+    }
+
+    /// Writes a zero byte where there is no file.
+    pub(crate) fn write_optional(file: Option<Self>, out: &mut Writer) {
+        match file {
+            None => out.u8(0),
+            Some(file) => file.write(out),
+        }
+    }
+
+    pub(crate) fn read(input: &mut Reader<'_>) -> Result<Self, Malformed> {
+        Self::read_optional(input)?.ok_or(Malformed)
+    }
+
+    pub(crate) fn read_optional(input: &mut Reader<'_>) -> Result<Option<Self>, Malformed> {
+        let kind = input.u8()?;
+        if kind == 0 {
+            return Ok(None);
+        }
+        let kind = Kind::from_byte(kind).ok_or(Malformed)?;
+        Ok(Some(Self { kind, number: input.u64()?, nonce: input.u128()? }))
+    }
+
+    fn name(self) -> String {
         format!("{}-{:016x}-{:032x}", self.kind.word(), self.number, self.nonce)
     }
 
@@ -54,7 +89,7 @@ impl FileId {
     }
 
     /// The file that has a name; `None` for a name that Larder does not give.
-    pub(super) fn parse(name: &str) -> Option<Self> {
+    pub(crate) fn parse(name: &str) -> Option<Self> {
         let mut parts = name.split('-');
         let (word, number, nonce) = (parts.next()?, parts.next()?, parts.next()?);
         let kind = Kind::ALL.into_iter().find(|(_, known)| *known == word)?.0;

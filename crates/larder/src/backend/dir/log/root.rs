@@ -9,28 +9,26 @@
 //! slot   32
 //! ```
 
-use std::path::Path;
+use rustix::io::Errno;
 
-use super::failure::{Fault, foreign};
-use super::files::{Files, Opened};
-use super::names::{FileId, Kind, ROOT};
 use super::segment::{self, MAGIC};
-use super::wire::{In, Out};
+use crate::backend::dir::fs::{Fault, FileId, Kind, Opened, Site, foreign};
+use crate::bytes::{Malformed, Reader, Writer};
 
 const SLOT: usize = 32;
 const LENGTH: usize = MAGIC.len() + 2 * SLOT;
 
 /// The segment that the root names; `None` if the namespace is not set up.
-pub(super) fn read(files: &Files, site: &Path) -> Result<Option<FileId>, Fault> {
-    match files.read(&site.join(ROOT)) {
+pub(super) fn read(site: &Site) -> Result<Option<FileId>, Fault> {
+    match site.root() {
         Ok(open) => named(&open),
-        Err(rustix::io::Errno::NOENT) => Ok(None),
+        Err(Errno::NOENT) => Ok(None),
         Err(errno) => Err(errno.into()),
     }
 }
 
 /// The segment that an open root names.
-pub(super) fn named(open: &Opened<'_>) -> Result<Option<FileId>, Fault> {
+pub(super) fn named(open: &Opened) -> Result<Option<FileId>, Fault> {
     let mut bytes = Vec::new();
     open.read_more(&mut bytes, 0, LENGTH)?;
     if bytes.len() < LENGTH {
@@ -45,22 +43,22 @@ pub(super) fn named(open: &Opened<'_>) -> Result<Option<FileId>, Fault> {
         return Err(foreign("the files are those of another version of Larder"));
     }
     let slots = bytes.get(MAGIC.len()..).unwrap_or_default().chunks_exact(SLOT);
-    let newest = slots.filter_map(read_slot).max_by_key(|file| file.number);
+    let newest = slots.filter_map(|slot| read_slot(slot).ok()).max_by_key(|file| file.number);
     if newest.is_none() && !bytes.starts_with(&MAGIC) {
         return Err(foreign("the file 'root' was not written by Larder"));
     }
     Ok(newest)
 }
 
-fn read_slot(bytes: &[u8]) -> Option<FileId> {
-    let mut input = In::new(bytes);
+fn read_slot(bytes: &[u8]) -> Result<FileId, Malformed> {
+    let mut input = Reader::new(bytes);
     let (number, nonce, check) = (input.u64()?, input.u128()?, input.u32()?);
-    let sound = check == crc32fast::hash(bytes.get(..24)?) && number > 0;
-    sound.then_some(FileId { kind: Kind::Log, number, nonce })
+    let sound = bytes.get(..24).is_some_and(|bytes| check == crc32fast::hash(bytes)) && number > 0;
+    if sound { Ok(FileId { kind: Kind::Log, number, nonce }) } else { Err(Malformed) }
 }
 
 fn slot(segment: FileId) -> Vec<u8> {
-    let mut out = Out::default();
+    let mut out = Writer::default();
     out.u64(segment.number);
     out.u128(segment.nonce);
     out.u32(crc32fast::hash(&out.0));
@@ -69,7 +67,7 @@ fn slot(segment: FileId) -> Vec<u8> {
 }
 
 /// Writes a root that names its first segment.
-pub(super) fn write_first(open: &Opened<'_>, segment: FileId) -> Result<(), Fault> {
+pub(super) fn write_first(open: &Opened, segment: FileId) -> Result<(), Fault> {
     let mut bytes = MAGIC.to_vec();
     for turn in 0..2 {
         bytes.append(&mut if segment.number % 2 == turn { slot(segment) } else { vec![0; SLOT] });
@@ -79,7 +77,7 @@ pub(super) fn write_first(open: &Opened<'_>, segment: FileId) -> Result<(), Faul
 }
 
 /// Makes the root name a later segment; under its lock, so that it never goes back.
-pub(super) fn advance(open: &Opened<'_>, segment: FileId) -> Result<(), Fault> {
+pub(super) fn advance(open: &Opened, segment: FileId) -> Result<(), Fault> {
     if named(open)?.is_some_and(|named| named.number >= segment.number) {
         return Ok(());
     }

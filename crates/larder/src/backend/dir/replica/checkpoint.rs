@@ -8,9 +8,10 @@
 use std::collections::HashMap;
 
 use super::history::{History, Logged};
-use super::index::{FileNumber, Index, Slot};
+use super::index::{FileNumber, Index, Location};
 use super::lock_table::{self, LockChange};
-use super::wire::{In, Out};
+use crate::backend::dir::fs::FileId;
+use crate::bytes::{Malformed, Reader, Writer};
 use crate::contract::{CacheId, Change, Position};
 
 /// What a checkpoint holds.
@@ -21,14 +22,14 @@ pub(super) struct Checkpoint {
 }
 
 pub(super) fn encode(index: &Index, history: &History, locks: &[LockChange]) -> Vec<u8> {
-    let mut out = Out(vec![0; 4]);
+    let mut out = Writer(vec![0; 4]);
     write_history(&mut out, history);
     let mut places: HashMap<FileNumber, usize> = HashMap::new();
     let files: Vec<_> = index.files().collect();
     out.count(files.len());
     for (place, (number, holder)) in files.into_iter().enumerate() {
         places.insert(number, place);
-        out.file(holder.id);
+        holder.id.write(&mut out);
         out.u64(holder.bytes);
     }
     let caches: Vec<_> = index.caches().filter(|(_, keys)| !keys.is_empty()).collect();
@@ -37,13 +38,13 @@ pub(super) fn encode(index: &Index, history: &History, locks: &[LockChange]) -> 
         out.u8(u8::from(cache.logged()));
         out.bytes(cache.name().as_bytes());
         out.count(keys.len());
-        for (key, slot) in keys {
+        for (key, location) in keys {
             out.bytes(key);
-            out.count(places.get(&slot.file).copied().unwrap_or(usize::MAX));
-            out.u64(slot.offset);
-            out.u32(slot.length);
-            out.u32(slot.crc);
-            out.u64(slot.expires.unwrap_or(0));
+            out.count(places.get(&location.file).copied().unwrap_or(usize::MAX));
+            out.u64(location.offset);
+            out.u32(location.length);
+            out.u32(location.crc);
+            out.u64(location.expires.unwrap_or(0));
         }
     }
     lock_table::write(&mut out, locks);
@@ -54,18 +55,20 @@ pub(super) fn encode(index: &Index, history: &History, locks: &[LockChange]) -> 
     out.0
 }
 
-/// Reads a checkpoint; `None` if it is damaged.
-pub(super) fn decode(bytes: &[u8]) -> Option<Checkpoint> {
-    let (check, rest) = bytes.split_first_chunk::<4>()?;
-    if u32::from_le_bytes(*check) != crc32fast::hash(rest) {
-        return None;
+/// Reads a checkpoint.
+///
+/// # Errors
+/// If it is damaged.
+pub(super) fn decode(bytes: &[u8]) -> Result<Checkpoint, Malformed> {
+    let mut input = Reader::new(bytes);
+    if input.u32()? != crc32fast::hash(input.rest()) {
+        return Err(Malformed);
     }
-    let mut input = In::new(rest);
     let history = read_history(&mut input)?;
     let mut index = Index::default();
     let mut files = Vec::new();
     for _ in 0..input.u32()? {
-        let id = input.file()?;
+        let id = FileId::read(&mut input)?;
         files.push(index.add_file(id, input.u64()?));
     }
     for _ in 0..input.u32()? {
@@ -73,31 +76,31 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Checkpoint> {
         let cache = CacheId::stored(input.text()?, logged);
         for _ in 0..input.u32()? {
             let key = input.bytes()?;
-            let slot = Slot {
-                file: *files.get(usize::try_from(input.u32()?).ok()?)?,
+            let location = Location {
+                file: *files.get(input.count()?).ok_or(Malformed)?,
                 offset: input.u64()?,
                 length: input.u32()?,
                 crc: input.u32()?,
                 expires: Some(input.u64()?).filter(|expires| *expires > 0),
             };
-            index.insert(&cache, key, slot);
+            index.insert(&cache, key, location);
         }
     }
     let locks = lock_table::read(&mut input)?;
-    input.is_empty().then_some(Checkpoint { index, history, locks })
+    if input.is_empty() { Ok(Checkpoint { index, history, locks }) } else { Err(Malformed) }
 }
 
-fn write_position(out: &mut Out, position: Position) {
+fn write_position(out: &mut Writer, position: Position) {
     out.u128(position.incarnation);
     out.u128(position.id);
     out.u128(position.nonce);
 }
 
-fn read_position(input: &mut In<'_>) -> Option<Position> {
-    Some(Position { incarnation: input.u128()?, id: input.u128()?, nonce: input.u128()? })
+fn read_position(input: &mut Reader<'_>) -> Result<Position, Malformed> {
+    Ok(Position { incarnation: input.u128()?, id: input.u128()?, nonce: input.u128()? })
 }
 
-fn write_history(out: &mut Out, history: &History) {
+fn write_history(out: &mut Writer, history: &History) {
     write_position(out, history.floor());
     out.count(history.records().len());
     for (position, changes) in history.records() {
@@ -117,7 +120,7 @@ fn write_history(out: &mut Out, history: &History) {
     }
 }
 
-fn read_history(input: &mut In<'_>) -> Option<History> {
+fn read_history(input: &mut Reader<'_>) -> Result<History, Malformed> {
     let mut history = History::new(read_position(input)?);
     for _ in 0..input.u32()? {
         let position = read_position(input)?;
@@ -135,5 +138,5 @@ fn read_history(input: &mut In<'_>) -> Option<History> {
         }
         history.push(position, changes);
     }
-    Some(history)
+    Ok(history)
 }

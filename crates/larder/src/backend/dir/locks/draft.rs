@@ -3,52 +3,63 @@
 
 use std::time::Duration;
 
-use super::bells;
-use super::lock_table::{Grant, LockChange, LockTable, Party, Seat, with_margin};
+use super::wake;
+use crate::backend::dir::replica::{Grant, LockChange, LockTable, Party, Seat, with_margin};
 use crate::clock::{Millis, wall_clock};
 use crate::contract::{Attempt, Handed, LockKind, LockProof, Token};
 use crate::lock::rules::{CLAIM, Common, Holder, Row, Turn, Waiter};
 
-/// Who is first in line looks at least so often at first, then ever more rarely,
+/// How long the first in line waits at first before it looks again; later it looks ever more rarely. So does the first in
+/// line on each other node.
 const FIRST_LOOK: Duration = Duration::from_millis(50);
-/// as does the first of another node;
+/// The longest that the first in line waits before it looks again.
 const LONGEST_LOOK: Duration = Duration::from_millis(250);
-/// the others are woken, and look in case they were not.
+/// How long the others wait before they look in case nobody woke them.
 const SELDOM: Duration = Duration::from_secs(1);
 
 /// An attempt to get a lock.
-pub(super) struct Asking {
-    pub(super) name: Box<[u8]>,
-    pub(super) who: Party,
-    pub(super) lease: Millis,
-    pub(super) queue: bool,
+pub(crate) struct Asking {
+    pub(crate) name: Box<[u8]>,
+    pub(crate) who: Party,
+    pub(crate) lease: Millis,
+    pub(crate) queue: bool,
 }
 
 /// A lock to renew.
-pub(super) struct Renewing {
-    pub(super) name: Box<[u8]>,
-    pub(super) who: Party,
-    pub(super) proof: LockProof,
-    pub(super) believed_until: Millis,
+pub(crate) struct Renewing {
+    pub(crate) name: Box<[u8]>,
+    pub(crate) who: Party,
+    pub(crate) proof: LockProof,
+    pub(crate) believed_until: Millis,
 }
 
 /// Changes that are not written yet.
-pub(super) struct Draft {
-    pub(super) table: LockTable,
-    pub(super) changes: Vec<LockChange>,
-    /// Whose bells to ring once they are written.
-    pub(super) wake: Vec<Token>,
+pub(crate) struct Draft {
+    table: LockTable,
+    changes: Vec<LockChange>,
+    /// Whom to wake once they are written.
+    wake: Vec<Token>,
     now: Millis,
     /// No fencing number is given again, even one of a history that was lost (R25).
     floor: u64,
 }
 
 impl Draft {
-    pub(super) fn new(table: LockTable, floor: u64, now: Millis) -> Self {
+    pub(crate) fn new(table: LockTable, floor: u64, now: Millis) -> Self {
         Self { table, changes: Vec::new(), wake: Vec::new(), now, floor }
     }
 
-    pub(super) fn acquire(&mut self, asking: &Asking) -> Attempt {
+    /// The changes to be written.
+    pub(crate) fn changes(&self) -> &[LockChange] {
+        &self.changes
+    }
+
+    /// Wakes whom the changes concern, once they are written.
+    pub(crate) fn wake(self) {
+        self.wake.into_iter().for_each(wake::notify);
+    }
+
+    pub(crate) fn acquire(&mut self, asking: &Asking) -> Attempt {
         let (name, who) = (&*asking.name, &asking.who);
         let lease = with_margin(asking.lease);
         let (attempt, handed) =
@@ -65,7 +76,7 @@ impl Draft {
     }
 
     /// Takes the lock from `token`, or from whoever holds it; or takes `token` out of the line.
-    pub(super) fn release(&mut self, name: &[u8], token: Option<Token>) -> bool {
+    pub(crate) fn release(&mut self, name: &[u8], token: Option<Token>) -> bool {
         let row = self.table.get(name);
         let lease = row.and_then(|row| row.holder.as_ref()).map_or(CLAIM, |holder| holder.lease);
         let queue = row.into_iter().flat_map(|row| &row.queue);
@@ -80,12 +91,12 @@ impl Draft {
     }
 
     /// Forgets all locks, since others were kept elsewhere meanwhile.
-    pub(super) fn distrust(&mut self, fence: u64) {
+    pub(crate) fn distrust(&mut self, fence: u64) {
         self.push(LockChange::Distrust { fence });
     }
 
     /// Renews a lease; whether the lock is still the holder's.
-    pub(super) fn renew(&mut self, lock: &Renewing, lease: Millis) -> bool {
+    pub(crate) fn renew(&mut self, lock: &Renewing, lease: Millis) -> bool {
         let (lease, believed) = (with_margin(lease), self.now < lock.believed_until);
         self.turn(&lock.name, Some(lock.proof.token), |turn| {
             let held = turn.renew(&lock.who, lock.proof, believed, lease);
@@ -94,18 +105,6 @@ impl Draft {
             }
             held
         })
-    }
-
-    /// Frees locks whose holders died and that nobody waits for.
-    pub(super) fn bury_the_dead(&mut self) {
-        let rows = self.table.rows().filter(|(_, row)| row.queue.is_empty());
-        let names: Vec<Box<[u8]>> = rows
-            .filter(|(_, row)| row.holder.as_ref().is_some_and(|holder| is_over(holder, self.now)))
-            .map(|(name, _)| name.into())
-            .collect();
-        for name in names {
-            self.push(LockChange::Free { name });
-        }
     }
 
     /// Takes a turn that may grant the lock to somebody new. If it does so with a named one, the grace is over (R23).
@@ -142,7 +141,7 @@ impl Draft {
             kind: LockKind::of(name),
             now: self.now,
             stamp: wall_clock().saturating_mul(1_000),
-            alive: &|waiter| !bells::is_dead(waiter.who.process.node, waiter.who.token),
+            alive: &|waiter| !wake::is_dead(waiter.who.process.node, waiter.who.token),
         });
         self.note(name, &before, row);
         answer
@@ -189,13 +188,13 @@ impl Draft {
         self.wake.extend(next.map(|next| next.token));
     }
 
-    /// After how long to look again if no bell rings.
+    /// After how long to look again if nobody wakes it.
     fn look_again(&self, name: &[u8], who: &Party) -> Duration {
         let Some(row) = self.table.get(name) else { return FIRST_LOOK };
         let queue = || row.queue.iter().map(|waiter| &waiter.who);
         let ahead = || queue().take_while(|party| party.token != who.token);
         let node = who.process.node;
-        let looks = |party: &Party| party.process.node == node && !bells::is_dead(node, party.token);
+        let looks = |party: &Party| party.process.node == node && !wake::is_dead(node, party.token);
         if node != 0 && ahead().any(looks) {
             return SELDOM;
         }
@@ -211,10 +210,17 @@ impl Draft {
     }
 }
 
+/// Frees locks whose holders died and that nobody waits for.
+pub(crate) fn dead_locks(table: &LockTable, now: Millis) -> Vec<LockChange> {
+    let rows = table.rows().filter(|(_, row)| row.queue.is_empty());
+    let dead = rows.filter(|(_, row)| row.holder.as_ref().is_some_and(|holder| is_over(holder, now)));
+    dead.map(|(name, _)| LockChange::Free { name: name.into() }).collect()
+}
+
 /// Whether a lock is its holder's no more: not renewed in time, or handed to somebody who has died since.
 fn is_over(holder: &Holder<Seat>, now: Millis) -> bool {
     let Seat { node, claimed, .. } = holder.who.process;
-    holder.until <= now || (!claimed && bells::is_dead(node, holder.who.token))
+    holder.until <= now || (!claimed && wake::is_dead(node, holder.who.token))
 }
 
 /// Forgets a holder that is dead, unless it is the one that asks. If it had stood in line and never said that it knows, its node
@@ -224,7 +230,7 @@ fn forget_the_dead(row: &mut Row<Seat>, asks: Option<Token>, now: Millis) {
     let other = |holder: &Holder<Seat>| Some(holder.who.token) != asks && !holder.who.process.claimed;
     if let Some(dead) = row.holder.take_if(|holder| other(holder) && is_over(holder, now)) {
         let node = dead.who.process.node;
-        row.queue.retain(|waiter| node == bells::here() || waiter.who.process.node != node);
+        row.queue.retain(|waiter| node == wake::here() || waiter.who.process.node != node);
     }
     row.queue.iter_mut().for_each(|waiter| waiter.seen = now);
 }
