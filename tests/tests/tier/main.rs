@@ -1,4 +1,4 @@
-//! The node tier: a shelf of the node in front of any backend.
+//! The node tier: a node cache in front of any backend.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 

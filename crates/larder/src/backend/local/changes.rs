@@ -8,8 +8,10 @@
 use heed::{AnyTls, RoTxn, RwTxn};
 
 use super::fault::{Fault, damaged};
-use super::tables::{Row, Space, Tables, nonce};
+use super::tables::{Space, Tables};
+use crate::bytes::Reader;
 use crate::contract::{CacheId, Change, Delta, MAX_CHANGES, Position};
+use crate::random::random;
 
 /// The log's bound in records.
 const MAX_RECORDS: u64 = 10_000;
@@ -22,16 +24,22 @@ const TOO_MANY: u8 = 2;
 const STORED: u8 = 3;
 
 /// One change of a record.
-pub(super) struct Logged {
-    pub(super) change: Change,
+pub(crate) struct Logged {
+    pub(crate) change: Change,
     /// Whether it stored the key.
     pub(super) stored: bool,
 }
 
 /// A new history with an empty first record.
 pub(super) fn begin(tables: &Tables, txn: &mut RwTxn<'_>, number: u64, after: u64) -> Result<Space, Fault> {
-    let mut space =
-        Space { number, incarnation: nonce()?, first: after + 1, last: after, nonce: 0, log_bytes: 0 };
+    let mut space = Space {
+        number,
+        incarnation: u128::from_le_bytes(random()?),
+        first: after + 1,
+        last: after,
+        nonce: 0,
+        log_bytes: 0,
+    };
     append(tables, txn, &mut space, &Record::default(), u64::MAX)?;
     Ok(space)
 }
@@ -75,7 +83,7 @@ pub(super) fn collect(
         return Ok(None);
     }
     let Some(record) = tables.log.get(txn, &record_key(space, anchor))? else { return Ok(None) };
-    if Row(record).u128()? != since.nonce {
+    if Reader::new(record).u128()? != since.nonce {
         return Ok(None);
     }
     let mut changes = Vec::new();
@@ -90,7 +98,7 @@ pub(super) fn collect(
 
 /// The changes of one write, encoded.
 #[derive(Default)]
-pub(super) struct Record {
+pub(crate) struct Record {
     bytes: Vec<u8>,
     changes: usize,
 }
@@ -102,19 +110,19 @@ impl Record {
         }
     }
 
-    pub(super) fn removed(&mut self, cache: &CacheId, key: &[u8]) {
+    pub(crate) fn removed(&mut self, cache: &CacheId, key: &[u8]) {
         if cache.logged() {
             self.push(KEY, cache.name(), key);
         }
     }
 
-    pub(super) fn cache(&mut self, cache: &CacheId) {
+    pub(crate) fn cache(&mut self, cache: &CacheId) {
         if cache.logged() {
             self.push(CACHE, cache.name(), b"");
         }
     }
 
-    pub(super) fn change(&mut self, change: &Change) {
+    pub(crate) fn change(&mut self, change: &Change) {
         match change {
             Change::Key { cache, key } => self.push(KEY, cache, key),
             Change::Cache { cache } => self.push(CACHE, cache, b""),
@@ -122,7 +130,7 @@ impl Record {
     }
 
     /// The row of the record.
-    pub(super) fn row(&self, nonce: u128) -> Vec<u8> {
+    pub(crate) fn row(&self, nonce: u128) -> Vec<u8> {
         [&nonce.to_le_bytes()[..], &self.bytes].concat()
     }
 
@@ -147,18 +155,17 @@ impl Record {
 }
 
 /// Adds the changes of a record; `false` if it does not list them.
-pub(super) fn decode(record: &[u8], changes: &mut Vec<Logged>) -> Result<bool, Fault> {
-    let mut row = Row(record);
+pub(crate) fn decode(record: &[u8], changes: &mut Vec<Logged>) -> Result<bool, Fault> {
+    let mut row = Reader::new(record);
     row.u128()?;
-    while !row.0.is_empty() {
+    while !row.is_empty() {
         let kind = row.u8()?;
         if kind == TOO_MANY {
             return Ok(false);
         }
         let name = usize::from(row.u8()?);
         let name = std::str::from_utf8(row.take(name)?).map_err(|_| damaged("cache name"))?;
-        let key = row.u32()? as usize;
-        let key = row.take(key)?;
+        let key = row.bytes()?;
         let change = match kind {
             KEY | STORED => Change::Key { cache: name.into(), key: key.into() },
             _ => Change::Cache { cache: name.into() },
@@ -177,7 +184,7 @@ pub(super) fn append(
     max_bytes: u64,
 ) -> Result<(), Fault> {
     space.last += 1;
-    space.nonce = nonce()?;
+    space.nonce = u128::from_le_bytes(random()?);
     let row = record.row(space.nonce);
     tables.log.put(txn, &record_key(space, space.last), &row)?;
     space.log_bytes += size(&row);
@@ -201,7 +208,7 @@ pub(super) fn forget(tables: &Tables, txn: &mut RwTxn<'_>, space: &Space) -> Res
 }
 
 /// What a record takes, roughly.
-pub(super) fn size(row: &[u8]) -> u64 {
+pub(crate) fn size(row: &[u8]) -> u64 {
     row.len() as u64 * 3 / 2 + 40
 }
 

@@ -13,9 +13,9 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::super::owner;
 use super::fault::{NAME, io_error};
-use crate::clock::{Millis, boottime, wall_clock};
+use crate::backend::owner;
+use crate::clock::{Millis, boot_millis, wall_clock};
 use crate::error::{Error, Result};
 
 const FORMAT: &str = "larder local 1";
@@ -26,10 +26,10 @@ pub(super) const DATA: &str = "data.mdb";
 /// LMDB's table of readers, with its mutexes.
 pub(super) const READERS: &str = "lock.mdb";
 /// The subdirectory of those who wait for locks.
-pub(super) const BELLS: &str = "larder.wake";
-const OWN_FILES: [&str; 6] = [MARK, NEW_MARK, LOCK, DATA, READERS, BELLS];
+pub(super) const PIPES: &str = "larder.wake";
+const OWN_FILES: [&str; 6] = [MARK, NEW_MARK, LOCK, DATA, READERS, PIPES];
 /// What a directory has of these, if Larder's data was in it before.
-const TRACES: [&str; 4] = [NEW_MARK, DATA, READERS, BELLS];
+const TRACES: [&str; 4] = [NEW_MARK, DATA, READERS, PIPES];
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// Filesystems that several machines see: LMDB's locks and its map do not reach across.
@@ -112,7 +112,7 @@ impl Quiet {
         let found = fs::symlink_metadata(directory)?;
         let changed = u64::try_from(found.ctime()).unwrap_or(0).saturating_add(1).saturating_mul(1_000);
         let ago = wall_clock().saturating_sub(changed);
-        let now = u64::try_from(boottime().as_millis()).unwrap_or(0);
+        let now = boot_millis();
         Ok(Self { since: now.saturating_sub(ago), stamp: (found.ctime(), found.ctime_nsec()) })
     }
 }

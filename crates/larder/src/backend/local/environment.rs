@@ -13,12 +13,12 @@ use heed::{AnyTls, Env, EnvFlags, EnvOpenOptions, MdbError, RoTxn, RwTxn, Withou
 use rustix::fs::OFlags;
 use rustix::io::{Errno, FdFlags, fcntl_getfd, fcntl_setfd};
 
+use super::bounds::Bounds;
 use super::directory::{Before, DATA, Directory, FileId, LOCK, Quiet, READERS, length_of_named};
 use super::fault::{Fault, NAME, io_error};
-use super::lock::{Mark, WriteGuard, WriteLock, wait_for};
-use super::locks;
-use super::room::Bounds;
+use super::lock_row;
 use super::tables::{TABLES, Tables};
+use super::write_lock::{Mark, WriteGuard, WriteLock, wait_for};
 use crate::clock;
 use crate::error::{Error, Result};
 
@@ -27,11 +27,11 @@ const PAGE: u64 = 4096;
 const MAX_READERS: u32 = 1024;
 
 /// An open file. Belongs to the process that opened it.
-pub(super) struct Open {
+pub(crate) struct Open {
     pub(super) env: Env<WithoutTls>,
-    pub(super) tables: Tables,
-    pub(super) lock: WriteLock,
-    pub(super) bounds: Bounds,
+    pub(crate) tables: Tables,
+    pub(crate) lock: WriteLock,
+    pub(crate) bounds: Bounds,
     pub(super) path: PathBuf,
     data: File,
     id: FileId,
@@ -45,7 +45,7 @@ pub(super) struct Open {
 }
 
 /// What reads of one snapshot go through.
-pub(super) enum Reading<'o> {
+pub(crate) enum Reading<'o> {
     /// A reader's slot.
     Slot(RoTxn<'o, WithoutTls>),
     /// A writer's turn, in which nothing is written.
@@ -108,7 +108,7 @@ impl Open {
     ///
     /// LMDB knows readers by their process numbers, and containers have the same ones. A process whose number is taken
     /// reads in a writer's turn instead: slower, but the same.
-    pub(super) fn read(&self) -> Result<Reading<'_>, Fault> {
+    pub(crate) fn read(&self) -> Result<Reading<'_>, Fault> {
         let txn = match self.env.read_txn() {
             Err(heed::Error::Mdb(MdbError::ReadersFull)) => {
                 self.env.clear_stale_readers()?;
@@ -130,7 +130,7 @@ impl Open {
     }
 
     /// Begins a write transaction; under the lock.
-    pub(super) fn write(&self) -> Result<RwTxn<'_>, Fault> {
+    pub(crate) fn write(&self) -> Result<RwTxn<'_>, Fault> {
         let txn = self.env.write_txn()?;
         self.must_have(txn.id().saturating_sub(1))?;
         Ok(txn)
@@ -145,7 +145,7 @@ impl Open {
     }
 
     /// Facts for people.
-    pub(super) fn describe(&self, namespace: &str) -> Result<Vec<(&'static str, String)>, Fault> {
+    pub(crate) fn describe(&self, namespace: &str) -> Result<Vec<(&'static str, String)>, Fault> {
         let txn = self.read()?;
         let (info, counters) = (self.env.info(), self.tables.counters(&txn)?);
         let mut facts = vec![
@@ -163,12 +163,12 @@ impl Open {
     }
 
     /// Fails if a file was removed: what is written now, nobody will find.
-    pub(super) fn still_named(&self) -> Result<(), Fault> {
+    pub(crate) fn still_named(&self) -> Result<(), Fault> {
         if self.has_names()? { Ok(()) } else { Err(Fault::Stale("the directory was removed".to_owned())) }
     }
 
     /// After a commit, under the lock: notes how far the data has come. Fails as [`still_named`](Self::still_named).
-    pub(super) fn committed(&self) -> Result<(), Fault> {
+    pub(crate) fn committed(&self) -> Result<(), Fault> {
         self.still_named()?;
         let (transactions, bytes) = (self.env.info().last_txn_id as u64, self.bytes.load(Ordering::Acquire));
         self.lock.put_mark(Mark { transactions, bytes });
@@ -304,7 +304,7 @@ impl Slot {
             Fault::Damaged(reason) | Fault::Stale(reason) => Error::unavailable(NAME, reason),
         })?;
         if before != Before::Same {
-            locks::begin(&env, &tables, before).map_err(|fault| match fault {
+            lock_row::begin(&env, &tables, before).map_err(|fault| match fault {
                 Fault::Error(error) => error,
                 fault => Error::unavailable(NAME, format!("{fault:?}")),
             })?;

@@ -5,6 +5,7 @@ use std::io;
 use heed::MdbError;
 use rustix::io::Errno;
 
+use crate::bytes::Malformed;
 use crate::error::Error;
 
 /// The backend's name in messages.
@@ -12,7 +13,7 @@ pub(super) const NAME: &str = "local directory";
 
 /// Why a transaction did not happen.
 #[derive(Debug)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     /// There is no page left, in the map or on the disk: evict and try again.
     Full(String),
     /// The file is damaged: begin a new one.
@@ -26,6 +27,12 @@ pub(super) enum Fault {
 impl From<Error> for Fault {
     fn from(error: Error) -> Self {
         Self::Error(error)
+    }
+}
+
+impl From<Malformed> for Fault {
+    fn from(_: Malformed) -> Self {
+        damaged("too short")
     }
 }
 
@@ -77,6 +84,6 @@ pub(super) fn io_error(error: &io::Error) -> Error {
 }
 
 /// A value that no version of this program wrote.
-pub(super) fn damaged(what: &str) -> Fault {
+pub(crate) fn damaged(what: &str) -> Fault {
     Fault::Damaged(format!("broken record: {what}"))
 }

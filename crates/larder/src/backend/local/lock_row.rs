@@ -1,16 +1,24 @@
-//! One lock in its table: the holder, and who stands in line.
+//! Locks in their table: the holder of each and who stands in line, and what all share.
 
-use heed::{AnyTls, RoTxn, RwTxn};
+use heed::{AnyTls, Env, RoTxn, RwTxn, WithoutTls};
 
+use super::directory::Before;
 use super::fault::{Fault, damaged};
 use super::process::Process;
-use super::tables::{Row as Bytes, Tables};
+use super::tables::Tables;
+use crate::bytes::{Malformed, Reader, Writer};
+use crate::clock::{Millis, boot_millis};
 use crate::contract::{CacheId, LockProof, Token, lock_name};
-use crate::lock::rules::{Holder, Party, Row, Waiter};
+use crate::lock::rules::{Common, Holder, Party, Row, Waiter};
 
-/// Whether somebody holds a lock, in its row. (1 was a holder without the length of its lease.)
+/// In the row of a lock: nobody holds it.
 const FREE: u8 = 0;
+/// In the row of a lock: somebody holds it. (1 was a holder without the length of its lease.)
 const HELD: u8 = 2;
+/// The key of when locks may have been lost last.
+const BORN: &[u8] = b"b";
+/// The key of the last fencing number.
+const FENCE: &[u8] = b"f";
 
 /// A lock that is held or waited for.
 #[derive(Default)]
@@ -63,23 +71,23 @@ impl LockRow {
     }
 
     fn encode(&self) -> Vec<u8> {
-        let mut row = Vec::new();
-        put_bytes(&mut row, &self.name);
-        row.push(if self.row.holder.is_some() { HELD } else { FREE });
+        let mut row = Writer::default();
+        row.bytes(&self.name);
+        row.u8(if self.row.holder.is_some() { HELD } else { FREE });
         if let Some(Holder { who, fence, until, since, lease }) = &self.row.holder {
-            put_numbers(&mut row, [*fence, *until, *since, *lease]);
+            [*fence, *until, *since, *lease].into_iter().for_each(|number| row.u64(number));
             put_party(&mut row, who);
         }
         for Waiter { who, seen } in &self.row.queue {
-            put_numbers(&mut row, [*seen]);
+            row.u64(*seen);
             put_party(&mut row, who);
         }
-        row
+        row.0
     }
 
     fn decode(row: &[u8]) -> Result<Self, Fault> {
-        let mut row = Bytes(row);
-        let name = take_bytes(&mut row)?;
+        let mut row = Reader::new(row);
+        let name = row.bytes()?.to_vec();
         let holder = match row.u8()? {
             FREE => None,
             HELD => {
@@ -89,7 +97,7 @@ impl LockRow {
             _ => return Err(damaged("lock")),
         };
         let mut queue = Vec::new();
-        while !row.0.is_empty() {
+        while !row.is_empty() {
             let seen = row.u64()?;
             queue.push(Waiter { who: take_party(&mut row)?, seen });
         }
@@ -110,35 +118,57 @@ pub(super) fn holds(
     Ok(lock.row.allows(proof, 0))
 }
 
-fn put_numbers<const N: usize>(row: &mut Vec<u8>, numbers: [u64; N]) {
-    row.extend_from_slice(numbers.map(u64::to_le_bytes).as_flattened());
-}
-
-fn put_party(row: &mut Vec<u8>, who: &Party<Process>) {
+fn put_party(row: &mut Writer, who: &Party<Process>) {
     let Process { space, id, started } = who.process;
-    row.extend_from_slice(&who.token.number().to_le_bytes());
-    put_numbers(row, [space, u64::from(id), started]);
-    put_bytes(row, &who.owner);
+    row.u128(who.token.number());
+    [space, u64::from(id), started].into_iter().for_each(|number| row.u64(number));
+    row.bytes(&who.owner);
 }
 
-fn take_party(row: &mut Bytes<'_>) -> Result<Party<Process>, Fault> {
+fn take_party(row: &mut Reader<'_>) -> Result<Party<Process>, Malformed> {
     let token = Token::from_number(row.u128()?);
     let process = Process {
         space: row.u64()?,
-        id: u32::try_from(row.u64()?).map_err(|_| damaged("process"))?,
+        id: u32::try_from(row.u64()?).map_err(|_| Malformed)?,
         started: row.u64()?,
     };
-    Ok(Party { token, owner: take_bytes(row)?.into(), process })
+    Ok(Party { token, owner: row.bytes()?.into(), process })
 }
 
-fn put_bytes(row: &mut Vec<u8>, bytes: &[u8]) {
-    row.extend_from_slice(&u32::try_from(bytes.len()).unwrap_or(0).to_le_bytes());
-    row.extend_from_slice(bytes);
+/// Begins a new file. Nobody knows what was held in the one before (R23), unless that was in an earlier boot, or none was there
+/// for so long.
+pub(super) fn begin(env: &Env<WithoutTls>, tables: &Tables, before: Before) -> Result<(), Fault> {
+    let born = match before {
+        Before::EarlierBoot => 0,
+        Before::Nothing(since) => since.min(boot_millis()),
+        Before::Same | Before::Unknown => boot_millis(),
+    };
+    let mut txn = env.write_txn()?;
+    tables.locks.put(&mut txn, BORN, &born.to_le_bytes())?;
+    Ok(txn.commit()?)
 }
 
-fn take_bytes(row: &mut Bytes<'_>) -> Result<Vec<u8>, Fault> {
-    let len = row.u32()? as usize;
-    Ok(row.take(len)?.to_vec())
+/// What all locks of the file share; locks may have been lost `now` if it does not say when.
+pub(super) fn common(tables: &Tables, txn: &RwTxn<'_>, now: Millis) -> Result<Common, Fault> {
+    let number = |key: &[u8]| -> Result<Option<u64>, Fault> {
+        Ok(tables.locks.get(txn, key)?.map(|row| Reader::new(row).u64()).transpose()?)
+    };
+    Ok(Common { born: number(BORN)?.unwrap_or(now), fence: number(FENCE)?.unwrap_or(0) })
+}
+
+/// Stores what changed of that.
+pub(super) fn put_common(
+    tables: &Tables,
+    txn: &mut RwTxn<'_>,
+    before: Common,
+    after: Common,
+) -> Result<(), Fault> {
+    for (key, old, new) in [(BORN, before.born, after.born), (FENCE, before.fence, after.fence)] {
+        if old != new {
+            tables.locks.put(txn, key, &new.to_le_bytes())?;
+        }
+    }
+    Ok(())
 }
 
 fn space_key(namespace: &str) -> Vec<u8> {

@@ -6,30 +6,26 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::time::Duration;
 
-use heed::{Env, RwTxn, WithoutTls};
+use heed::RwTxn;
 
-use super::bell::Sleeper;
-use super::directory::Before;
+use super::backend::Local;
 use super::environment::Open;
 use super::fault::Fault;
-use super::lock_row::LockRow;
+use super::lock_row::{self, LockRow};
 use super::process::Process;
-use super::tables::{Row, Tables};
-use super::{Local, room};
-use crate::clock::{self, Millis};
+use super::room;
+use super::wake::Sleeper;
+use crate::clock::{self, Millis, boot_millis, millis};
 use crate::contract::{Attempt, Claim, Handed, LockBackend, LockInfo, LockKind, Renewal, Token};
 use crate::error::Result;
 use crate::lock::rules::{Common, Party, Turn, Waiter};
 
 /// How often to evict entries and try again.
 const ATTEMPTS: u32 = 3;
-/// When locks may have been lost last, and the last fencing number.
-const BORN: &[u8] = b"b";
-const FENCE: &[u8] = b"f";
 
 impl LockBackend for Local {
     fn acquire(&self, claim: &Claim<'_>) -> Result<Attempt> {
-        if !self.bells.has(claim.token) {
+        if !self.pipes.has(claim.token) {
             // Most locks are free: no pipe is made for nothing.
             let first = Claim { queue: false, ..*claim };
             let attempt = self.attempt(&first)?;
@@ -37,18 +33,18 @@ impl LockBackend for Local {
                 return Ok(attempt);
             }
         }
-        self.with(|open| self.bells.hang(&open.path, claim.token))?;
+        self.handle.with(|open| self.pipes.open(&open.path, claim.token))?;
         let attempt = self.attempt(claim)?;
         if matches!(attempt, Attempt::Mine { .. }) {
-            self.bells.take_down(claim.token);
+            self.pipes.close(claim.token);
         }
         Ok(attempt)
     }
 
     fn doze(&self, token: Token, at_most: Duration) -> Option<Handed> {
-        let handed = self.bells.doze(token, at_most);
+        let handed = self.pipes.park(token, at_most);
         if handed.is_some() {
-            self.bells.take_down(token);
+            self.pipes.close(token);
         }
         handed
     }
@@ -58,7 +54,7 @@ impl LockBackend for Local {
             let lease = change.lease;
             Ok(change.turn(|turn| turn.release(Some(token), lease)))
         });
-        self.bells.take_down(token);
+        self.pipes.close(token);
         released
     }
 
@@ -77,17 +73,18 @@ impl LockBackend for Local {
     }
 
     fn holder(&self, name: &[u8]) -> Result<Option<Token>> {
-        self.with(|open| {
+        self.handle.with(|open| {
             let mut lock = LockRow::get(&open.tables, &*open.read()?, &self.settings.namespace, name)?;
             lock.drop_dead_holder();
-            let holder = lock.row.holder.filter(|holder| holder.until > now());
+            let holder = lock.row.holder.filter(|holder| holder.until > boot_millis());
             Ok(holder.map(|holder| holder.who.token))
         })
     }
 
     fn list(&self) -> Result<Vec<LockInfo>> {
-        let now = now();
-        let rows = self.with(|open| LockRow::all(&open.tables, &*open.read()?, &self.settings.namespace))?;
+        let now = boot_millis();
+        let rows =
+            self.handle.with(|open| LockRow::all(&open.tables, &*open.read()?, &self.settings.namespace))?;
         Ok(rows.into_iter().filter_map(|row| describe(row, now)).collect())
     }
 
@@ -129,7 +126,7 @@ impl Local {
         let who = party(claim.token, claim.owner);
         self.change_locks(claim.name, |change| {
             // What is in the pipe after this was granted after this.
-            self.bells.drain(claim.token);
+            self.pipes.drain(claim.token);
             Ok(change.turn(|turn| turn.acquire(&who, millis(claim.lease), claim.queue)))
         })
     }
@@ -140,7 +137,7 @@ impl Local {
         name: &[u8],
         mut work: impl FnMut(&mut Change<'_, '_>) -> Result<(T, Woken), Fault>,
     ) -> Result<T> {
-        self.with(|open| {
+        self.handle.with(|open| {
             let _guard = open.lock.acquire()?;
             open.still_named()?;
             let mut full = String::new();
@@ -173,22 +170,15 @@ impl Local {
     ) -> Result<(T, Option<(Sleeper, Handed)>), Fault> {
         let namespace = &self.settings.namespace;
         let txn = open.write()?;
-        let now = now();
-        let before = Common {
-            born: number(open, &txn, BORN)?.unwrap_or(now),
-            fence: number(open, &txn, FENCE)?.unwrap_or(0),
-        };
+        let now = boot_millis();
+        let before = lock_row::common(&open.tables, &txn, now)?;
         let lock = LockRow::get(&open.tables, &txn, namespace, name)?;
         let lease = millis(self.settings.lock_lease);
         let awake = RefCell::default();
         let mut change = Change { open, txn, common: before, lock, now, lease, awake: &awake };
         let (done, woken) = work(&mut change)?;
         let Change { mut txn, common, lock, .. } = change;
-        for (key, old, new) in [(BORN, before.born, common.born), (FENCE, before.fence, common.fence)] {
-            if old != new {
-                open.tables.locks.put(&mut txn, key, &new.to_le_bytes())?;
-            }
-        }
+        lock_row::put_common(&open.tables, &mut txn, before, common)?;
         lock.put(&open.tables, &mut txn, namespace)?;
         txn.commit()?;
         let handed = woken.and_then(|(token, handed)| Some((awake.take().remove(&token)?, handed)));
@@ -235,29 +225,4 @@ impl Change<'_, '_> {
 
 fn party(token: Token, owner: &[u8]) -> Party<Process> {
     Party { token, owner: owner.into(), process: Process::this() }
-}
-
-/// Begins a new file. Nobody knows what was held in the one before (R23), unless that was in an earlier boot, or none was there
-/// for so long.
-pub(super) fn begin(env: &Env<WithoutTls>, tables: &Tables, before: Before) -> Result<(), Fault> {
-    let born = match before {
-        Before::EarlierBoot => 0,
-        Before::Nothing(since) => since.min(now()),
-        Before::Same | Before::Unknown => now(),
-    };
-    let mut txn = env.write_txn()?;
-    tables.locks.put(&mut txn, BORN, &born.to_le_bytes())?;
-    Ok(txn.commit()?)
-}
-
-fn number(open: &Open, txn: &RwTxn<'_>, key: &[u8]) -> Result<Option<u64>, Fault> {
-    open.tables.locks.get(txn, key)?.map(|row| Row(row).u64()).transpose()
-}
-
-fn now() -> Millis {
-    millis(clock::boottime())
-}
-
-fn millis(time: Duration) -> Millis {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -33,7 +33,7 @@ pub(super) fn fetch(
 }
 
 /// The entries of a space, in the order asked for.
-pub(super) fn entries(
+pub(crate) fn entries(
     tables: &Tables,
     txn: &RoTxn<'_, AnyTls>,
     space: u64,

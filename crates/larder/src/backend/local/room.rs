@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use heed::RwTxn;
 
+use super::bounds::LOW;
 use super::environment::Open;
 use super::fault::{Fault, damaged};
 use super::rows;
@@ -21,42 +22,8 @@ const EXPIRED_PER_WRITE: usize = 50;
 /// How many entries one transaction evicts.
 const EVICTED_AT_ONCE: usize = 100;
 
-/// The shares of the map, in percent: entries above the first are evicted until the second is left. The rest is
-/// for the tables' own pages, for pages that a reader still needs, and for those that a transaction frees,
-/// which only the next but one may use.
-const HIGH: u64 = 70;
-const LOW: u64 = 68;
-/// What one write may bring.
-const ONE_WRITE: u64 = 25;
-/// The log's share.
-const LOG: u64 = 5;
-
-/// The bounds that follow from the size of the map.
-#[derive(Clone, Copy)]
-pub(super) struct Bounds {
-    map: u64,
-}
-
-impl Bounds {
-    pub(super) fn new(map: u64) -> Self {
-        Self { map }
-    }
-
-    pub(super) fn fits(self, need: u64) -> bool {
-        need <= self.map / 100 * ONE_WRITE
-    }
-
-    pub(super) fn has_room(self, counters: &Counters, need: u64) -> bool {
-        counters.live + need <= self.map / 100 * HIGH
-    }
-
-    pub(super) fn log(self) -> u64 {
-        self.map / 100 * LOG
-    }
-}
-
 /// Runs a writing transaction, evicting and trying again while there is no room for `need` more bytes.
-pub(super) fn with_room<T>(
+pub(crate) fn with_room<T>(
     open: &Open,
     need: u64,
     mut transact: impl FnMut() -> Result<T, Fault>,
@@ -84,9 +51,8 @@ pub(super) fn with_room<T>(
 /// Evicts the oldest entries, in transactions of their own, until `need` fits. Each further `attempt` leaves
 /// less.
 pub(super) fn make(open: &Open, need: u64, attempt: u32) -> Result<(), Fault> {
-    let target = (open.bounds.map / 100
-        * (LOW * u64::from(ATTEMPTS - attempt.min(ATTEMPTS)) / u64::from(ATTEMPTS)))
-    .saturating_sub(need);
+    let share = LOW * u64::from(ATTEMPTS - attempt.min(ATTEMPTS)) / u64::from(ATTEMPTS);
+    let target = open.bounds.percent(share).saturating_sub(need);
     let mut at_once = EVICTED_AT_ONCE;
     loop {
         match evict(open, target, at_once) {
@@ -123,7 +89,7 @@ fn evict(open: &Open, target: u64, at_once: usize) -> Result<bool, Fault> {
 }
 
 /// Removes some entries of purged caches and some that expired, as part of every write.
-pub(super) fn sweep(
+pub(crate) fn sweep(
     tables: &Tables,
     txn: &mut RwTxn<'_>,
     counters: &mut Counters,

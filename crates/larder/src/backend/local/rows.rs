@@ -7,7 +7,8 @@
 use heed::{AnyTls, RoTxn, RwTxn};
 
 use super::fault::Fault;
-use super::tables::{Counters, Row, Tables};
+use super::tables::{Counters, Tables};
+use crate::bytes::Reader;
 use crate::clock::Millis;
 
 /// LMDB's keys end at 511 bytes.
@@ -22,7 +23,7 @@ const INLINE: usize = PART - HEADER;
 const NEVER: u64 = u64::MAX;
 
 /// The key of an entry in its table: the cache, then the key or its hash.
-pub(super) fn entry_key(cache: u64, key: &[u8]) -> Vec<u8> {
+pub(crate) fn entry_key(cache: u64, key: &[u8]) -> Vec<u8> {
     let cache = cache.to_be_bytes();
     if key.len() <= LONGEST_KEY {
         [&cache[..], &[0], key].concat()
@@ -42,10 +43,10 @@ struct Header<'a> {
 
 impl<'a> Header<'a> {
     fn parse(row: &'a [u8]) -> Result<Self, Fault> {
-        let mut row = Row(row);
+        let mut row = Reader::new(row);
         let (age, expires, hashed, len) = (row.u64()?, row.u64()?, row.u32()?, row.u64()?);
         let hashed = row.take(hashed as usize)?;
-        Ok(Self { age, expires, hashed, len, inline: row.0 })
+        Ok(Self { age, expires, hashed, len, inline: row.rest() })
     }
 
     fn in_parts(&self) -> bool {
@@ -54,7 +55,7 @@ impl<'a> Header<'a> {
 }
 
 /// What an entry takes in the file, roughly: pages are never quite full, small rows share them.
-pub(super) fn footprint(key: usize, entry: usize) -> u64 {
+pub(crate) fn footprint(key: usize, entry: usize) -> u64 {
     let (key, entry) = (key as u64, entry as u64);
     let index = (key.min(LONGEST_KEY as u64) + 60) * 3;
     let row = key + entry + HEADER as u64;
@@ -86,7 +87,7 @@ pub(super) fn get(
 }
 
 /// Stores an entry in place of the one before.
-pub(super) fn put(
+pub(crate) fn put(
     tables: &Tables,
     txn: &mut RwTxn<'_>,
     counters: &mut Counters,
@@ -123,7 +124,7 @@ pub(super) fn put(
 }
 
 /// Removes an entry by its key in the table; says whether there was one.
-pub(super) fn remove(
+pub(crate) fn remove(
     tables: &Tables,
     txn: &mut RwTxn<'_>,
     counters: &mut Counters,

@@ -20,8 +20,8 @@ use heed::types::Bytes;
 use heed::{AnyTls, CommitOrAbort, Database, Env, RoTxn, RwTxn, WithoutTls};
 
 use super::fault::{Fault, damaged};
+use crate::bytes::Reader;
 use crate::contract::CacheId;
-use crate::error::Error;
 
 type Table = Database<'static, Bytes, Bytes>;
 
@@ -30,23 +30,23 @@ pub(super) const TABLES: u32 = 7;
 
 /// The tables.
 #[derive(Clone, Copy)]
-pub(super) struct Tables {
-    pub(super) meta: Table,
+pub(crate) struct Tables {
+    pub(crate) meta: Table,
     pub(super) entries: Table,
     pub(super) parts: Table,
     pub(super) ages: Table,
     pub(super) expiries: Table,
-    pub(super) log: Table,
+    pub(crate) log: Table,
     pub(super) locks: Table,
 }
 
 /// Numbers of the whole file.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Counters {
+pub(crate) struct Counters {
     /// The age of the next entry: larger is younger.
     pub(super) next_age: u64,
     /// The number of the next cache or space.
-    pub(super) next_number: u64,
+    pub(crate) next_number: u64,
     /// What the entries take, estimated.
     pub(super) live: u64,
 }
@@ -89,20 +89,20 @@ impl Tables {
         Ok(Self { meta, entries, parts, ages, expiries, log, locks })
     }
 
-    pub(super) fn counters(&self, txn: &RoTxn<'_, AnyTls>) -> Result<Counters, Fault> {
+    pub(crate) fn counters(&self, txn: &RoTxn<'_, AnyTls>) -> Result<Counters, Fault> {
         let Some(row) = self.meta.get(txn, b"m")? else { return Ok(Counters::default()) };
-        let mut row = Row(row);
+        let mut row = Reader::new(row);
         Ok(Counters { next_age: row.u64()?, next_number: row.u64()?, live: row.u64()? })
     }
 
-    pub(super) fn put_counters(&self, txn: &mut RwTxn<'_>, counters: &Counters) -> Result<(), Fault> {
+    pub(crate) fn put_counters(&self, txn: &mut RwTxn<'_>, counters: &Counters) -> Result<(), Fault> {
         let numbers = [counters.next_age, counters.next_number, counters.live];
         Ok(self.meta.put(txn, b"m", numbers.map(u64::to_le_bytes).as_flattened())?)
     }
 
     pub(super) fn space(&self, txn: &RoTxn<'_, AnyTls>, namespace: &str) -> Result<Option<Space>, Fault> {
         let Some(row) = self.meta.get(txn, &space_key(namespace))? else { return Ok(None) };
-        let mut row = Row(row);
+        let mut row = Reader::new(row);
         Ok(Some(Space {
             number: row.u64()?,
             first: row.u64()?,
@@ -121,18 +121,18 @@ impl Tables {
     }
 
     /// The number of a cache of the space of this number that was written to since its last purge.
-    pub(super) fn cache(
+    pub(crate) fn cache(
         &self,
         txn: &RoTxn<'_, AnyTls>,
         space: u64,
         cache: &CacheId,
     ) -> Result<Option<u64>, Fault> {
         let row = self.meta.get(txn, &cache_key(space, cache))?;
-        row.map(|row| Row(row).u64()).transpose()
+        Ok(row.map(|row| Reader::new(row).u64()).transpose()?)
     }
 
     /// The number of a cache, a new one if it has none.
-    pub(super) fn cache_or_new(
+    pub(crate) fn cache_or_new(
         &self,
         txn: &mut RwTxn<'_>,
         space: u64,
@@ -149,7 +149,7 @@ impl Tables {
     }
 
     /// Takes a cache's number away: whoever asks for the cache finds it empty. Its entries are removed later.
-    pub(super) fn forget_cache(&self, txn: &mut RwTxn<'_>, space: u64, cache: &CacheId) -> Result<(), Fault> {
+    pub(crate) fn forget_cache(&self, txn: &mut RwTxn<'_>, space: u64, cache: &CacheId) -> Result<(), Fault> {
         if let Some(number) = self.cache(txn, space, cache)? {
             self.meta.delete(txn, &cache_key(space, cache))?;
             self.meta.put(txn, &dead_key(number), b"")?;
@@ -158,7 +158,7 @@ impl Tables {
     }
 
     /// All caches of a space that have a number.
-    pub(super) fn caches(&self, txn: &RoTxn<'_, AnyTls>, space: u64) -> Result<Vec<(CacheId, u64)>, Fault> {
+    pub(crate) fn caches(&self, txn: &RoTxn<'_, AnyTls>, space: u64) -> Result<Vec<(CacheId, u64)>, Fault> {
         let prefix = [b"c", &space.to_be_bytes()[..]].concat();
         let mut caches = Vec::new();
         for row in self.meta.prefix_iter(txn, &prefix)? {
@@ -166,7 +166,7 @@ impl Tables {
             let (logged, name) =
                 key.get(prefix.len()..).and_then(<[u8]>::split_first).ok_or_else(|| damaged("cache"))?;
             let name = std::str::from_utf8(name).map_err(|_| damaged("cache name"))?;
-            caches.push((CacheId::stored(name, *logged == 1), Row(row).u64()?));
+            caches.push((CacheId::stored(name, *logged == 1), Reader::new(row).u64()?));
         }
         Ok(caches)
     }
@@ -193,42 +193,4 @@ fn dead_key(number: u64) -> [u8; 9] {
         *to = from;
     }
     key
-}
-
-/// Reads a row from its front.
-pub(super) struct Row<'a>(pub(super) &'a [u8]);
-
-impl<'a> Row<'a> {
-    pub(super) fn take(&mut self, len: usize) -> Result<&'a [u8], Fault> {
-        let (taken, rest) = self.0.split_at_checked(len).ok_or_else(|| damaged("too short"))?;
-        self.0 = rest;
-        Ok(taken)
-    }
-
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], Fault> {
-        self.take(N)?.try_into().map_err(|_| damaged("too short"))
-    }
-
-    pub(super) fn u8(&mut self) -> Result<u8, Fault> {
-        Ok(u8::from_le_bytes(self.array()?))
-    }
-
-    pub(super) fn u32(&mut self) -> Result<u32, Fault> {
-        Ok(u32::from_le_bytes(self.array()?))
-    }
-
-    pub(super) fn u64(&mut self) -> Result<u64, Fault> {
-        Ok(u64::from_le_bytes(self.array()?))
-    }
-
-    pub(super) fn u128(&mut self) -> Result<u128, Fault> {
-        Ok(u128::from_le_bytes(self.array()?))
-    }
-}
-
-/// A random number that no other record will have.
-pub(super) fn nonce() -> Result<u128, Fault> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(|error| Error::unavailable(super::fault::NAME, error))?;
-    Ok(u128::from_le_bytes(bytes))
 }

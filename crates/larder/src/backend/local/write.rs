@@ -106,7 +106,7 @@ impl Write<'_> {
 }
 
 /// What an operation may add to the file.
-pub(super) fn need(op: &Op<'_>) -> u64 {
+pub(crate) fn need(op: &Op<'_>) -> u64 {
     match op {
         Op::Set { key, entry, .. } => rows::footprint(key.len(), entry.len()),
         Op::Delete { .. } | Op::Purge { .. } => 0,

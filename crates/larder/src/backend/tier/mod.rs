@@ -1,29 +1,30 @@
 //! The node tier: what one process of a node fetched from a slow backend, the others get from the node's own disk.
 //!
-//! It stands in front of any backend and is kept coherent by that backend's own log (R21). A *shelf*, in the file of
+//! It stands in front of any backend and is kept coherent by that backend's own log (R21). A *node cache*, in the file of
 //! a `local:` directory that all processes of the node share, holds entries, the position that the backend stood at
 //! while they were current, and the changes that led there. It is never trusted by itself:
 //!
-//! - Each call makes its own request to the backend, from where the shelf stands. What the answer does not name as
-//!   changed is as the shelf has it; so an entry is served only after the caller's own sync, and only if the backend
-//!   still knows the shelf's position, whatever is in the file.
-//! - The changes that the caller gets are those from its position to the shelf's, which the shelf knows, and those of
-//!   the answer. A caller of whose position the shelf knows nothing asks the backend for them first: one round trip more.
-//! - What the answer brought goes into the shelf in one transaction, and only where it belongs: if another process
-//!   moved the shelf meanwhile, changes that are older stay out, and entries that are.
-//! - [`peek`](Backend::peek) serves from the shelf without a round trip, to a caller that just asked: if the shelf knows
+//! - Each call makes its own request to the backend, from where the node cache stands. What the answer does not name as
+//!   changed is as the node cache has it; so an entry is served only after the caller's own sync, and only if the backend
+//!   still knows the node cache's position, whatever is in the file.
+//! - The changes that the caller gets are those from its position to the node cache's, which the node cache knows, and those of
+//!   the answer. A caller of whose position the node cache knows nothing asks the backend for them first: one round trip more.
+//! - What the answer brought goes into the node cache in one transaction, and only where it belongs: if another process
+//!   moved the node cache meanwhile, changes that are older stay out, and entries that are.
+//! - [`peek`](Backend::peek) serves from the node cache without a round trip, to a caller that just asked: if the node cache knows
 //!   the caller's position, it stands there or further on.
 //!
-//! Unlogged caches pass through. A shelf that fails is left alone for a while, and the backend is asked as if
+//! Unlogged caches pass through. A node cache that fails is left alone for a while, and the backend is asked as if
 //! there were none.
 
-mod rest;
+mod cooldown;
+mod node_cache;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use self::rest::Rest;
-use super::local::{Look, Shelf, Step};
+use self::cooldown::Cooldown;
+use self::node_cache::{Look, NodeCache, Step};
 use crate::clock::Millis;
 use crate::config::Config;
 use crate::contract::{
@@ -32,7 +33,7 @@ use crate::contract::{
 };
 use crate::error::Result;
 
-/// Looks at the shelf by one fetch: what vanished from it by the first answer is fetched by the second, and should other
+/// Looks at the node cache by one fetch: what vanished from it by the first answer is fetched by the second, and should other
 /// processes change everything meanwhile, the last asks the backend for all.
 const LOOKS: usize = 3;
 
@@ -56,22 +57,22 @@ impl Settings {
     }
 }
 
-/// A backend behind a shelf of the node. Round trips are those of the backend.
+/// A backend behind a node cache. Round trips are those of the backend.
 pub struct Tier {
     backend: Arc<dyn Backend>,
-    shelf: Shelf,
-    rest: Rest,
+    cache: NodeCache,
+    cooldown: Cooldown,
 }
 
 /// What is known before the backend is asked.
 struct Start {
-    /// Where the shelf stands.
+    /// Where the node cache stands.
     seen: Option<Position>,
     /// Where to ask from.
     since: Option<Position>,
     /// The changes from the caller's position to there; `None`: the caller has to forget everything.
     changes: Option<Vec<Change>>,
-    /// What the shelf holds of what the caller reads, as of `since`.
+    /// What the node cache holds of what the caller reads, as of `since`.
     entries: Vec<Option<Vec<u8>>>,
 }
 
@@ -79,11 +80,11 @@ impl Tier {
     /// Puts a tier in front of a backend. Its directory is opened when it is first used.
     pub fn new(backend: Arc<dyn Backend>, settings: Settings) -> Self {
         let Settings { path, max_bytes, label } = settings;
-        Self { backend, shelf: Shelf::new(path, max_bytes, label), rest: Rest::default() }
+        Self { backend, cache: NodeCache::new(path, max_bytes, label), cooldown: Cooldown::default() }
     }
 
     fn look(&self, since: Option<Position>, reads: &[Read<'_>]) -> Option<Look> {
-        self.rest.unless_tired(|| self.shelf.look(since, reads, self.backend.now())).flatten()
+        self.cooldown.unless_failed(|| self.cache.look(since, reads, self.backend.now())).flatten()
     }
 
     fn start(&self, caller: Option<Position>, reads: &[Read<'_>]) -> Result<Start> {
@@ -109,7 +110,7 @@ impl Tier {
             return;
         }
         let step = Step { seen: start.seen, delta, own, fills };
-        self.rest.unless_tired(|| self.shelf.settle(&step));
+        self.cooldown.unless_failed(|| self.cache.settle(&step));
     }
 }
 
@@ -214,14 +215,14 @@ impl Backend for Tier {
 
     fn describe(&self) -> Result<Vec<(String, String)>> {
         let mut facts = self.backend.describe()?;
-        match self.shelf.describe() {
+        match self.cache.describe() {
             Ok(more) => {
                 let named = |(name, value): (&str, String)| (format!("node tier: {name}"), value);
                 facts.extend(more.into_iter().map(named));
             }
             Err(error) => facts.push(("node tier".to_owned(), format!("unusable: {error}"))),
         }
-        facts.push(("node tier: calls without it".to_owned(), self.rest.skipped().to_string()));
+        facts.push(("node tier: calls without it".to_owned(), self.cooldown.skipped().to_string()));
         Ok(facts)
     }
 }

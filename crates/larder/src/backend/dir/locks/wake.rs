@@ -118,7 +118,8 @@ mod tests {
 
     #[test]
     fn a_socket_wakes_and_vanishes_with_its_owner() {
-        let (sockets, token) = (WakeSockets::default(), Token::from_number(u128::from_le_bytes(random().unwrap())));
+        let (sockets, token) =
+            (WakeSockets::default(), Token::from_number(u128::from_le_bytes(random().unwrap())));
         assert!(is_dead(here(), token));
         assert_eq!(sockets.open(token), here());
         assert!(!is_dead(here(), token));

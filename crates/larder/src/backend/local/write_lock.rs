@@ -44,14 +44,14 @@ pub(super) struct Mark {
 }
 
 /// The lock file, never removed.
-pub(super) struct WriteLock {
+pub(crate) struct WriteLock {
     file: File,
     /// The record lock is the process's: threads take turns.
     turn: Mutex<()>,
 }
 
 /// The right to write, until dropped.
-pub(super) struct WriteGuard<'a> {
+pub(crate) struct WriteGuard<'a> {
     file: &'a File,
     _turn: MutexGuard<'a, ()>,
 }
@@ -91,7 +91,7 @@ impl WriteLock {
         self.acquire_within(WAIT)
     }
 
-    pub(super) fn acquire_within(&self, wait: Duration) -> Result<WriteGuard<'_>> {
+    pub(crate) fn acquire_within(&self, wait: Duration) -> Result<WriteGuard<'_>> {
         let turn = wait_within(wait, || match self.turn.try_lock() {
             Ok(turn) => Ok(Some(turn)),
             Err(TryLockError::Poisoned(poisoned)) => Ok(Some(poisoned.into_inner())),

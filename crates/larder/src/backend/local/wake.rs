@@ -15,36 +15,37 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat};
 use rustix::io::Errno;
 
-use super::directory::{BELLS, has_a_name};
+use super::directory::{PIPES, has_a_name};
 use super::fault::Fault;
+use crate::clock::millis;
 use crate::contract::{Handed, Token};
 
-/// The sleep of somebody who has no pipe.
-const BLIND_DOZE: Duration = Duration::from_millis(20);
+/// How long somebody without a pipe sleeps.
+const WITHOUT_PIPE: Duration = Duration::from_millis(20);
 
 /// The pipes of those who wait in this process.
 #[derive(Default)]
-pub(super) struct Bells {
+pub(crate) struct WakePipes {
     own: Mutex<HashMap<Token, (PathBuf, File)>>,
 }
 
-impl Bells {
+impl WakePipes {
     pub(super) fn has(&self, token: Token) -> bool {
         self.own().contains_key(&token)
     }
 
     /// Makes sure that `token` can be woken.
-    pub(super) fn hang(&self, directory: &Path, token: Token) -> Result<(), Fault> {
+    pub(super) fn open(&self, directory: &Path, token: Token) -> Result<(), Fault> {
         let mut own = self.own();
         if own.get(&token).is_some_and(|(_, pipe)| has_a_name(pipe)) {
             return Ok(());
         }
-        let bells = directory.join(BELLS);
-        match DirBuilder::new().mode(0o700).create(&bells) {
+        let pipes = directory.join(PIPES);
+        match DirBuilder::new().mode(0o700).create(&pipes) {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error.into()),
             _ => {}
         }
-        let path = bells.join(token.to_string());
+        let path = pipes.join(token.to_string());
         mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).map_err(std::io::Error::from)?;
         // Open for both, so that it is never without a writer, which would make it readable.
         let mut options = OpenOptions::new();
@@ -53,8 +54,8 @@ impl Bells {
         Ok(())
     }
 
-    /// Takes the pipe of `token` down.
-    pub(super) fn take_down(&self, token: Token) {
+    /// Removes the pipe of `token`.
+    pub(super) fn close(&self, token: Token) {
         if let Some((path, _)) = self.own().remove(&token) {
             let _ = fs::remove_file(path);
         }
@@ -68,10 +69,10 @@ impl Bells {
     }
 
     /// Sleeps until `token` is woken, for `at_most` at the longest.
-    pub(super) fn doze(&self, token: Token, at_most: Duration) -> Option<Handed> {
+    pub(super) fn park(&self, token: Token, at_most: Duration) -> Option<Handed> {
         let pipe = self.own().get(&token).and_then(|(_, pipe)| pipe.try_clone().ok());
         let Some(mut pipe) = pipe else {
-            thread::sleep(BLIND_DOZE.min(at_most));
+            thread::sleep(WITHOUT_PIPE.min(at_most));
             return None;
         };
         // A signal ends the sleep early.
@@ -84,7 +85,7 @@ impl Bells {
     }
 }
 
-impl Drop for Bells {
+impl Drop for WakePipes {
     fn drop(&mut self) {
         for (path, _) in self.own().values() {
             let _ = fs::remove_file(path);
@@ -98,7 +99,7 @@ pub(super) struct Sleeper(Option<File>);
 impl Sleeper {
     /// `None` if whoever waited with `token` is dead; what is left of the pipe is removed.
     pub(super) fn find(directory: &Path, token: Token) -> Option<Self> {
-        let path = directory.join(BELLS).join(token.to_string());
+        let path = directory.join(PIPES).join(token.to_string());
         match OpenOptions::new().write(true).custom_flags(flags()).open(&path) {
             Ok(pipe) => Some(Self(Some(pipe))),
             Err(error) if error.kind() == ErrorKind::NotFound => None,
@@ -113,7 +114,7 @@ impl Sleeper {
 
     pub(super) fn wake(self, handed: Handed) {
         if let Some(mut pipe) = self.0 {
-            let lease = u64::try_from(handed.lease.as_millis()).unwrap_or(0);
+            let lease = millis(handed.lease);
             // Written whole or not at all, as it is short; a full pipe wakes as well.
             let _ = pipe.write([handed.fence, lease].map(u64::to_le_bytes).as_flattened());
         }

@@ -16,11 +16,12 @@ use std::time::Duration;
 
 use heed::{AnyTls, RoTxn, RwTxn};
 
-use super::changes::{self, Record};
-use super::environment::Open;
-use super::fault::{Fault, damaged};
-use super::tables::{Counters, Row, Tables};
-use super::{Local, Settings, read, room, rows, write};
+use crate::backend::local::changes::{self, Record};
+use crate::backend::local::environment::Open;
+use crate::backend::local::fault::{Fault, damaged};
+use crate::backend::local::tables::{Counters, Tables};
+use crate::backend::local::{Handle, read, room, rows, write};
+use crate::bytes::Reader;
 use crate::clock::{self, Millis};
 use crate::contract::{CacheId, Change, Delta, MAX_CHANGES, Op, Position, Read};
 use crate::error::Result;
@@ -30,34 +31,36 @@ const WAIT: Duration = Duration::from_millis(50);
 /// Rows in the ring: as far back as a backend lists changes.
 const MAX_ROWS: u64 = MAX_CHANGES as u64 + 1;
 
-/// The shelf of one backend. Any number of processes of the node use it at once.
-pub(in crate::backend) struct Shelf {
-    local: Local,
+/// What the node keeps of one backend. Any number of processes of the node use it at once.
+pub(super) struct NodeCache {
+    handle: Handle,
+    /// What tells the backend from others.
+    label: String,
 }
 
-/// What the shelf holds for a caller.
-pub(in crate::backend) struct Look {
+/// What the node cache holds for a caller.
+pub(super) struct Look {
     /// Where the backend stood while these entries were current.
-    pub(in crate::backend) at: Position,
+    pub(super) at: Position,
     /// What changed between the caller's position and `at`; `None` if that cannot be told.
-    pub(in crate::backend) changes: Option<Vec<Change>>,
+    pub(super) changes: Option<Vec<Change>>,
     /// The entries.
-    pub(in crate::backend) entries: Vec<Option<Vec<u8>>>,
+    pub(super) entries: Vec<Option<Vec<u8>>>,
 }
 
-/// What an answer of the backend tells the shelf.
-pub(in crate::backend) struct Step<'a> {
-    /// Where the shelf stood, and from where the backend was asked; `None` if it stood nowhere.
-    pub(in crate::backend) seen: Option<Position>,
+/// What an answer of the backend tells the node cache.
+pub(super) struct Step<'a> {
+    /// Where the node cache stood, and from where the backend was asked; `None` if it stood nowhere.
+    pub(super) seen: Option<Position>,
     /// What it answered.
-    pub(in crate::backend) delta: &'a Delta,
+    pub(super) delta: &'a Delta,
     /// What the caller itself changed in logged caches, just before `delta.position`.
-    pub(in crate::backend) own: &'a [Op<'a>],
+    pub(super) own: &'a [Op<'a>],
     /// Entries read at `delta.position` or later.
-    pub(in crate::backend) fills: &'a [(Read<'a>, &'a [u8])],
+    pub(super) fills: &'a [(Read<'a>, &'a [u8])],
 }
 
-/// A write transaction on one shelf's entries.
+/// A write transaction on one node cache's entries.
 struct Writing<'a, 'e> {
     tables: &'a Tables,
     txn: &'a mut RwTxn<'e>,
@@ -106,7 +109,7 @@ impl Writing<'_, '_> {
     }
 }
 
-/// Where a shelf stands.
+/// Where a node cache stands.
 #[derive(Clone, Copy)]
 struct Head {
     /// Its number among the spaces of the file.
@@ -119,7 +122,7 @@ struct Head {
 
 impl Head {
     fn read(row: &[u8]) -> Result<Self, Fault> {
-        let mut row = Row(row);
+        let mut row = Reader::new(row);
         let (number, rows, bytes) = (row.u64()?, row.u64()?, row.u64()?);
         let at = Position { incarnation: row.u128()?, id: row.u128()?, nonce: row.u128()? };
         Ok(Self { number, at, rows, bytes })
@@ -139,7 +142,7 @@ impl Head {
         since: Position,
     ) -> Result<Option<Vec<Change>>, Fault> {
         let from = ring_key(self.number, since.id);
-        let anchor = tables.log.get(txn, &from)?.map(|row| Row(row).u128()).transpose()?;
+        let anchor = tables.log.get(txn, &from)?.map(|row| Reader::new(row).u128()).transpose()?;
         if since.incarnation != self.at.incarnation || anchor != Some(since.nonce) {
             return Ok(None);
         }
@@ -162,7 +165,7 @@ impl Head {
         Ok(())
     }
 
-    /// Makes `at`, which the shelf went past, a place in the ring. The rows after it tell what changed since, and more.
+    /// Makes `at`, which the node cache went past, a place in the ring. The rows after it tell what changed since, and more.
     fn mark_overtaken(&mut self, writing: &mut Writing<'_, '_>, at: Position) -> Result<(), Fault> {
         let key = ring_key(self.number, at.id);
         let tables = writing.tables;
@@ -196,16 +199,16 @@ fn ring_key(number: u64, id: u128) -> [u8; 24] {
     key
 }
 
-/// Where an answer leaves a shelf that stands somewhere.
+/// Where an answer leaves a node cache that stands somewhere.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
-    /// The history of the shelf is over: it is emptied.
+    /// The history of the node cache is over: it is emptied.
     Anew,
-    /// The answer leads on from where the shelf stands.
+    /// The answer leads on from where the node cache stands.
     Onward,
-    /// The shelf stands where the answer ends.
+    /// The node cache stands where the answer ends.
     There,
-    /// The shelf has overtaken the answer.
+    /// The node cache has overtaken the answer.
     Behind,
     /// Nobody can tell.
     Apart,
@@ -238,21 +241,20 @@ impl Step<'_> {
     }
 }
 
-impl Shelf {
-    /// A shelf in a directory, which is opened when it is first used.
-    pub(in crate::backend) fn new(path: PathBuf, max_bytes: u64, label: String) -> Self {
-        let settings = Settings { path, namespace: label, max_bytes, lock_lease: Duration::ZERO };
-        Self { local: Local::new(settings) }
+impl NodeCache {
+    /// A node cache in a directory, which is opened when it is first used.
+    pub(super) fn new(path: PathBuf, max_bytes: u64, label: String) -> Self {
+        Self { handle: Handle::new(path, max_bytes), label }
     }
 
-    /// What the shelf holds for a caller at `since`; `None` if it was never filled. One read transaction.
-    pub(in crate::backend) fn look(
+    /// What the node cache holds for a caller at `since`; `None` if it was never filled. One read transaction.
+    pub(super) fn look(
         &self,
         since: Option<Position>,
         reads: &[Read<'_>],
         now: Millis,
     ) -> Result<Option<Look>> {
-        self.local.with(|open| {
+        self.handle.with(|open| {
             let txn = open.read()?;
             let Some(head) = self.head(&open.tables, &txn)? else { return Ok(None) };
             let changes = match since {
@@ -265,8 +267,8 @@ impl Shelf {
     }
 
     /// Takes in what an answer says, in one write transaction.
-    pub(in crate::backend) fn settle(&self, step: &Step<'_>) -> Result<()> {
-        self.local.with(|open| {
+    pub(super) fn settle(&self, step: &Step<'_>) -> Result<()> {
+        self.handle.with(|open| {
             let _guard = open.lock.acquire_within(WAIT)?;
             open.still_named()?;
             let own = step.own.iter().map(write::need).sum();
@@ -333,7 +335,7 @@ impl Shelf {
             for op in step.own {
                 writing.make(op, storing)?;
             }
-            // R21: what was read at `end` or later enters where the shelf stands at `end`, and nowhere else.
+            // R21: what was read at `end` or later enters where the node cache stands at `end`, and nowhere else.
             for (read, entry) in fills {
                 writing.put(read.cache, read.key, (entry, None))?;
             }
@@ -346,8 +348,8 @@ impl Shelf {
     }
 
     /// Facts for people.
-    pub(in crate::backend) fn describe(&self) -> Result<Vec<(&'static str, String)>> {
-        self.local.with(|open| open.describe(&self.local.settings.namespace))
+    pub(super) fn describe(&self) -> Result<Vec<(&'static str, String)>> {
+        self.handle.with(|open| open.describe(&self.label))
     }
 
     fn head(&self, tables: &Tables, txn: &RoTxn<'_, AnyTls>) -> Result<Option<Head>, Fault> {
@@ -356,7 +358,7 @@ impl Shelf {
 
     fn key(&self) -> [u8; 33] {
         let mut key = [b't'; 33];
-        let hash = blake3::hash(self.local.settings.namespace.as_bytes());
+        let hash = blake3::hash(self.label.as_bytes());
         key.iter_mut().skip(1).zip(hash.as_bytes()).for_each(|(to, from)| *to = *from);
         key
     }
