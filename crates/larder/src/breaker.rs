@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::clock::{boot_millis, boottime, millis, wall_clock};
 use crate::error::{Blame, Error, ErrorKind, Result};
-use crate::node::Node;
+use crate::node_state::NodeState;
 
 /// How long calls fail at once after one that failed, at the most.
 const OPEN_FOR: Duration = Duration::from_secs(1);
@@ -23,7 +23,7 @@ const MAX_NEWS: usize = 16;
 /// Others are kept away only by what says something of the backend: what is this process's own trouble keeps this process
 /// away, and what is the trouble of one call keeps nobody away.
 pub(crate) struct Breaker {
-    node: Node,
+    node: NodeState,
     /// How long this process waits for a connection, and for an answer, in milliseconds.
     waits: Waits,
     /// [`LEAST_OPEN`]; tests that are interrupted must not find it over.
@@ -83,7 +83,7 @@ pub(crate) struct Pass {
     began: u64,
     /// The breaker is open until then, and this call tries whether the backend is back; 0 = it is not open.
     until: u64,
-    /// What the backend refused to forget, see [`Words`](crate::node::Words).
+    /// What the backend refused to forget, see [`Words`](crate::node_state::Words).
     pub(crate) refused: u64,
     /// Until when it is not asked for that again.
     retry: u64,
@@ -97,7 +97,7 @@ impl Pass {
 }
 
 impl Breaker {
-    pub(crate) fn new(node: Node, waits: Waits) -> Self {
+    pub(crate) fn new(node: NodeState, waits: Waits) -> Self {
         Self {
             node,
             waits,
@@ -109,7 +109,7 @@ impl Breaker {
     }
 
     /// The numbers that it shares.
-    pub(crate) fn node(&self) -> &Node {
+    pub(crate) fn node(&self) -> &NodeState {
         &self.node
     }
 
@@ -301,7 +301,7 @@ mod tests {
 
     fn alone() -> Breaker {
         let waits = Waits::new(Duration::from_millis(250), Duration::from_millis(500));
-        Breaker { least: OPEN_FOR, ..Breaker::new(Node::alone(), waits) }
+        Breaker { least: OPEN_FOR, ..Breaker::new(NodeState::alone(), waits) }
     }
 
     fn away() -> Error {
@@ -381,7 +381,7 @@ mod tests {
         let name = format!("breaker {test} {}", std::process::id());
         answer.map(|answer| {
             let waits = Waits::new(Duration::from_millis(250), Duration::from_millis(answer));
-            Breaker { least: OPEN_FOR, ..Breaker::new(Node::shared(&name), waits) }
+            Breaker { least: OPEN_FOR, ..Breaker::new(NodeState::shared(&name), waits) }
         })
     }
 

@@ -20,7 +20,7 @@ mod error;
 mod fills;
 mod lock;
 mod near;
-mod node;
+mod node_state;
 mod open;
 pub mod payload;
 mod random;

@@ -7,9 +7,10 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
+use crate::bytes::{Malformed, Reader, Writer};
 use crate::clock::{boot_millis, millis};
 use crate::contract::{CacheId, Change, Op};
-use crate::node::{Node, Page};
+use crate::node_state::{NodeState, Page};
 
 /// How long nobody asks again after the server was asked to forget what it had refused to.
 const RETRY: Duration = Duration::from_secs(1);
@@ -86,7 +87,7 @@ impl Refusals {
     }
 
     /// The list of a node.
-    pub(crate) fn read(node: &Node) -> Self {
+    pub(crate) fn read(node: &NodeState) -> Self {
         let mut found = None;
         // Read under the lock, and nothing is changed.
         let _: Option<()> = node.update(|page| {
@@ -108,14 +109,14 @@ impl Refusals {
         if !holds_any(page.refused) {
             return Self { word: page.refused, ..Self::default() };
         }
-        match page.list().as_deref().and_then(decode) {
+        match page.list().and_then(|list| decode(&list).ok()) {
             Some((reason, items)) => Self { word: page.refused, reason, items },
             None => Self::unreadable(page.refused),
         }
     }
 
     /// Notes that `ops` were refused for that reason. Whether they are the first.
-    pub(crate) fn note(node: &Node, ops: &[Op<'_>], reason: &str) -> bool {
+    pub(crate) fn note(node: &NodeState, ops: &[Op<'_>], reason: &str) -> bool {
         let mut end = reason.len().min(MAX_REASON);
         while !reason.is_char_boundary(end) {
             end -= 1;
@@ -140,7 +141,7 @@ impl Refusals {
     }
 
     /// Whether the caller, alone of the node's processes, is to ask the server now.
-    pub(crate) fn claim(&self, node: &Node) -> bool {
+    pub(crate) fn claim(&self, node: &NodeState) -> bool {
         let now = boot_millis();
         let retry = millis(RETRY);
         let claimed = node.update(|page| {
@@ -152,12 +153,12 @@ impl Refusals {
     }
 
     /// The caller cannot ask the server, so that another may.
-    pub(crate) fn release(&self, node: &Node) {
+    pub(crate) fn release(&self, node: &NodeState) {
         let _ = node.update(|page| (page.refused == self.word).then(|| page.retry = 0));
     }
 
     /// The server has forgotten all of the list; the word of the empty one. `None`: the list has grown meanwhile.
-    pub(crate) fn settle(&self, node: &Node) -> Option<u64> {
+    pub(crate) fn settle(&self, node: &NodeState) -> Option<u64> {
         node.update(|page| {
             (page.refused == self.word).then(|| {
                 (page.refused, page.retry) = (next(page.refused), 0);
@@ -221,38 +222,28 @@ impl Ban {
 }
 
 fn encode(reason: &str, items: &[Refused]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let mut part = |part: &[u8]| {
-        bytes.extend_from_slice(&u32::try_from(part.len()).unwrap_or(u32::MAX).to_le_bytes());
-        bytes.extend_from_slice(part);
-    };
-    part(reason.as_bytes());
+    let mut out = Writer::default();
+    out.bytes(reason.as_bytes());
     for Refused { cache, key } in items {
-        part(&[u8::from(cache.logged()), u8::from(key.is_some())]);
-        part(cache.name().as_bytes());
-        part(key.as_deref().unwrap_or_default());
+        out.bytes(&[u8::from(cache.logged()), u8::from(key.is_some())]);
+        out.bytes(cache.name().as_bytes());
+        out.bytes(key.as_deref().unwrap_or_default());
     }
-    bytes
+    out.0
 }
 
-/// The reverse; `None` if that is no list.
-fn decode(mut bytes: &[u8]) -> Option<(String, Vec<Refused>)> {
-    fn part<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
-        let (length, rest) = bytes.split_first_chunk()?;
-        let (part, rest) = rest.split_at_checked(usize::try_from(u32::from_le_bytes(*length)).ok()?)?;
-        *bytes = rest;
-        Some(part)
-    }
-    let text = |part: &[u8]| String::from_utf8(part.to_vec()).ok();
-    let reason = text(part(&mut bytes)?)?;
+/// The reverse.
+fn decode(bytes: &[u8]) -> Result<(String, Vec<Refused>), Malformed> {
+    let mut input = Reader::new(bytes);
+    let reason = input.text()?.to_owned();
     let mut items = Vec::new();
-    while !bytes.is_empty() {
-        let [logged, has_key] = *part(&mut bytes)? else { return None };
-        let cache = CacheId::stored(&text(part(&mut bytes)?)?, logged == 1);
-        let key = part(&mut bytes)?;
+    while !input.is_empty() {
+        let [logged, has_key] = *input.bytes()? else { return Err(Malformed) };
+        let cache = CacheId::stored(input.text()?, logged == 1);
+        let key = input.bytes()?;
         items.push(Refused { cache, key: (has_key == 1).then(|| key.into()) });
     }
-    Some((reason, items))
+    Ok((reason, items))
 }
 
 #[cfg(test)]
@@ -265,7 +256,7 @@ mod tests {
 
     #[test]
     fn what_was_refused_is_banned_until_it_is_settled() {
-        let (node, c, d) = (Node::alone(), cache("c"), cache("d"));
+        let (node, c, d) = (NodeState::alone(), cache("c"), cache("d"));
         assert!(!holds_any(Refusals::read(&node).word));
         assert!(Refusals::note(&node, &[Op::Delete { cache: &c, key: b"k" }], "NOREPLICAS"));
         let old = Refusals::read(&node);
@@ -294,7 +285,7 @@ mod tests {
     fn too_much_is_everything() {
         let (c, key) = (cache("c"), vec![0; 60 << 10]);
         for (count, key) in [(MAX_ITEMS + 1, &b"k"[..]), (2, &key)] {
-            let node = Node::alone();
+            let node = NodeState::alone();
             for number in 0..count {
                 let key = [key, &number.to_le_bytes()].concat();
                 Refusals::note(&node, &[Op::Delete { cache: &c, key: &key }], "NOPERM");
@@ -311,7 +302,7 @@ mod tests {
     fn rubbish_is_no_list() {
         let bytes = encode("why", &[Refused { cache: cache("c"), key: None }]);
         for end in 0..bytes.len() {
-            if let Some((reason, items)) = decode(bytes.get(..end).unwrap()) {
+            if let Ok((reason, items)) = decode(bytes.get(..end).unwrap()) {
                 assert!(reason == "why" && items.is_empty());
             }
         }

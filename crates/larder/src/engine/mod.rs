@@ -4,7 +4,7 @@ mod fills;
 mod hot;
 mod locks;
 mod memory;
-mod node;
+mod peek;
 mod posts;
 mod reads;
 mod refused;
@@ -24,7 +24,7 @@ use crate::contract::{
 use crate::entry::EntryCodec;
 use crate::error::{Error, ErrorKind, Result};
 use crate::near::CacheNumber;
-use crate::node::Node;
+use crate::node_state::NodeState;
 use crate::stats::{Counters, Stats};
 use hot::HotSet;
 use locks::EngineLocks;
@@ -152,8 +152,8 @@ impl<D: Decode> Engine<D> {
         memory: Arc<Memory<D::Value>>,
     ) -> Self {
         let node = || match config.server() {
-            Server::Redis { .. } => Node::shared(&config.place()),
-            _ => Node::alone(),
+            Server::Redis { .. } => NodeState::shared(&config.place()),
+            _ => NodeState::alone(),
         };
         Self {
             locks: EngineLocks::new(Arc::clone(&backend), config.lock_lease()),

@@ -1,6 +1,6 @@
 //! The leases of a node: a file of fixed size in this user's directory, read and written in place.
 //!
-//! As all that [`node`](crate::node) shares it is a convenience: without the file, or with rubbish in it, everybody computes. It is
+//! As all that [`node_state`](crate::node_state) shares it is a convenience: without the file, or with rubbish in it, everybody computes. It is
 //! changed under a lock of the kernel that is held for some microseconds and waited for no longer than [`PATIENCE`]; who waits for a
 //! fill reads without the lock.
 
@@ -15,7 +15,7 @@ use rustix::process::{Pid, test_kill_process};
 
 use super::rules::{self, Ask, Lease, State};
 use crate::clock::{boot_nanos, boottime, nanos};
-use crate::node::{alone_in_process, directory, open};
+use crate::node_state::{alone_in_process, directory, open};
 
 const NAME: &str = "fills";
 /// A row: two numbers, a time with a mark in its lowest bits, and a checksum.

@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use super::{Failover, names};
+use crate::bytes::Reader;
 use crate::clock::{Millis, millis, wall_clock};
 use crate::contract::{CacheId, Change, Op, Position, Read};
 use crate::error::Result;
@@ -33,13 +34,10 @@ impl Absorbed {
     }
 
     fn decode(incarnation: u128, bytes: &[u8]) -> Option<Self> {
-        let (id, rest) = bytes.split_first_chunk()?;
-        let (nonce, rest) = rest.split_first_chunk()?;
-        let (written, node) = rest.split_first_chunk()?;
-        let position =
-            Position { incarnation, id: u128::from_le_bytes(*id), nonce: u128::from_le_bytes(*nonce) };
-        let node = u64::from_le_bytes(node.try_into().ok()?);
-        Some(Self { position, written: u64::from_le_bytes(*written), node })
+        let mut bytes = Reader::new(bytes);
+        let position = Position { incarnation, id: bytes.u128().ok()?, nonce: bytes.u128().ok()? };
+        let read = Self { position, written: bytes.u64().ok()?, node: bytes.u64().ok()? };
+        bytes.is_empty().then_some(read)
     }
 }
 

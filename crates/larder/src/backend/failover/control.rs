@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::names;
 use super::rules::{self, Lease, Mode, Record, Verdict};
 use crate::breaker::Breaker;
+use crate::bytes::Reader;
 use crate::clock::{Millis, boottime};
 use crate::contract::{Backend, Delta, Guard, Op, Outcome, Position, Read};
 use crate::error::Result;
@@ -60,8 +61,8 @@ impl Stage {
     /// What cannot be read, or is not there, means that the primary serves: it has to take in all that it missed first.
     fn decode(bytes: Option<&[u8]>) -> Self {
         let Some((kind, rest)) = bytes.and_then(<[u8]>::split_first) else { return Self::default() };
-        let mut numbers = rest.chunks_exact(8).map(|word| word.try_into().map_or(0, u64::from_le_bytes));
-        let mut next = || numbers.next().unwrap_or(0);
+        let mut numbers = Reader::new(rest);
+        let mut next = || numbers.u64().unwrap_or(0);
         let last = rest.get(NUMBERS * 8..).unwrap_or_default();
         Self {
             tier: if *kind == 0 { Mode::Primary } else { Mode::Fallback },

@@ -40,7 +40,7 @@ use crate::contract::{
     Applied, Backend, CacheId, CacheUsage, Fetched, Health, LockBackend, Op, Position, Read, Settled,
 };
 use crate::error::{Error, ErrorKind, Result};
-use crate::node::Node;
+use crate::node_state::NodeState;
 
 /// The name of this backend in errors.
 const NAME: &str = "the server";
@@ -111,8 +111,9 @@ impl Failover {
         let name = *blake3::hash(settings.node.as_bytes()).as_bytes();
         let [connect, answer] = settings.waits;
         let waits = Waits::new(connect, answer);
-        let breaker =
-            |tier| Breaker::new(Node::shared(&format!("{} {} {tier}", settings.place, settings.node)), waits);
+        let breaker = |tier| {
+            Breaker::new(NodeState::shared(&format!("{} {} {tier}", settings.place, settings.node)), waits)
+        };
         let node = name.first_chunk().map_or(0, |name| u64::from_le_bytes(*name));
         Self {
             primary,

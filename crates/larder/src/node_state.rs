@@ -16,6 +16,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use rustix::fs::{FlockOperation, OFlags, fcntl_lock};
 use rustix::process::geteuid;
 
+use crate::bytes::Reader;
+
 /// How many numbers there are.
 const WORDS: usize = 9;
 /// What the numbers take in the file, with their checksum.
@@ -78,8 +80,8 @@ impl Words {
         if check != crc32fast::hash(body).to_le_bytes() {
             return Self::default();
         }
-        let mut numbers = body.chunks_exact(8).map(|word| word.try_into().map_or(0, u64::from_le_bytes));
-        let mut next = || numbers.next().unwrap_or(0);
+        let mut numbers = Reader::new(body);
+        let mut next = || numbers.u64().unwrap_or(0);
         Self {
             open_until: next(),
             away_since: next(),
@@ -111,7 +113,7 @@ enum Place {
 }
 
 /// What is shared about one backend.
-pub(crate) struct Node {
+pub(crate) struct NodeState {
     place: Place,
     own: Mutex<Own>,
 }
@@ -185,7 +187,7 @@ impl Page<'_> {
     }
 }
 
-impl Node {
+impl NodeState {
     /// Numbers for this process alone.
     pub(crate) fn alone() -> Self {
         Self { place: Place::Own, own: Mutex::default() }
@@ -253,7 +255,7 @@ impl Node {
     }
 }
 
-impl Drop for Node {
+impl Drop for NodeState {
     fn drop(&mut self) {
         if let Place::Open(_) = self.place {
             let _thread = alone_in_process();
@@ -311,12 +313,11 @@ fn read(file: &File) -> Words {
 fn read_part(file: &File, (at, most): (u64, usize)) -> Option<Vec<u8>> {
     let mut head = [0; 8];
     file.read_exact_at(&mut head, at).ok()?;
-    let (length, check) = head.split_at(4);
-    let length =
-        usize::try_from(u32::from_le_bytes(length.try_into().ok()?)).ok().filter(|it| *it <= most)?;
+    let mut head = Reader::new(&head);
+    let length = head.count().ok().filter(|length| *length <= most)?;
     let mut bytes = vec![0; length];
     file.read_exact_at(&mut bytes, at + 8).ok()?;
-    (check == crc32fast::hash(&bytes).to_le_bytes()).then_some(bytes)
+    (head.u32() == Ok(crc32fast::hash(&bytes))).then_some(bytes)
 }
 
 fn write_part(file: &File, at: u64, bytes: &[u8]) -> std::io::Result<()> {
@@ -375,8 +376,8 @@ mod tests {
         place
     }
 
-    fn node(place: &Path, name: &str) -> Node {
-        Node { place: Place::of(place, name), own: Mutex::default() }
+    fn node(place: &Path, name: &str) -> NodeState {
+        NodeState { place: Place::of(place, name), own: Mutex::default() }
     }
 
     fn is_shared(place: &Path, name: &str) -> bool {
@@ -390,7 +391,7 @@ mod tests {
         assert!(is_shared(&place, "x"));
         assert_eq!(a.update(|words| Some(std::mem::replace(&mut words.open_until, 7))), Some(0));
         assert_eq!(b.read().open_until, 7);
-        for node in [&b, &Node::alone()] {
+        for node in [&b, &NodeState::alone()] {
             assert_eq!(
                 node.update(|words| {
                     words.open_until = 8;
@@ -427,7 +428,7 @@ mod tests {
     fn reason_and_list_are_shared_bounded_and_whole_or_not_there() {
         let place = place("parts");
         let (a, b) = (node(&place, "x"), node(&place, "x"));
-        let list = |node: &Node| node.update(|page| Some(page.list()));
+        let list = |node: &NodeState| node.update(|page| Some(page.list()));
         assert_eq!((b.reason(), list(&b)), (String::new(), Some(None)));
         let long = "ä".repeat(1000);
         a.update(|page| {
