@@ -132,3 +132,84 @@ fn has_a_record(bytes: &[u8], offset: u64) -> bool {
     }
     false
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const OFFSET: u64 = 96;
+    const BEFORE: u128 = 1;
+
+    /// The frames of some bodies, one behind the other, and where each begins.
+    fn frames(bodies: &[Vec<u8>]) -> (Vec<u8>, Vec<usize>) {
+        let (mut bytes, mut starts, mut before) = (Vec::new(), Vec::new(), BEFORE);
+        for (body, nonce) in bodies.iter().zip(1_000..) {
+            starts.push(bytes.len());
+            bytes.append(&mut frame(body, OFFSET + bytes.len() as u64, before, nonce));
+            before = nonce;
+        }
+        (bytes, starts)
+    }
+
+    /// Reads the bodies of records until there is none; where that is, and the nonce before.
+    fn read_all(bytes: &[u8]) -> (Vec<Vec<u8>>, usize, u128) {
+        let (mut bodies, mut at, mut before) = (Vec::new(), 0, BEFORE);
+        while let Next::Record { body, nonce } = next(bytes, at, OFFSET + at as u64, before) {
+            bodies.push(bytes[body.clone()].to_vec());
+            (at, before) = (body.end + NONCE, nonce);
+        }
+        (bodies, at, before)
+    }
+
+    fn some_bodies() -> impl Strategy<Value = Vec<Vec<u8>>> {
+        vec(vec(any::<u8>(), 1..60), 1..6)
+    }
+
+    proptest! {
+        #[test]
+        fn records_are_read_as_written(bodies in some_bodies()) {
+            let (bytes, _) = frames(&bodies);
+            assert_eq!(read_all(&bytes).0, bodies);
+        }
+
+        /// What a writer leaves that dies in the middle of a record is the end of the log, and no damage.
+        #[test]
+        fn a_torn_record_is_no_damage(bodies in some_bodies(), cut in any::<prop::sample::Index>()) {
+            let (bytes, starts) = frames(&bodies);
+            let cut = cut.index(bytes.len());
+            let (read, at, before) = read_all(&bytes[..cut]);
+            let whole = starts.iter().filter(|start| **start <= cut).count() - 1;
+            assert_eq!((read, at), (bodies[..whole].to_vec(), starts[whole]));
+            assert!(!is_damage(&bytes[..cut], at, OFFSET + at as u64, before));
+        }
+
+        /// A wrong byte anywhere ends the log before the record that it is in, and is damage: that record was acknowledged.
+        #[test]
+        fn a_wrong_byte_is_damage(bodies in some_bodies(), bit in 0..8, at in any::<prop::sample::Index>()) {
+            let (mut bytes, starts) = frames(&bodies);
+            let at = at.index(bytes.len());
+            bytes[at] ^= 1_u8 << bit;
+            let hit = starts.iter().filter(|start| **start <= at).count() - 1;
+            let (read, end, before) = read_all(&bytes);
+            assert_eq!((read, end), (bodies[..hit].to_vec(), starts[hit]));
+            assert!(is_damage(&bytes, end, OFFSET + end as u64, before));
+        }
+
+        /// A record counts at its own place only, behind its own predecessor.
+        #[test]
+        fn a_record_elsewhere_is_none(body in vec(any::<u8>(), 1..60), offset in 0..500_u64, before in 0..9_u128) {
+            let bytes = frame(&body, OFFSET, BEFORE, 5);
+            let found = matches!(next(&bytes, 0, offset, before), Next::Record { .. });
+            assert_eq!(found, offset == OFFSET && before == BEFORE);
+        }
+
+        #[test]
+        fn rubbish_is_looked_at_without_harm(bytes in vec(any::<u8>(), 0..300), at in 0..310_usize) {
+            let _ = next(&bytes, at, OFFSET, BEFORE);
+            let _ = is_damage(&bytes, at, OFFSET, BEFORE);
+        }
+    }
+}

@@ -7,6 +7,8 @@ mod history;
 mod index;
 mod lock_table;
 mod record;
+#[cfg(test)]
+mod tests;
 
 use self::checkpoint::Checkpoint;
 use self::history::History;
