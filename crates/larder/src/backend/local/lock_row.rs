@@ -75,7 +75,9 @@ impl LockRow {
         row.bytes(&self.name);
         row.u8(if self.row.holder.is_some() { HELD } else { FREE });
         if let Some(Holder { who, fence, until, since, lease }) = &self.row.holder {
-            [*fence, *until, *since, *lease].into_iter().for_each(|number| row.u64(number));
+            for number in [*fence, *until, *since, *lease] {
+                row.u64(number);
+            }
             put_party(&mut row, who);
         }
         for Waiter { who, seen } in &self.row.queue {
@@ -121,7 +123,9 @@ pub(super) fn holds(
 fn put_party(row: &mut Writer, who: &Party<Process>) {
     let Process { space, id, started } = who.process;
     row.u128(who.token.number());
-    [space, u64::from(id), started].into_iter().for_each(|number| row.u64(number));
+    for number in [space, u64::from(id), started] {
+        row.u64(number);
+    }
     row.bytes(&who.owner);
 }
 

@@ -15,9 +15,10 @@ use crate::clock::{self, Millis};
 /// How often to evict more and try again before the file is given up. The pauses double from 1 ms: readers
 /// end meanwhile, and only then the pages that they saw can be used again.
 const ATTEMPTS: u32 = 8;
-/// How much of its own clearing a write does: enough that clearing keeps pace with writing, little enough that
-/// no write takes noticeably longer.
+/// How many purged entries a write removes: enough that clearing keeps pace with writing, little enough that no write takes
+/// noticeably longer.
 const PURGED_PER_WRITE: usize = 200;
+/// How many expired entries a write removes, for the same reason.
 const EXPIRED_PER_WRITE: usize = 50;
 /// How many entries one transaction evicts.
 const EVICTED_AT_ONCE: usize = 100;

@@ -143,6 +143,14 @@ impl Case {
         }
     }
 
+    fn after(steps: &[Step]) -> Self {
+        let mut case = Self::new();
+        for step in steps {
+            case.run(step);
+        }
+        case
+    }
+
     fn position(&self) -> Position {
         Position { id: u128::from(self.base + self.end), nonce: self.records, ..FIRST }
     }
@@ -170,7 +178,9 @@ impl Case {
             }
             Step::Locks(changes) => {
                 self.append(locks_body(changes));
-                changes.iter().for_each(|change| self.locks.apply(change, NOW));
+                for change in changes {
+                    self.locks.apply(change, NOW);
+                }
             }
             Step::Seal => {
                 let successor = file(Kind::Log, self.segment.number + 1, self.records);
@@ -315,8 +325,7 @@ proptest! {
     /// What a new history keeps is there, and nothing else.
     #[test]
     fn new_histories_keep_what_they_should(steps in vec(step(), 0..20)) {
-        let mut case = Case::new();
-        steps.iter().for_each(|step| case.run(step));
+        let mut case = Case::after(&steps);
         let first = Position { incarnation: 8, ..case.position() };
         let nothing = Replica::restore(&case.replica.checkpoint(Keep::Nothing), first, NOW).unwrap();
         assert_eq!(nothing.index().caches().count(), 0);
@@ -334,8 +343,7 @@ proptest! {
     /// A checkpoint with a wrong byte, or too few or too many of them, is none.
     #[test]
     fn damaged_checkpoints_are_errors(steps in vec(step(), 0..8), bit in 0..8, at in any::<prop::sample::Index>()) {
-        let mut case = Case::new();
-        steps.iter().for_each(|step| case.run(step));
+        let mut case = Case::after(&steps);
         let good = case.replica.checkpoint(Keep::Everything);
         let at = at.index(good.len());
         let mut flipped = good.clone();
@@ -353,8 +361,7 @@ proptest! {
     /// The body of a record that is cut short is an error; one with wrong bytes is read as something, or an error.
     #[test]
     fn damaged_records_are_errors(step in step(), bit in 0..8, at in any::<prop::sample::Index>()) {
-        let mut case = Case::new();
-        case.run(&step);
+        let case = Case::after(&[step]);
         for body in case.files.values().flat_map(BTreeMap::values).filter(|body| read(body).is_ok()) {
             let at = at.index(body.len());
             assert!(read(&body[..at]).is_err());
