@@ -13,10 +13,8 @@ use std::path::{Path, PathBuf};
 const CRATES: [&str; 2] = ["crates/larder/src", "php-ext/src"];
 
 /// Folders that have a circle today. A line goes when its circle does; none is added.
-const CIRCLES: [&str; 10] = [
-    "crates/larder/src/backend/dir",
+const CIRCLES: [&str; 8] = [
     "crates/larder/src/backend/failover",
-    "crates/larder/src/backend/local",
     "crates/larder/src/backend/redis",
     "crates/larder/src/engine",
     "crates/larder/src/payload",
