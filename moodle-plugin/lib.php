@@ -22,6 +22,7 @@
  * @license   http://www.gnu.org/copyleft/gpl.html GNU GPL v3 or later
  */
 
+use cachestore_larder\audit;
 use cachestore_larder\configuration;
 use cachestore_larder\news;
 use core_cache\configurable_cache_interface;
@@ -62,6 +63,9 @@ class cachestore_larder extends store implements
 
     /** @var \Larder\Cache|null The extension's cache for the definition, null until initialise(). */
     protected $cache = null;
+
+    /** @var string The definition that initialise() was called with, as people read it. */
+    protected $definition = '';
 
     /** @var string Why the store could not be opened, in English; empty when it could. */
     protected $problem = '';
@@ -166,8 +170,8 @@ class cachestore_larder extends store implements
         }
         // The hash names the definition, what stands before it is for people who look at statistics. Ad-hoc definitions
         // have ids of any length with any characters.
-        $readable = substr(preg_replace('~[^a-zA-Z0-9_/.-]~', '_', $id), 0, 100);
-        $this->cache = $this->store->cache($readable . '@' . substr($definition->generate_definition_hash(), 0, 12), $options);
+        $this->definition = substr(preg_replace('~[^a-zA-Z0-9_/.-]~', '_', $id), 0, 100);
+        $this->cache = $this->store->cache($this->definition . '@' . substr($definition->generate_definition_hash(), 0, 12), $options);
     }
 
     /**
@@ -211,6 +215,15 @@ class cachestore_larder extends store implements
      */
     public function health(): ?array {
         return $this->store?->health();
+    }
+
+    /**
+     * Who purged this instance.
+     *
+     * @return array[] As the extension's Store::auditLog(); empty when the store could not be opened.
+     */
+    public function audit_log(): array {
+        return $this->store?->auditLog() ?? [];
     }
 
     /**
@@ -305,7 +318,11 @@ class cachestore_larder extends store implements
      * @return bool Whether they are deleted for every node.
      */
     public function purge() {
-        return $this->guarded(fn() => $this->cache->purge(), false);
+        $purged = $this->guarded(fn() => $this->cache->purge(), false);
+        if ($this->store !== null) {
+            audit::purged($this->name, $this->store, $this->definition);
+        }
+        return $purged;
     }
 
     /**

@@ -103,6 +103,26 @@ final class Store
     }
 
     /**
+     * Adds a record to the audit log of the namespace, which keeps the last 1,000 for a year: what was done, and by whom or
+     * from where. Nothing is recorded by itself. Two round trips, now and then three.
+     *
+     * @param array<string, string> $details
+     * @return bool false if the backend is away or refuses.
+     */
+    public function audit(string $action, array $details = []): bool
+    {
+    }
+
+    /**
+     * The records of the audit log, oldest first. Two round trips or some more; none if the backend is away.
+     *
+     * @return list<array{time: float, action: string, details: array<string, string>}> The time in Unix seconds.
+     */
+    public function auditLog(): array
+    {
+    }
+
+    /**
      * Waits for a named lock, which guards something outside of the cache. Acquiring is a sync point.
      *
      * It belongs to this request like one of a cache, see Cache::acquireLock(). After a server was restarted or replaced, or a

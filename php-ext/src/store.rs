@@ -1,10 +1,12 @@
 //! `Larder\Store`.
 
+use std::collections::HashMap;
+
 use ext_php_rs::boxed::ZBox;
 use ext_php_rs::class::RegisteredClass;
 use ext_php_rs::prelude::*;
 use ext_php_rs::types::{ZendHashTable, Zval};
-use larder::{Tier, named_lock};
+use larder::{AuditRecord, Tier, named_lock};
 
 use crate::cache::Cache;
 use crate::exceptions::{bad_value, misuse, outage};
@@ -147,6 +149,29 @@ impl Store {
     /// No round trip.
     pub fn news(&self) -> Vec<String> {
         self.engine.news()
+    }
+
+    /// Adds a record to the audit log: what was done, and by whom or from where; false if the backend is away or refuses.
+    #[php(optional = details)]
+    pub fn audit(&self, action: &str, details: Option<HashMap<String, String>>) -> PhpResult<bool> {
+        let details = details.unwrap_or_default().into_iter().collect();
+        Ok(outage(self.engine.audit(action, details))?.is_some())
+    }
+
+    /// The records of the audit log, oldest first; none if the backend is away.
+    pub fn audit_log(&self) -> PhpResult<Vec<ZBox<ZendHashTable>>> {
+        let records = outage(self.engine.audit_log())?.unwrap_or_default();
+        let array = |record: AuditRecord| {
+            let mut array = ZendHashTable::new();
+            #[expect(clippy::cast_precision_loss, reason = "milliseconds fit for 285,000 years")]
+            array.insert("time", record.time_ms as f64 / 1000.0)?;
+            array.insert("action", record.action)?;
+            let mut details = ZendHashTable::new();
+            record.details.into_iter().try_for_each(|(name, value)| details.insert(name.as_str(), value))?;
+            array.insert("details", details)?;
+            Ok(array)
+        };
+        records.into_iter().map(array).collect()
     }
 
     /// Waits for a named lock, `$wait` seconds at the most; false if another had it all the while. A sync point. Throws

@@ -101,6 +101,12 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Lists who emptied what: the last 1,000 records, oldest first.
+    Log {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Fetches what the site's PHP processes hold in memory into this node's own cache: the `node_tier`, or the kernel's
     /// page cache for `dir:`. For a new node before it is asked (exit code 1 while the store is away).
     Warm,

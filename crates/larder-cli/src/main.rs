@@ -4,6 +4,7 @@
 //! configuration is wrong.
 
 mod args;
+mod audit;
 mod doctor;
 mod failure;
 mod inspect;
@@ -46,6 +47,7 @@ fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode, Failure> {
         }
         Command::Locks { r#break: Some(words), .. } => locks::break_one(&inspect::open(&config)?, words, out),
         Command::Locks { json, .. } => locks::list(&inspect::open(&config)?, *json, out),
+        Command::Log { json } => audit::list(&inspect::open(&config)?, *json, out),
         Command::Warm => warm::run(&inspect::open(&config)?, out),
         Command::Purge { all: true, .. } => purge::all(&inspect::open(&config)?, out),
         Command::Purge { cache, .. } => purge::one(&inspect::open(&config)?, cache, out),

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use larder::{CacheId, Store};
 
 use crate::args::OptionalCacheName;
+use crate::audit;
 use crate::failure::Failure;
 use crate::inspect::{cache, sort};
 use crate::text::count;
@@ -14,6 +15,7 @@ use crate::text::count;
 pub(crate) fn all(store: &Store, out: &mut dyn Write) -> Result<ExitCode, Failure> {
     let usage = store.usage()?;
     store.reset()?;
+    audit::note(store, "purge", "all");
     let entries: u64 = usage.iter().map(|usage| usage.entries).sum();
     let (caches, entries) =
         (count(usage.len() as u64, "cache", "caches"), count(entries, "entry", "entries"));
@@ -50,6 +52,7 @@ pub(crate) fn one(
             writeln!(out, "Purged the {} cache '{name}': {entries}.", sort(logged))?;
         }
     }
+    audit::note(store, "purge", name);
     if sorts.iter().all(|&logged| held(logged).is_none()) {
         writeln!(
             out,

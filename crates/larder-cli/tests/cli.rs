@@ -111,6 +111,40 @@ fn a_node_is_warmed() {
 }
 
 #[test]
+fn who_purged_is_listed() {
+    let site = Site::new();
+    site.store().sync().unwrap();
+    assert!(printed(&site.run(&["log"])).contains("Nobody has recorded"));
+    let who = [("script", "/admin/purgecaches.php"), ("user", "2")]
+        .map(|(name, value)| (name.into(), value.into()));
+    site.store().audit("purge", who.into()).unwrap();
+    printed(&site.run(&["purge", "courses"]));
+    printed(&site.run(&["purge", "--all"]));
+    let log = printed(&site.run(&["log"]));
+    let lines: Vec<&str> = log.lines().collect();
+    assert_eq!(lines.len(), 4, "{log}");
+    assert!(lines[1].contains("script=/admin/purgecaches.php user=2"), "{log}");
+    assert!(lines[2].contains("caches=courses") && lines[2].contains("script=larder"), "{log}");
+    assert!(lines[3].contains("caches=all"), "{log}");
+    let json: serde_json::Value = serde_json::from_str(&printed(&site.run(&["log", "--json"]))).unwrap();
+    assert_eq!(json["records"][0]["details"]["user"], "2");
+    assert!(printed(&site.run(&["stats"])).contains("No cache"), "the log is no cache of the site");
+}
+
+#[test]
+fn the_audit_log_keeps_the_last_thousand() {
+    let site = Site::new();
+    let store = site.store();
+    for number in 0..1100 {
+        store.audit(&number.to_string(), [].into()).unwrap();
+    }
+    let log = store.audit_log().unwrap();
+    assert!((1000..1050).contains(&log.len()), "{}", log.len());
+    assert_eq!(log.last().unwrap().action, "1099");
+    assert!(log.iter().zip(&log[1..]).all(|(one, next)| one.time_ms <= next.time_ms));
+}
+
+#[test]
 fn keys_of_any_bytes_come_back() {
     let site = Site::new();
     let cache = site.store().cache("c").unwrap();

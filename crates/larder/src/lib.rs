@@ -38,7 +38,7 @@ pub use contract::{
     LockBackend, LockInfo, LockKind, LockProof, MAX_CACHE_NAME, MAX_CHANGES, Op, Outcome, Position, Read,
     Renewal, Ruling, Since, Tier, Token, lock_name, named_lock_name, parse_lock_name,
 };
-pub use engine::{Decode, Engine, Handle, Item, MAX_KEY, Memories, key_lock, named_lock};
+pub use engine::{AuditRecord, Decode, Engine, Handle, Item, MAX_KEY, Memories, key_lock, named_lock};
 pub use error::{Error, ErrorKind, Result};
 pub use fills::rules as fill_rules;
 pub use lock::{Forgotten, LockGuard, NamedLocks, rules as lock_rules};

@@ -148,6 +148,32 @@ final class lifecycle_test extends plugin_testcase {
         $this->assertFalse($old->get('key'));
     }
 
+    /** Once a request, whatever it purged, and without what may be secret. */
+    public function test_who_purged_is_recorded(): void {
+        global $CFG, $USER;
+        $this->define_two();
+        $USER = (object)['id' => 7];
+        $_SERVER['argv'][0] = "{$CFG->dirroot}/admin/cli/purge_caches.php";
+        $store = new cachestore_larder('test', $this->configuration());
+        $store->instance_created();
+        $this->bound('core/one')->purge();
+        $this->assertSame([], $store->audit_log());
+        \cachestore_larder\audit::record();
+        \cachestore_larder\audit::record();
+        [$record] = $log = $store->audit_log();
+        $this->assertCount(1, $log);
+        $this->assertEqualsWithDelta(time(), $record['time'], 60);
+        $this->assertSame('purge', $record['action']);
+        $details = $record['details'];
+        $this->assertSame('core/one, core/two', $details['caches']);
+        $this->assertSame(['admin/cli/purge_caches.php', '7', gethostname()], [$details['script'], $details['user'], $details['node']]);
+        $this->assertStringContainsString(basename(__FILE__), $details['trace']);
+
+        // The records outlive a purge of everything.
+        \Larder\Store::open($this->configuration())->purge();
+        $this->assertSame($log, $store->audit_log());
+    }
+
     public function test_the_performance_test_touches_nothing_but_its_own(): void {
         $this->define_two();
         $this->assertFalse(cachestore_larder::initialise_test_instance($this->definition()));

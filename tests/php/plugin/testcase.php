@@ -25,6 +25,7 @@ abstract class plugin_testcase extends PHPUnit\Framework\TestCase {
     }
 
     protected function tearDown(): void {
+        (new ReflectionProperty(\cachestore_larder\audit::class, 'purged'))->setValue(null, []);
         exec('rm -rf ' . escapeshellarg($this->directory));
         $this->assertSame([], $GLOBALS['standin_debugging'], 'debugging() was called');
     }

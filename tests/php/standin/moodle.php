@@ -16,6 +16,7 @@ namespace {
         'dbhost' => 'db.example',
         'dbname' => 'moodle',
         'prefix' => 'mdl_',
+        'dirroot' => '/no/moodle',
         'dataroot' => sys_get_temp_dir() . '/larder-standin-' . getmypid(),
     ];
     foreach (['cachedir' => 'cache', 'localcachedir' => 'localcache', 'tempdir' => 'temp'] as $name => $directory) {

@@ -1,5 +1,6 @@
 //! Reads and writes through the near cache: what [`Store`](crate::Store) and the PHP extension share.
 
+mod audit;
 mod fills;
 mod hot;
 mod locks;
@@ -26,6 +27,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::near::CacheNumber;
 use crate::node_state::NodeState;
 use crate::stats::{Counters, Stats};
+pub use audit::AuditRecord;
 use hot::HotSet;
 use locks::EngineLocks;
 pub use locks::{key_lock, named_lock};
@@ -357,14 +359,16 @@ impl<D: Decode> Engine<D> {
         Ok(keys.into_iter().filter(|key| !self.is_refused(cache, key)).collect())
     }
 
-    /// Empties every cache of the namespace, unlogged ones included.
+    /// Empties every cache of the namespace, unlogged ones included; the audit log stays.
     ///
     /// # Errors
     /// If the backend is unavailable or refuses.
     pub fn reset(&self) -> Result<()> {
+        let audit_log = self.audit_log().unwrap_or_default();
         self.call(|| self.backend.reset()).inspect_err(|error| self.note_reset_refused(error))?;
         self.sync()?;
         self.state().after_reset();
+        self.keep_audit_log(&audit_log);
         Ok(())
     }
 
