@@ -41,8 +41,9 @@ impl Fixture for OnRedis {
     }
 
     fn peer(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_redis_peer"));
-        command.args([&self.url, "conformance"]);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_peer"));
+        command.arg(format!("server={}", self.url));
+        command.args(["namespace=conformance", "read_timeout=10", "lock_lease=1", "--"]);
         command
     }
 }

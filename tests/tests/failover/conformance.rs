@@ -50,7 +50,7 @@ impl Fixture for WithFallback {
     }
 
     fn peer(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_failover_peer"));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_peer"));
         command.args(self.options().iter().map(|(name, value)| format!("{name}={value}"))).arg("--");
         command
     }

@@ -17,7 +17,7 @@ pub(crate) struct Peer {
 impl Peer {
     /// `prefix` is what comes before the program.
     pub(crate) fn start(prefix: &[String], options: &[(&str, &str)]) -> Self {
-        let program = [env!("CARGO_BIN_EXE_failover_peer").to_owned()];
+        let program = [env!("CARGO_BIN_EXE_peer").to_owned()];
         let words: Vec<&String> = prefix.iter().chain(&program).collect();
         let mut command = Command::new(words[0]);
         command.args(&words[1..]).args(options.iter().map(|(name, value)| format!("{name}={value}")));

@@ -28,8 +28,8 @@ impl Fixture for LocalFixture {
     }
 
     fn peer(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_local_peer"));
-        command.arg(self.url());
+        let mut command = Command::new(env!("CARGO_BIN_EXE_peer"));
+        command.arg(format!("server={}", self.url())).args(["lock_lease=1", "--"]);
         command
     }
 }

@@ -93,10 +93,15 @@ fn unwritable_directories_are_refused() {
     fs::set_permissions(place.root.path(), Permissions::from_mode(0o755)).unwrap();
     let nobody = || {
         let program = place.root.path().join("peer");
-        fs::copy(env!("CARGO_BIN_EXE_local_peer"), &program).unwrap();
+        fs::copy(env!("CARGO_BIN_EXE_peer"), &program).unwrap();
         fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
         let mut command = std::process::Command::new(program);
-        let output = command.arg(place.url()).args(["once", "k"]).uid(65_534).output().unwrap();
+        let output = command
+            .arg(format!("server={}", place.url()))
+            .args(["--", "once", "k"])
+            .uid(65_534)
+            .output()
+            .unwrap();
         assert!(output.status.success(), "{output:?}");
         String::from_utf8(output.stdout).unwrap()
     };

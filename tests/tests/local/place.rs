@@ -30,8 +30,12 @@ impl Place {
     }
 
     pub(crate) fn peer(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_local_peer"));
-        command.arg(self.url()).args(args).stdout(Stdio::piped());
+        let mut command = Command::new(env!("CARGO_BIN_EXE_peer"));
+        command
+            .arg(format!("server={}", self.url()))
+            .args(["lock_lease=1", "--"])
+            .args(args)
+            .stdout(Stdio::piped());
         command
     }
 

@@ -75,9 +75,14 @@ impl Fixture for Stack {
     }
 
     fn peer(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tier_peer"));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_peer"));
         let (server, tier) = self.node();
-        command.args([server, &tier]);
+        command.args([
+            format!("server={server}"),
+            format!("node_tier={tier}"),
+            "read_timeout=30".into(),
+            "--".into(),
+        ]);
         command
     }
 

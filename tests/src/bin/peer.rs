@@ -1,27 +1,49 @@
-//! A process that opens the store of its first argument, a URL, and does what its second says.
+//! A process of its own for tests: opens the store that the options `name=value` before `--` describe, and does what the words
+//! after it say.
 
-use std::io::{self, Write};
+use std::io::{self, BufRead, Write};
 use std::sync::Arc;
 
-use larder::{Backend, CacheId, Op, Read};
+use larder::{Backend, CacheId, Config, Op, Read, Store};
 use larder_testkit::conformance;
 
-/// What the conformance suite asks, if the argument is none of the others.
-fn main() -> io::Result<()> {
+fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1).peekable();
-    let url = args.next().unwrap_or_default();
-    let config = larder::Config::from_options([("server", url.as_str()), ("lock_lease", "1")])
-        .map_err(io::Error::other)?;
-    let backend = larder::open_backend(&config).map_err(io::Error::other)?;
-    let Some(word) = args.next_if(|arg| ["write", "read", "once"].contains(&arg.as_str())) else {
-        return conformance::peer(backend, args);
-    };
-    let id = args.next().unwrap_or_default();
-    match &*word {
-        "write" => write_for_ever(&*backend, &id),
-        "read" => read_for_ever(&*backend, &id),
-        _ => once(&backend, &id),
+    let options: Vec<String> = args.by_ref().take_while(|arg| arg != "--").collect();
+    let config = Config::from_options(options.iter().filter_map(|option| option.split_once('=')))?;
+    // What the conformance suite asks, if the word is none of these.
+    let word = args.next_if(|arg| ["obey", "write", "read", "once"].contains(&arg.as_str()));
+    if word.as_deref() == Some("obey") {
+        return obey(&config);
     }
+    let backend = larder::open_backend(&config)?;
+    match word.as_deref() {
+        None => conformance::peer(backend, args)?,
+        Some("write") => write_for_ever(&*backend, &args.next().unwrap_or_default())?,
+        Some("read") => read_for_ever(&*backend, &args.next().unwrap_or_default())?,
+        Some(_) => once(&backend, &args.next().unwrap_or_default())?,
+    }
+    Ok(())
+}
+
+/// `get KEY`, `set KEY VALUE`, `delete KEY`, `tier`: each is a request, and is answered by a line.
+fn obey(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
+    let store = Store::open(config)?;
+    let cache = store.cache("c")?;
+    for line in io::stdin().lock().lines() {
+        let line = line?;
+        // As a page does: a failure is a miss.
+        let _ = store.sync();
+        let answer = match *line.split(' ').collect::<Vec<_>>().as_slice() {
+            ["get", key] => cache.get::<String>(key).unwrap_or(None).unwrap_or_else(|| "-".to_owned()),
+            ["set", key, value] => cache.set(key, value).is_ok().to_string(),
+            ["delete", key] => cache.delete(key).is_ok().to_string(),
+            ["tier"] => store.health().tier.name().to_owned(),
+            _ => return Err(line.into()),
+        };
+        writeln!(io::stdout(), "{answer}")?;
+    }
+    Ok(())
 }
 
 /// Writes one number to three keys at a time, in entries of changing size, and says each number once it is
