@@ -1,5 +1,7 @@
 --TEST--
 Codec: forged payloads of PHP's serializer that end anywhere are broken entries, and nothing behind them is read
+--EXTENSIONS--
+ctype
 --SKIPIF--
 <?php if (!function_exists("larder_probe_encode")) die("skip needs the feature probe"); ?>
 --FILE--

@@ -1,8 +1,10 @@
 --TEST--
 Entries of some kilobytes that would decode to gigabytes are missing, counted, and cost little memory
+--EXTENSIONS--
+igbinary
+redis
 --SKIPIF--
 <?php
-if (!extension_loaded('redis')) die('skip needs phpredis');
 if (trim((string)shell_exec('command -v redis-server')) === '') die('skip needs redis-server');
 if (getenv('USE_ZEND_ALLOC') === '0') die("skip needs PHP's own allocator");
 ?>

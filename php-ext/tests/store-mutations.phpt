@@ -1,5 +1,9 @@
 --TEST--
 Values of a cache: no caller changes what another reads, no write changes what a caller holds
+--EXTENSIONS--
+igbinary
+apcu
+msgpack
 --SKIPIF--
 <?php if (!function_exists("larder_probe_encode")) die("skip needs the feature probe"); ?>
 --INI--

@@ -1,8 +1,10 @@
 --TEST--
 Entries that nobody of ours wrote, that are cut off, newer or another's: read as missing, and overwritten
+--EXTENSIONS--
+igbinary
+redis
 --SKIPIF--
 <?php
-if (!extension_loaded('redis')) die('skip needs phpredis');
 if (trim((string)shell_exec('command -v redis-server')) === '') die('skip needs redis-server');
 ?>
 --FILE--
