@@ -13,15 +13,10 @@ use std::path::{Path, PathBuf};
 const CRATES: [&str; 2] = ["crates/larder/src", "php-ext/src"];
 
 /// Folders that have a circle today. A line goes when its circle does; none is added.
-const CIRCLES: [&str; 8] = [
+const CIRCLES: [&str; 3] = [
     "crates/larder/src/backend/failover",
     "crates/larder/src/backend/redis",
     "crates/larder/src/engine",
-    "crates/larder/src/payload",
-    "php-ext/src",
-    "php-ext/src/codec",
-    "php-ext/src/near",
-    "php-ext/src/zend",
 ];
 
 /// What the contract may name beside itself.

@@ -5,9 +5,9 @@ use serde::de::{
 };
 use serde::forward_to_deserialize_any;
 
+use super::error::PayloadError;
 use super::ser::{CLASS, VALUE};
-use super::value::is_list;
-use super::{Key, PayloadError, Value};
+use super::value::{Key, Value, is_list};
 
 type Entries = std::vec::IntoIter<(Key, Value)>;
 

@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 
-use super::value::is_list;
-use super::{
-    EXT_OBJECT, EXT_PHP, EXT_SHAPE, EXT_STRING, Key, MAX_DEPTH, MAX_SHAPE_KEYS, PayloadError, Value,
-    is_shape_len, is_shared_len, numeric_key, write,
+use super::error::PayloadError;
+use super::format::{
+    EXT_OBJECT, EXT_PHP, EXT_SHAPE, EXT_STRING, MAX_DEPTH, MAX_SHAPE_KEYS, is_shape_len, is_shared_len,
+    numeric_key,
 };
+use super::value::{Key, Value, is_list};
+use super::write;
 
 impl Value {
     /// Writes the value as a payload. Equal values give equal bytes.

@@ -1,5 +1,6 @@
 //! Why a value could not become a payload or a payload a value.
 
+use super::format::MAX_DEPTH;
 use super::read::Broken;
 
 /// Why a payload could not be written or read.
@@ -38,7 +39,7 @@ impl PayloadError {
         Self(Kind::Integer(format!("{number}")))
     }
     pub(super) fn too_deep() -> Self {
-        Self(Kind::TooDeep(super::MAX_DEPTH))
+        Self(Kind::TooDeep(MAX_DEPTH))
     }
     pub(super) fn too_long() -> Self {
         Self(Kind::TooLong)

@@ -3,8 +3,8 @@
 //! The extension does this when an object's class must be loaded or has changed: `unserialize()` then decides,
 //! and so behaves exactly as it always does (autoloading, missing classes, typed properties).
 
-use super::value::Key;
-use super::{PayloadError, Value};
+use super::error::PayloadError;
+use super::value::{Key, Value};
 
 /// The bytes that `unserialize()` reads as the value of this payload.
 ///

@@ -2,7 +2,7 @@
 
 use rmp::Marker;
 
-use super::{EXT_OBJECT, EXT_SHAPE};
+use super::format::{EXT_OBJECT, EXT_SHAPE};
 
 /// The bytes are no well-formed payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

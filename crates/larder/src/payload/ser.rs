@@ -5,8 +5,9 @@ use serde::ser::{
     SerializeTupleStruct, SerializeTupleVariant, Serializer,
 };
 
-use super::value::is_list;
-use super::{Key, MAX_DEPTH, PayloadError, Value};
+use super::error::PayloadError;
+use super::format::MAX_DEPTH;
+use super::value::{Key, Value, is_list};
 
 /// Names under which a [`Value`] passes through serde without losing its class.
 pub(super) const OBJECT: &str = "$larder::Object";

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use super::read::{Broken, Reader, Token};
-use super::{
-    EXT_OBJECT, EXT_PHP, EXT_SHAPE, EXT_STRING, MAX_DEPTH, MAX_SHAPE_KEYS, PayloadError, is_shape_len,
-    is_shared_len, numeric_key,
+use super::error::PayloadError;
+use super::format::{
+    EXT_OBJECT, EXT_PHP, EXT_SHAPE, EXT_STRING, MAX_DEPTH, MAX_SHAPE_KEYS, is_shape_len, is_shared_len,
+    numeric_key,
 };
+use super::read::{Broken, Reader, Token};
 
 /// A PHP value.
 ///
