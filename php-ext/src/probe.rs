@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use ext_php_rs::exception::PhpResult;
 use ext_php_rs::prelude::*;
 use ext_php_rs::types::Zval;
+use larder::payload::{Value, to_php_serialized};
 
 use crate::codec::{self, Error, Terminated};
 use crate::near::{NearValue, graveyard};
@@ -58,11 +59,34 @@ pub(crate) fn larder_probe_decode(payload: &Zval) -> PhpResult<Zval> {
     Ok(result)
 }
 
+/// What the Rust side reads of a payload, as `serialize()` writes it; null if it is broken.
+#[php_function]
+pub(crate) fn larder_probe_rust_serialized(payload: &Zval) -> Zval {
+    binary(to_php_serialized(text(payload)).ok())
+}
+
+/// What the Rust side writes for the value that it reads of a payload; null if it cannot.
+#[php_function]
+pub(crate) fn larder_probe_rust_written(payload: &Zval) -> Zval {
+    binary(Value::decode(text(payload)).and_then(|value| value.encode()).ok())
+}
+
+fn text(payload: &Zval) -> &[u8] {
+    payload.zend_str().map_or(&[], |text| text.as_bytes())
+}
+
+fn binary(bytes: Option<Vec<u8>>) -> Zval {
+    let mut result = Zval::new();
+    if let Some(bytes) = bytes {
+        result.set_binary(bytes);
+    }
+    result
+}
+
 /// Keeps the near value of a payload and returns its number.
 #[php_function]
 pub(crate) fn larder_probe_near(payload: &Zval) -> PhpResult<i64> {
-    let bytes = payload.zend_str().map_or(&[][..], |text| text.as_bytes());
-    let value = NearValue::from_payload(bytes, usize::MAX).map_err(|error| error.to_string())?;
+    let value = NearValue::from_payload(text(payload), usize::MAX).map_err(|error| error.to_string())?;
     Ok(VALUES.with_borrow_mut(|values| {
         values.push(Some(value));
         i64::try_from(values.len()).unwrap_or(0) - 1
@@ -119,6 +143,8 @@ pub(crate) fn functions(module: ModuleBuilder<'_>) -> ModuleBuilder<'_> {
         .function(wrap_function!(larder_probe_next_request))
         .function(wrap_function!(larder_probe_encode))
         .function(wrap_function!(larder_probe_decode))
+        .function(wrap_function!(larder_probe_rust_serialized))
+        .function(wrap_function!(larder_probe_rust_written))
         .function(wrap_function!(larder_probe_near))
         .function(wrap_function!(larder_probe_near_get))
         .function(wrap_function!(larder_probe_near_weight))

@@ -4,6 +4,7 @@
 // Usage: php fuzz.php SECONDS SEED     Each round of payloads follows from its seed alone; `fuzz.php 0 SEED` is one round.
 
 require __DIR__ . '/../../php-ext/tests/generate.inc';
+require __DIR__ . '/../../php-ext/tests/mutate.inc';
 [, $seconds, $seed] = array_map('intval', $argv) + [1 => 60, 2 => 1];
 error_reporting(E_ALL & ~E_DEPRECATED & ~E_WARNING & ~E_NOTICE);
 spl_autoload_register(fn() => null);
@@ -40,10 +41,6 @@ function extension(int $kind, string $data): string {
     return "\xc9" . pack('N', strlen($data)) . chr($kind) . $data;
 }
 
-function pick(array $from): mixed {
-    return $from[mt_rand(0, count($from) - 1)];
-}
-
 /** A text as serialize() writes it, one of its tokens changed. */
 function mutate_serialized(string $text): string {
     $tokens = preg_split('/(?<=[;{}":])/', $text);
@@ -63,23 +60,6 @@ function mutate_serialized(string $text): string {
     }
     $text = implode('', $tokens);
     return mt_rand(0, 2) ? $text : substr($text, 0, mt_rand(0, strlen($text)));
-}
-
-/** A payload, some of its bytes changed, or tokens put in. */
-function mutate(string $payload): string {
-    for ($times = mt_rand(1, 4); $times > 0; $times--) {
-        $at = mt_rand(0, max(0, strlen($payload) - 1));
-        $payload = match (mt_rand(0, 5)) {
-            0 => substr_replace($payload, chr(mt_rand(0, 255)), $at, 1),
-            1 => substr_replace($payload, pick(["\xc0", "\x90", "\x91", "\x80", "\x81\xa1a", "\xd4\x03" . chr(mt_rand(0, 9)), "\x92\xd4\x02" . chr(mt_rand(0, 9)),
-                "\x93\xc7\x05\x01Plain", "\xc7\x00\x01", "\xcf" . str_repeat("\xff", 8), "\xdd\x00\x00\xff\xff", "\xdf\x00\x00\x00\x02", "\xd9\xff", "\xc1"]), $at, mt_rand(0, 2)),
-            2 => substr($payload, 0, $at),
-            3 => substr_replace($payload, '', $at, mt_rand(1, 5)),
-            4 => substr_replace($payload, substr($payload, mt_rand(0, $at), mt_rand(1, 12)), $at, 0),
-            5 => $payload . chr(mt_rand(0, 255)),
-        };
-    }
-    return $payload;
 }
 
 /** One round: everything in it follows from the seed. */
@@ -105,14 +85,6 @@ function round_of(int $seed): int {
         }
     }
     return $count;
-}
-
-function random_payload(): string {
-    $bytes = '';
-    for ($length = mt_rand(0, 60); $length > 0; $length--) {
-        $bytes .= chr(mt_rand(0, 255));
-    }
-    return $bytes;
 }
 
 $count = 0;

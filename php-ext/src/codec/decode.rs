@@ -216,11 +216,11 @@ impl<'p, M: Values> Builder<'_, 'p, M> {
                 );
             }
             Token::Ext(..) => return Err(Stop::Broken),
+            Token::Array(_) | Token::Map(_) if depth >= MAX_DEPTH => return Err(Stop::Broken),
             Token::Array(0) | Token::Map(0) => {
                 // SAFETY: the engine's empty array lives as long as the process.
                 out.put_array(unsafe { Table::alive(&raw const php::zend_empty_array) }, php::IS_ARRAY);
             }
-            Token::Array(_) | Token::Map(_) if depth >= MAX_DEPTH => return Err(Stop::Broken),
             Token::Array(len) => match self.reader.array_head()? {
                 None => self.list(len, depth, out)?,
                 Some((EXT_OBJECT, class)) => self.object(class, len - 1, depth, out)?,
