@@ -13,11 +13,8 @@ use std::path::{Path, PathBuf};
 const CRATES: [&str; 2] = ["crates/larder/src", "php-ext/src"];
 
 /// Folders that have a circle today. A line goes when its circle does; none is added.
-const CIRCLES: [&str; 3] = [
-    "crates/larder/src/backend/failover",
-    "crates/larder/src/backend/redis",
-    "crates/larder/src/engine",
-];
+const CIRCLES: [&str; 3] =
+    ["crates/larder/src/backend/failover", "crates/larder/src/backend/redis", "crates/larder/src/engine"];
 
 /// What the contract may name beside itself.
 const BELOW_THE_CONTRACT: [&str; 2] = ["clock", "error"];

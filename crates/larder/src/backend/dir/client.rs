@@ -7,7 +7,7 @@ use super::entries::{self, Upkeep};
 use super::fs::{Fault, Files, Permit, Site};
 use super::locks::{Asking, Draft};
 use super::log::Log;
-use super::replica::{Keep, LockTable, Seat, locks_body, without_margin};
+use super::replica::{CarryOver, LockTable, Seat, locks_body, without_margin};
 use super::settings::Settings;
 use crate::clock::{Millis, boot_millis, wall_clock};
 use crate::contract::{Applied, Attempt, CacheId, CacheUsage, Fetched, LockInfo, Op, Position, Read, Token};
@@ -58,7 +58,7 @@ impl Client {
     /// Empties everything under a new incarnation.
     pub(super) fn reset(&mut self) -> Result<(), Fault> {
         let hold = self.log.lock()?;
-        self.log.rotate(&hold, Keep::Nothing)
+        self.log.rotate(&hold, CarryOver::Nothing)
     }
 
     /// Asks for a lock. Who stands in line only looks, as long as there is nothing to be written.

@@ -45,13 +45,13 @@ const NETWORK: [(i64, &str); 6] = [
 /// Which file: its device and inode, and when it was made, for a filesystem may give the number of a removed file to the copy
 /// that takes its place.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct FileId {
+pub(super) struct FileIdentity {
     place: (u64, u64),
     /// `None` where that is not told.
     born: Option<SystemTime>,
 }
 
-impl FileId {
+impl FileIdentity {
     pub(super) fn of(metadata: &fs::Metadata) -> Self {
         Self { place: (metadata.dev(), metadata.ino()), born: metadata.created().ok() }
     }
@@ -60,7 +60,7 @@ impl FileId {
 /// What stands before the time in the mark.
 const BORN: char = '@';
 
-impl fmt::Display for FileId {
+impl fmt::Display for FileIdentity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.place.0, self.place.1)?;
         let since_1970 = self.born.and_then(|born| born.duration_since(SystemTime::UNIX_EPOCH).ok());
@@ -94,19 +94,19 @@ pub(super) enum Before {
 /// A directory that may be used.
 pub(super) struct Directory {
     path: PathBuf,
-    quiet: Quiet,
+    quiet: QuietSince,
 }
 
 /// Since when nothing was put into a directory or taken out but by this process.
 #[derive(Clone, Copy)]
-pub(super) struct Quiet {
+pub(super) struct QuietSince {
     /// On the boot clock. If the directory was not there, this is of its parent.
     since: Millis,
     /// The last change of the directory, as its filesystem says.
     stamp: (i64, i64),
 }
 
-impl Quiet {
+impl QuietSince {
     /// The status of a directory cannot be dated back, as its content can.
     fn of(directory: &Path) -> io::Result<Self> {
         let found = fs::symlink_metadata(directory)?;
@@ -124,7 +124,7 @@ impl Directory {
         if !path.is_absolute() {
             return Err(refuse("the path must be absolute"));
         }
-        let before = Quiet::of(path).or_else(|_| Quiet::of(path.parent().unwrap_or(path)));
+        let before = QuietSince::of(path).or_else(|_| QuietSince::of(path.parent().unwrap_or(path)));
         if let Err(error) = fs::symlink_metadata(path)
             && error.kind() == io::ErrorKind::NotFound
         {
@@ -154,7 +154,7 @@ impl Directory {
             return Err(refuse(&format!("is on a network filesystem ({name}); local: needs a local disk")));
         }
         let path = path.canonicalize().map_err(|error| refuse(&error.to_string()))?;
-        let mut quiet = Quiet::of(&path).map_err(|error| Error::refused(NAME, error))?;
+        let mut quiet = QuietSince::of(&path).map_err(|error| Error::refused(NAME, error))?;
         quiet.since = before.map_or(quiet.since, |before| before.since);
         Ok(Self { path, quiet })
     }
@@ -167,25 +167,25 @@ impl Directory {
         self.path.join(LOCK)
     }
 
-    pub(super) fn quiet(&self) -> Quiet {
+    pub(super) fn quiet(&self) -> QuietSince {
         self.quiet
     }
 
     /// This process looked at the directory before, and may have created it.
-    pub(super) fn recall(&mut self, before: Quiet) {
+    pub(super) fn recall(&mut self, before: QuietSince) {
         if before.stamp == self.quiet.stamp {
             self.quiet.since = self.quiet.since.min(before.since);
         }
     }
 
     /// The data file that is there now.
-    pub(super) fn data(&self) -> Option<FileId> {
+    pub(super) fn data(&self) -> Option<FileIdentity> {
         self.find(DATA)
     }
 
     /// The file of a name.
-    pub(super) fn find(&self, name: &str) -> Option<FileId> {
-        fs::symlink_metadata(self.path.join(name)).ok().map(|metadata| FileId::of(&metadata))
+    pub(super) fn find(&self, name: &str) -> Option<FileIdentity> {
+        fs::symlink_metadata(self.path.join(name)).ok().map(|metadata| FileIdentity::of(&metadata))
     }
 
     /// Makes sure, under the lock, that what is in the directory may be opened: removes files of another boot,
@@ -195,7 +195,7 @@ impl Directory {
     ///
     /// # Errors
     /// Foreign if there are files that Larder did not write, or those of another version.
-    pub(super) fn certify(&self, damaged: Option<FileId>, ours: bool) -> Result<Before> {
+    pub(super) fn certify(&self, damaged: Option<FileIdentity>, ours: bool) -> Result<Before> {
         let mark = match fs::read(self.path.join(MARK)) {
             Ok(mark) => String::from_utf8_lossy(&mark).into_owned(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -285,7 +285,7 @@ impl Directory {
     }
 }
 
-fn contents(boot_id: &str, data: Option<FileId>) -> String {
+fn contents(boot_id: &str, data: Option<FileIdentity>) -> String {
     let data = data.map_or_else(|| "none".to_owned(), |data| data.to_string());
     format!("{FORMAT}\nboot {boot_id}\ndata {data}\n")
 }

@@ -14,7 +14,7 @@ use rustix::fs::OFlags;
 use rustix::io::{Errno, FdFlags, fcntl_getfd, fcntl_setfd};
 
 use super::bounds::Bounds;
-use super::directory::{Before, DATA, Directory, FileId, LOCK, Quiet, READERS, length_of_named};
+use super::directory::{Before, DATA, Directory, FileIdentity, LOCK, QuietSince, READERS, length_of_named};
 use super::fault::{Fault, NAME, io_error};
 use super::lock_row;
 use super::tables::{TABLES, Tables};
@@ -34,7 +34,7 @@ pub(crate) struct Open {
     pub(crate) bounds: Bounds,
     pub(super) path: PathBuf,
     data: File,
-    id: FileId,
+    id: FileIdentity,
     /// The most bytes that the file was seen to have; it never shrinks.
     bytes: AtomicU64,
     /// LMDB's table of readers, only to be looked at, and its length.
@@ -187,17 +187,17 @@ impl Open {
 }
 
 /// The place of one directory's open file in this process. LMDB forbids opening a file twice in a process.
-pub(super) struct Slot {
+pub(super) struct FileSlot {
     path: PathBuf,
     max_bytes: u64,
     /// As the directory was found.
-    quiet: Quiet,
+    quiet: QuietSince,
     open: RwLock<Option<Open>>,
 }
 
-static SLOTS: LazyLock<Mutex<HashMap<PathBuf, Weak<Slot>>>> = LazyLock::new(Mutex::default);
+static SLOTS: LazyLock<Mutex<HashMap<PathBuf, Weak<FileSlot>>>> = LazyLock::new(Mutex::default);
 
-impl Slot {
+impl FileSlot {
     /// The slot of a directory, which is created if it is not there. The size is that of the first who asks.
     pub(super) fn of(path: &Path, max_bytes: u64) -> Result<Arc<Self>> {
         let directory = Directory::prepare(path)?;
@@ -252,7 +252,7 @@ impl Slot {
     }
 
     /// Opens the file, or a new one in place of the file `damaged`. `forced` replaces a handle that looks good.
-    fn renew(&self, damaged: Option<FileId>, forced: bool) -> Result<()> {
+    fn renew(&self, damaged: Option<FileIdentity>, forced: bool) -> Result<()> {
         let mut slot = wait_for(|| match self.open.try_write() {
             Ok(slot) => Ok(Some(slot)),
             Err(TryLockError::Poisoned(poisoned)) => Ok(Some(poisoned.into_inner())),
@@ -277,7 +277,7 @@ impl Slot {
     }
 
     /// Opens the files; `ours` = data that this process had open before.
-    fn open(&self, damaged: Option<FileId>, ours: Option<FileId>) -> Result<Open> {
+    fn open(&self, damaged: Option<FileIdentity>, ours: Option<FileIdentity>) -> Result<Open> {
         let mut directory = Directory::prepare(&self.path)?;
         directory.recall(self.quiet);
         let lock = WriteLock::open(&directory.lock_file())?;
@@ -326,7 +326,7 @@ impl Slot {
             lock,
             path: directory.path().to_owned(),
             data,
-            id: FileId::of(&found),
+            id: FileIdentity::of(&found),
             bytes: AtomicU64::new(found.len()),
             readers: readers.map_err(|error| io_error(&error))?,
             process: std::process::id(),
@@ -366,8 +366,8 @@ impl Slot {
 }
 
 /// Whether a file stands at a path.
-fn is_at(path: &Path, id: Option<FileId>) -> bool {
-    fs::symlink_metadata(path).is_ok_and(|found| Some(FileId::of(&found)) == id)
+fn is_at(path: &Path, id: Option<FileIdentity>) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|found| Some(FileIdentity::of(&found)) == id)
 }
 
 fn open_env(path: &Path, map_size: usize) -> heed::Result<Env<WithoutTls>> {
@@ -394,7 +394,7 @@ fn open_env(path: &Path, map_size: usize) -> heed::Result<Env<WithoutTls>> {
 
 /// The descriptors of this process that have a file open.
 fn descriptors_of(path: &Path) -> Vec<i32> {
-    let id = |path: &Path| fs::metadata(path).ok().map(|found| FileId::of(&found));
+    let id = |path: &Path| fs::metadata(path).ok().map(|found| FileIdentity::of(&found));
     let wanted = id(path);
     let descriptors = fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
     let of_file = descriptors.filter(|descriptor| wanted.is_some() && id(&descriptor.path()) == wanted);

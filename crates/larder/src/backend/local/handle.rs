@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use super::environment::{Open, Slot};
+use super::environment::{FileSlot, Open};
 use super::fault::Fault;
 use crate::error::Result;
 
@@ -12,7 +12,7 @@ use crate::error::Result;
 pub(crate) struct Handle {
     path: PathBuf,
     max_bytes: u64,
-    slot: OnceLock<Arc<Slot>>,
+    slot: OnceLock<Arc<FileSlot>>,
     transactions: AtomicU64,
 }
 
@@ -27,7 +27,7 @@ impl Handle {
         let slot = if let Some(slot) = self.slot.get() {
             slot
         } else {
-            let slot = Slot::of(&self.path, self.max_bytes)?;
+            let slot = FileSlot::of(&self.path, self.max_bytes)?;
             self.slot.get_or_init(|| slot)
         };
         slot.with(|open| {

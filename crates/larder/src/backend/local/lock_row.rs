@@ -4,7 +4,7 @@ use heed::{AnyTls, Env, RoTxn, RwTxn, WithoutTls};
 
 use super::directory::Before;
 use super::fault::{Fault, damaged};
-use super::process::Process;
+use super::process::ProcessId;
 use super::tables::Tables;
 use crate::bytes::{Malformed, Reader, Writer};
 use crate::clock::{Millis, boot_millis};
@@ -25,7 +25,7 @@ const FENCE: &[u8] = b"f";
 pub(super) struct LockRow {
     pub(super) name: Vec<u8>,
     /// Times are those of the boot clock.
-    pub(super) row: Row<Process>,
+    pub(super) row: Row<ProcessId>,
 }
 
 impl LockRow {
@@ -120,8 +120,8 @@ pub(super) fn holds(
     Ok(lock.row.allows(proof, 0))
 }
 
-fn put_party(row: &mut Writer, who: &Party<Process>) {
-    let Process { space, id, started } = who.process;
+fn put_party(row: &mut Writer, who: &Party<ProcessId>) {
+    let ProcessId { space, id, started } = who.process;
     row.u128(who.token.number());
     for number in [space, u64::from(id), started] {
         row.u64(number);
@@ -129,9 +129,9 @@ fn put_party(row: &mut Writer, who: &Party<Process>) {
     row.bytes(&who.owner);
 }
 
-fn take_party(row: &mut Reader<'_>) -> Result<Party<Process>, Malformed> {
+fn take_party(row: &mut Reader<'_>) -> Result<Party<ProcessId>, Malformed> {
     let token = Token::from_number(row.u128()?);
-    let process = Process {
+    let process = ProcessId {
         space: row.u64()?,
         id: u32::try_from(row.u64()?).map_err(|_| Malformed)?,
         started: row.u64()?,

@@ -12,7 +12,7 @@ use super::backend::Local;
 use super::environment::Open;
 use super::fault::Fault;
 use super::lock_row::{self, LockRow};
-use super::process::Process;
+use super::process::ProcessId;
 use super::room;
 use super::wake::Sleeper;
 use crate::clock::{self, Millis, boot_millis, millis};
@@ -135,7 +135,7 @@ impl Local {
     fn change_locks<T>(
         &self,
         name: &[u8],
-        mut work: impl FnMut(&mut Change<'_, '_>) -> Result<(T, Woken), Fault>,
+        mut work: impl FnMut(&mut LockEdit<'_, '_>) -> Result<(T, Woken), Fault>,
     ) -> Result<T> {
         self.handle.with(|open| {
             let _guard = open.lock.acquire()?;
@@ -166,7 +166,7 @@ impl Local {
         &self,
         open: &Open,
         name: &[u8],
-        work: &mut impl FnMut(&mut Change<'_, '_>) -> Result<(T, Woken), Fault>,
+        work: &mut impl FnMut(&mut LockEdit<'_, '_>) -> Result<(T, Woken), Fault>,
     ) -> Result<(T, Option<(Sleeper, Handed)>), Fault> {
         let namespace = &self.settings.namespace;
         let txn = open.write()?;
@@ -175,9 +175,9 @@ impl Local {
         let lock = LockRow::get(&open.tables, &txn, namespace, name)?;
         let lease = millis(self.settings.lock_lease);
         let awake = RefCell::default();
-        let mut change = Change { open, txn, common: before, lock, now, lease, awake: &awake };
+        let mut change = LockEdit { open, txn, common: before, lock, now, lease, awake: &awake };
         let (done, woken) = work(&mut change)?;
-        let Change { mut txn, common, lock, .. } = change;
+        let LockEdit { mut txn, common, lock, .. } = change;
         lock_row::put_common(&open.tables, &mut txn, before, common)?;
         lock.put(&open.tables, &mut txn, namespace)?;
         txn.commit()?;
@@ -190,7 +190,7 @@ impl Local {
 type Woken = Option<(Token, Handed)>;
 
 /// A change of one lock.
-struct Change<'o, 't> {
+struct LockEdit<'o, 't> {
     open: &'o Open,
     txn: RwTxn<'t>,
     common: Common,
@@ -201,11 +201,11 @@ struct Change<'o, 't> {
     awake: &'o RefCell<HashMap<Token, Sleeper>>,
 }
 
-impl Change<'_, '_> {
+impl LockEdit<'_, '_> {
     /// Decides, by the rules.
-    fn turn<T>(&mut self, decide: impl FnOnce(&mut Turn<'_, Process>) -> T) -> T {
+    fn turn<T>(&mut self, decide: impl FnOnce(&mut Turn<'_, ProcessId>) -> T) -> T {
         self.lock.drop_dead_holder();
-        let alive = |waiter: &Waiter<Process>| {
+        let alive = |waiter: &Waiter<ProcessId>| {
             let sleeper = Sleeper::find(&self.open.path, waiter.who.token);
             sleeper.is_some_and(|sleeper| {
                 self.awake.borrow_mut().insert(waiter.who.token, sleeper);
@@ -223,6 +223,6 @@ impl Change<'_, '_> {
     }
 }
 
-fn party(token: Token, owner: &[u8]) -> Party<Process> {
-    Party { token, owner: owner.into(), process: Process::this() }
+fn party(token: Token, owner: &[u8]) -> Party<ProcessId> {
+    Party { token, owner: owner.into(), process: ProcessId::this() }
 }

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 
 /// A process, by where its number counts, its number, and when it started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Process {
+pub(super) struct ProcessId {
     /// The namespace of process numbers: containers that share a directory have their own.
     pub(super) space: u64,
     pub(super) id: u32,
@@ -13,7 +13,7 @@ pub(super) struct Process {
     pub(super) started: u64,
 }
 
-impl Process {
+impl ProcessId {
     /// This process. All zeros if the system does not say; such a process is never taken for dead.
     pub(super) fn this() -> Self {
         let id = std::process::id();
@@ -59,13 +59,13 @@ mod tests {
 
     #[test]
     fn the_living_and_the_dead() {
-        assert!(!Process::this().is_dead());
+        assert!(!ProcessId::this().is_dead());
         let mut child = Command::new("sleep").arg("100").spawn().unwrap();
         let process =
-            Process { id: child.id(), started: stat(child.id()).unwrap().started, ..Process::this() };
+            ProcessId { id: child.id(), started: stat(child.id()).unwrap().started, ..ProcessId::this() };
         assert!(!process.is_dead());
-        assert!(Process { started: process.started + 1, ..process }.is_dead(), "another with its number");
-        assert!(!Process { space: 1, ..process }.is_dead(), "another container's");
+        assert!(ProcessId { started: process.started + 1, ..process }.is_dead(), "another with its number");
+        assert!(!ProcessId { space: 1, ..process }.is_dead(), "another container's");
         child.kill().unwrap();
         while !stat(child.id()).unwrap().ended {
             std::thread::yield_now();

@@ -33,7 +33,7 @@ pub(crate) fn entry_key(cache: u64, key: &[u8]) -> Vec<u8> {
 }
 
 /// The header of a row.
-struct Header<'a> {
+struct RowHeader<'a> {
     age: u64,
     expires: Millis,
     hashed: &'a [u8],
@@ -41,7 +41,7 @@ struct Header<'a> {
     inline: &'a [u8],
 }
 
-impl<'a> Header<'a> {
+impl<'a> RowHeader<'a> {
     fn parse(row: &'a [u8]) -> Result<Self, Fault> {
         let mut row = Reader::new(row);
         let (age, expires, hashed, len) = (row.u64()?, row.u64()?, row.u32()?, row.u64()?);
@@ -71,7 +71,7 @@ pub(super) fn get(
     now: Millis,
 ) -> Result<Option<Vec<u8>>, Fault> {
     let Some(row) = tables.entries.get(txn, &entry_key(cache, key))? else { return Ok(None) };
-    let header = Header::parse(row)?;
+    let header = RowHeader::parse(row)?;
     if header.expires <= now || (key.len() > LONGEST_KEY && header.hashed != key) {
         return Ok(None);
     }
@@ -131,7 +131,7 @@ pub(crate) fn remove(
     row_key: &[u8],
 ) -> Result<bool, Fault> {
     let Some(row) = tables.entries.get(txn, row_key)? else { return Ok(false) };
-    let header = Header::parse(row)?;
+    let header = RowHeader::parse(row)?;
     let key_len =
         if header.hashed.is_empty() { row_key.len().saturating_sub(9) } else { header.hashed.len() };
     let len = usize::try_from(header.len).unwrap_or(usize::MAX);
@@ -153,7 +153,7 @@ pub(crate) fn remove(
 
 /// The key that a row of `entries` was stored under, and whether it is still good.
 pub(super) fn original<'a>(row_key: &'a [u8], row: &'a [u8], now: Millis) -> Result<(&'a [u8], bool), Fault> {
-    let header = Header::parse(row)?;
+    let header = RowHeader::parse(row)?;
     let (hash, short) = row_key.get(8..).and_then(<[u8]>::split_first).unwrap_or((&0, b""));
     Ok((if *hash == 1 { header.hashed } else { short }, header.expires > now))
 }

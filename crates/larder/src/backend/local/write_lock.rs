@@ -24,7 +24,7 @@ use std::time::Duration;
 use rustix::fs::{FlockOperation, OFlags, fcntl_lock};
 use rustix::io::Errno;
 
-use super::directory::FileId;
+use super::directory::FileIdentity;
 use super::fault::{NAME, io_error};
 use crate::clock;
 use crate::error::{Error, Result};
@@ -82,8 +82,8 @@ impl WriteLock {
     }
 
     /// Which file it is.
-    pub(super) fn id(&self) -> Option<FileId> {
-        self.file.metadata().ok().map(|metadata| FileId::of(&metadata))
+    pub(super) fn id(&self) -> Option<FileIdentity> {
+        self.file.metadata().ok().map(|metadata| FileIdentity::of(&metadata))
     }
 
     /// Waits for at most [`WAIT`].

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use rustix::io::Errno;
 
-use crate::backend::dir::fs::{Fault, Hold, Opened};
+use crate::backend::dir::fs::{Fault, Hold, OpenFile};
 use crate::backend::dir::log::{Chunk, Log};
-use crate::backend::dir::replica::{FileNumber, Keys, Location};
+use crate::backend::dir::replica::{FileNumber, KeyLocations, Location};
 use crate::contract::{CacheId, CacheUsage, Delta, Fetched, Position, Read};
 
 /// Entries that stand no further apart than this are read at once.
@@ -18,7 +18,7 @@ const SPAN: u64 = 4 << 20;
 type Found = (Vec<Option<Vec<u8>>>, bool);
 
 /// One entry to read: which of those asked for, and where it is.
-type Wanted = (usize, Location);
+type WantedEntry = (usize, Location);
 
 /// The changes since, then the entries. An entry whose file has vanished was replaced meanwhile: all is looked up
 /// once more.
@@ -62,8 +62,10 @@ pub(crate) fn keys(log: &mut Log, cache: &CacheId, prefix: &[u8]) -> Result<Vec<
 pub(crate) fn usage(log: &mut Log) -> Result<Vec<CacheUsage>, Fault> {
     drop(log.follow()?);
     let caches = log.known()?.replica().index().caches().filter(|(_, keys)| !keys.is_empty());
-    let usage =
-        |(cache, keys): (&CacheId, &Keys)| CacheUsage { cache: cache.clone(), entries: keys.len() as u64 };
+    let usage = |(cache, keys): (&CacheId, &KeyLocations)| CacheUsage {
+        cache: cache.clone(),
+        entries: keys.len() as u64,
+    };
     Ok(caches.map(usage).collect())
 }
 
@@ -71,7 +73,7 @@ pub(crate) fn usage(log: &mut Log) -> Result<Vec<CacheUsage>, Fault> {
 fn entries(log: &Log, hold: &Hold, chunks: &[Chunk], reads: &[Read<'_>]) -> Result<Found, Fault> {
     let index = log.known()?.replica().index();
     let mut entries: Vec<Option<Vec<u8>>> = vec![None; reads.len()];
-    let mut by_file: BTreeMap<FileNumber, Vec<Wanted>> = BTreeMap::new();
+    let mut by_file: BTreeMap<FileNumber, Vec<WantedEntry>> = BTreeMap::new();
     for ((at, read), entry) in (0..).zip(reads).zip(&mut entries) {
         let Some(location) = index.get(read.cache, read.key) else { continue };
         *entry = chunks.iter().find_map(|chunk| cut(&chunk.bytes, chunk.start, chunk.file, location));
@@ -120,7 +122,11 @@ fn cut(bytes: &[u8], start: u64, file: FileNumber, location: &Location) -> Optio
 }
 
 /// Reads entries of one file, neighbours at once. False if one is not what was stored.
-fn read_from(open: &Opened, mut wanted: Vec<Wanted>, entries: &mut [Option<Vec<u8>>]) -> Result<bool, Errno> {
+fn read_from(
+    open: &OpenFile,
+    mut wanted: Vec<WantedEntry>,
+    entries: &mut [Option<Vec<u8>>],
+) -> Result<bool, Errno> {
     wanted.sort_by_key(|(_, location)| location.offset);
     let mut complete = true;
     let mut rest = wanted.as_slice();

@@ -6,10 +6,10 @@
 
 use std::collections::HashSet;
 
-use crate::backend::dir::fs::{Fault, FileId, Hold, Kind};
+use crate::backend::dir::fs::{Fault, FileId, FileKind, Hold};
 use crate::backend::dir::locks::dead_locks;
 use crate::backend::dir::log::{Commit, Log};
-use crate::backend::dir::replica::{Keep, locks_body, trim_body};
+use crate::backend::dir::replica::{CarryOver, locks_body, trim_body};
 use crate::clock::{Millis, boot_millis, wall_clock};
 
 /// A segment is ended when it is this long, and no shorter than the checkpoint it began with: so a new process reads
@@ -65,7 +65,7 @@ impl Upkeep {
                 || pack_bytes >= share
         });
         if due && self.bound(log, hold).is_ok() && free_dead_locks(log, hold).is_ok() {
-            let _ = log.rotate(hold, Keep::Everything);
+            let _ = log.rotate(hold, CarryOver::Everything);
         }
     }
 
@@ -117,8 +117,8 @@ fn left_over(log: &Log) -> Result<Vec<FileId>, Fault> {
     let left_over = |file: &FileId| {
         let spared = match file.kind {
             // Only the newest two may be named by a root.
-            Kind::Index => 1,
-            Kind::Log | Kind::Pack => SPARED,
+            FileKind::Index => 1,
+            FileKind::Log | FileKind::Pack => SPARED,
         };
         file.number + spared < known.segment().number && !used.contains(file)
     };

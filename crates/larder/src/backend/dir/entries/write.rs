@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::read::{fetch, standing};
 use super::upkeep::Upkeep;
-use crate::backend::dir::fs::{self, Fault, FileId, Hold, Kind, NAME};
+use crate::backend::dir::fs::{self, Fault, FileId, FileKind, Hold, NAME};
 use crate::backend::dir::log::{Commit, Log};
 use crate::backend::dir::replica::{Index, Stored, ops_body};
 use crate::contract::{Applied, CacheId, Op, Outcome, Position, Read, Ruling};
@@ -78,7 +78,7 @@ pub(crate) fn apply(
 }
 
 fn write_pack(log: &Log, content: &[u8]) -> Result<FileId, Fault> {
-    let pack = FileId::new(Kind::Pack, log.known()?.segment().number)?;
+    let pack = FileId::new(FileKind::Pack, log.known()?.segment().number)?;
     match log.site().create_with(pack, content) {
         Ok(()) => Ok(pack),
         Err(errno) => Err(fs::error(errno).into()),

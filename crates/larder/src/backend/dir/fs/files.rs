@@ -39,25 +39,25 @@ impl Files {
         retry_on_intr(call)
     }
 
-    fn open(&self, path: &Path, flags: OFlags, mode: u32) -> io::Result<Opened> {
+    fn open(&self, path: &Path, flags: OFlags, mode: u32) -> io::Result<OpenFile> {
         // Never through a symbolic link: who could plant one could make Larder read or write any file.
         let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = self.call("open", || fs::openat(CWD, path, flags, Mode::from_raw_mode(mode)))?;
-        Ok(Opened { files: self.clone(), fd })
+        Ok(OpenFile { files: self.clone(), fd })
     }
 
     /// Opens for reading. On NFS this is the check that what is cached of the file is still current.
-    pub(super) fn read(&self, path: &Path) -> io::Result<Opened> {
+    pub(super) fn read(&self, path: &Path) -> io::Result<OpenFile> {
         self.open(path, OFlags::RDONLY, 0)
     }
 
     /// Opens for reading and writing.
-    pub(super) fn write(&self, path: &Path) -> io::Result<Opened> {
+    pub(super) fn write(&self, path: &Path) -> io::Result<OpenFile> {
         self.open(path, OFlags::RDWR, 0)
     }
 
     /// Creates a file that is not there.
-    pub(super) fn create(&self, path: &Path, mode: u32) -> io::Result<Opened> {
+    pub(super) fn create(&self, path: &Path, mode: u32) -> io::Result<OpenFile> {
         self.open(path, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL, mode)
     }
 
@@ -108,12 +108,12 @@ impl Files {
 }
 
 /// An open file. Dropping it is a call, too.
-pub(crate) struct Opened {
+pub(crate) struct OpenFile {
     files: Files,
     fd: OwnedFd,
 }
 
-impl Opened {
+impl OpenFile {
     /// Reads up to `length` bytes to the end of `buffer`; less at the end of the file only.
     pub(crate) fn read_more(&self, buffer: &mut Vec<u8>, offset: u64, length: usize) -> io::Result<usize> {
         let start = buffer.len();
@@ -208,7 +208,7 @@ impl Opened {
     }
 }
 
-impl Drop for Opened {
+impl Drop for OpenFile {
     fn drop(&mut self) {
         // Counted here, done by the descriptor's own drop. What was written was synced before, so an error of
         // close has nothing to say.

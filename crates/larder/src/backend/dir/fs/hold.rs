@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::failure::Fault;
-use super::files::Opened;
+use super::files::OpenFile;
 use crate::clock::boottime;
 use crate::random::random;
 
@@ -27,18 +27,18 @@ impl Deadline {
 
 /// An open file, locked or not.
 pub(crate) struct Hold {
-    open: Opened,
+    open: OpenFile,
     locked: bool,
 }
 
 impl Hold {
-    pub(crate) fn unlocked(open: Opened) -> Self {
+    pub(crate) fn unlocked(open: OpenFile) -> Self {
         Self { open, locked: false }
     }
 
     /// Locks a file through its own descriptor: what is written through it is written under the lock, also in the
     /// eyes of an NFS server that may have to take the lock away (R18).
-    pub(crate) fn lock(open: Opened, deadline: Deadline) -> Result<Self, Fault> {
+    pub(crate) fn lock(open: OpenFile, deadline: Deadline) -> Result<Self, Fault> {
         let mut pause = FIRST_PAUSE;
         while !open.try_lock()? {
             let left = deadline.0.saturating_sub(boottime());
@@ -54,7 +54,7 @@ impl Hold {
         Ok(Self { open, locked: true })
     }
 
-    pub(crate) fn open(&self) -> &Opened {
+    pub(crate) fn open(&self) -> &OpenFile {
         &self.open
     }
 }

@@ -11,8 +11,8 @@ mod worker;
 
 pub(super) use self::failure::{Fault, NAME, error, foreign};
 pub use self::files::Observer;
-pub(super) use self::files::{Files, Opened};
+pub(super) use self::files::{Files, OpenFile};
 pub(super) use self::hold::{Deadline, Hold};
-pub(super) use self::names::{FileId, Kind};
+pub(super) use self::names::{FileId, FileKind};
 pub(super) use self::site::Site;
 pub(super) use self::worker::{Permit, Worker};

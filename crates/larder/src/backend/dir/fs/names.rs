@@ -15,7 +15,7 @@ pub(super) const ROOT: &str = "root";
 
 /// What a file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Kind {
+pub(crate) enum FileKind {
     /// A segment of the log, with the small entries in it.
     Log = 1,
     /// Larger entries, those of one write.
@@ -24,7 +24,7 @@ pub(crate) enum Kind {
     Index = 3,
 }
 
-impl Kind {
+impl FileKind {
     const ALL: [(Self, &'static str); 3] = [(Self::Log, "log"), (Self::Pack, "pack"), (Self::Index, "index")];
 
     fn from_byte(byte: u8) -> Option<Self> {
@@ -39,7 +39,7 @@ impl Kind {
 /// One file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct FileId {
-    pub(crate) kind: Kind,
+    pub(crate) kind: FileKind,
     pub(crate) number: u64,
     pub(crate) nonce: u128,
 }
@@ -49,7 +49,7 @@ impl FileId {
     ///
     /// # Errors
     /// If the operating system has no random numbers.
-    pub(crate) fn new(kind: Kind, number: u64) -> Result<Self> {
+    pub(crate) fn new(kind: FileKind, number: u64) -> Result<Self> {
         Ok(Self { kind, number, nonce: u128::from_le_bytes(random()?) })
     }
 
@@ -76,7 +76,7 @@ impl FileId {
         if kind == 0 {
             return Ok(None);
         }
-        let kind = Kind::from_byte(kind).ok_or(Malformed)?;
+        let kind = FileKind::from_byte(kind).ok_or(Malformed)?;
         Ok(Some(Self { kind, number: input.u64()?, nonce: input.u128()? }))
     }
 
@@ -92,7 +92,7 @@ impl FileId {
     pub(crate) fn parse(name: &str) -> Option<Self> {
         let mut parts = name.split('-');
         let (word, number, nonce) = (parts.next()?, parts.next()?, parts.next()?);
-        let kind = Kind::ALL.into_iter().find(|(_, known)| *known == word)?.0;
+        let kind = FileKind::ALL.into_iter().find(|(_, known)| *known == word)?.0;
         let file = Self {
             kind,
             number: u64::from_str_radix(number, 16).ok()?,
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn names_are_read_as_written() {
-        let file = FileId { kind: Kind::Pack, number: 7, nonce: 9 };
+        let file = FileId { kind: FileKind::Pack, number: 7, nonce: 9 };
         assert_eq!(FileId::parse(&file.name()), Some(file));
         for name in ["root", "pack", "pack-7-9", "x-0000000000000007-0", "", "pack-+000000000000007-0"] {
             assert_eq!(FileId::parse(name), None, "{name}");

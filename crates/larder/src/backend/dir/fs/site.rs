@@ -6,8 +6,8 @@ use rustix::fs::{FileType, Stat, StatFs};
 use rustix::io::Errno;
 
 use super::failure::{self, Fault, NAME};
-use super::files::{Files, Opened};
-use super::names::{FileId, Kind, ROOT};
+use super::files::{Files, OpenFile};
+use super::names::{FileId, FileKind, ROOT};
 use crate::backend::owner;
 use crate::error::{Error, ErrorKind};
 
@@ -116,17 +116,17 @@ impl Site {
     }
 
     /// Opens a file for reading.
-    pub(crate) fn read(&self, file: FileId) -> Result<Opened, Errno> {
+    pub(crate) fn read(&self, file: FileId) -> Result<OpenFile, Errno> {
         self.files.read(&file.path(&self.path))
     }
 
     /// Opens a file for reading and writing.
-    pub(crate) fn write(&self, file: FileId) -> Result<Opened, Errno> {
+    pub(crate) fn write(&self, file: FileId) -> Result<OpenFile, Errno> {
         self.files.write(&file.path(&self.path))
     }
 
     /// Creates a file.
-    pub(crate) fn create(&self, file: FileId) -> Result<Opened, Errno> {
+    pub(crate) fn create(&self, file: FileId) -> Result<OpenFile, Errno> {
         if self.is_visited() {
             return Err(Errno::ACCESS);
         }
@@ -149,7 +149,7 @@ impl Site {
     }
 
     /// Gives the group its part of a new file, which the umask may have taken.
-    fn share(&self, open: &Opened, mode: u32) -> Result<(), Errno> {
+    fn share(&self, open: &OpenFile, mode: u32) -> Result<(), Errno> {
         if mode & 0o060 != 0 {
             open.set_mode(mode)?;
         }
@@ -189,17 +189,17 @@ impl Site {
     }
 
     /// Opens the root for reading.
-    pub(crate) fn root(&self) -> Result<Opened, Errno> {
+    pub(crate) fn root(&self) -> Result<OpenFile, Errno> {
         self.files.read(&self.path.join(ROOT))
     }
 
     /// Opens the root for reading and writing.
-    pub(crate) fn root_to_write(&self) -> Result<Opened, Errno> {
+    pub(crate) fn root_to_write(&self) -> Result<OpenFile, Errno> {
         self.files.write(&self.path.join(ROOT))
     }
 
     /// Opens the root, which is created if it is not there.
-    pub(crate) fn root_or_new(&self) -> Result<Opened, Errno> {
+    pub(crate) fn root_or_new(&self) -> Result<OpenFile, Errno> {
         let mode = self.mode.unwrap_or(0o600);
         match self.files.create(&self.path.join(ROOT), mode) {
             Ok(root) => {
@@ -272,7 +272,7 @@ fn is_own_there(files: &Files, path: &Path, found: &Stat) -> bool {
     if !filesystem(files, path).is_ok_and(|kind| MAPPED.contains(&kind)) {
         return false;
     }
-    let Ok(probe) = FileId::new(Kind::Pack, 0) else { return false };
+    let Ok(probe) = FileId::new(FileKind::Pack, 0) else { return false };
     let probe = probe.path(path);
     let owner = files.create(&probe, 0o600).and_then(|open| open.look());
     let _ = files.remove(&probe);

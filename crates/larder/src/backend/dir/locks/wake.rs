@@ -21,10 +21,10 @@ const WITHOUT_SOCKET: Duration = Duration::from_millis(20);
 /// The sockets of those who wait through one handle.
 #[derive(Default)]
 pub(crate) struct WakeSockets {
-    own: Mutex<HashMap<Token, Waiting>>,
+    own: Mutex<HashMap<Token, WakeSocket>>,
 }
 
-struct Waiting {
+struct WakeSocket {
     socket: Arc<UnixDatagram>,
     /// When the waiter asked last.
     asked: Duration,
@@ -40,7 +40,7 @@ impl WakeSockets {
         }
         match address(token).and_then(|address| UnixDatagram::bind_addr(&address)) {
             Ok(socket) => {
-                own.insert(token, Waiting { socket: Arc::new(socket), asked });
+                own.insert(token, WakeSocket { socket: Arc::new(socket), asked });
                 here()
             }
             Err(_) => 0,
@@ -69,7 +69,7 @@ impl WakeSockets {
         }
     }
 
-    fn own(&self) -> MutexGuard<'_, HashMap<Token, Waiting>> {
+    fn own(&self) -> MutexGuard<'_, HashMap<Token, WakeSocket>> {
         self.own.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

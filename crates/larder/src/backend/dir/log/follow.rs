@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::tail::{Chunk, Commit, Tail};
+use super::tail::{Chunk, Commit, LogTail};
 use super::{root, setup};
 use crate::backend::dir::fs::{Deadline, Fault, FileId, Hold, NAME, Permit, Site};
-use crate::backend::dir::replica::Keep;
+use crate::backend::dir::replica::CarryOver;
 use crate::error::Error;
 
 /// How often a call looks again after files vanished or the log went on elsewhere.
@@ -16,7 +16,7 @@ pub(crate) struct Log {
     site: Site,
     /// The longest wait for another writer.
     wait: Duration,
-    tail: Option<Tail>,
+    tail: Option<LogTail>,
     /// The incarnation and the place in its log that this handle has seen.
     seen: Option<(u128, u128)>,
     /// The incarnation whose history is not what this handle has seen, or that is a copy.
@@ -74,7 +74,7 @@ impl Log {
     }
 
     /// The log as it was read last, which is known after [`follow`](Self::follow) and [`lock`](Self::lock).
-    pub(crate) fn known(&self) -> Result<&Tail, Fault> {
+    pub(crate) fn known(&self) -> Result<&LogTail, Fault> {
         self.tail.as_ref().ok_or_else(unknown)
     }
 
@@ -85,7 +85,7 @@ impl Log {
     }
 
     /// Ends the segment that is held under its lock.
-    pub(crate) fn rotate(&mut self, hold: &Hold, keep: Keep) -> Result<(), Fault> {
+    pub(crate) fn rotate(&mut self, hold: &Hold, keep: CarryOver) -> Result<(), Fault> {
         self.rotate_within(hold, keep, self.deadline())
     }
 
@@ -95,13 +95,13 @@ impl Log {
         std::mem::take(&mut self.rotated)
     }
 
-    fn rotate_within(&mut self, hold: &Hold, keep: Keep, deadline: Deadline) -> Result<(), Fault> {
+    fn rotate_within(&mut self, hold: &Hold, keep: CarryOver, deadline: Deadline) -> Result<(), Fault> {
         let prepared = self.tail.as_mut().ok_or_else(unknown)?.prepare_next(&self.site, keep);
         let sealed = prepared.and_then(|(seal, body)| {
             self.commit(hold, &body)?;
             Ok(seal)
         });
-        if keep != Keep::Everything {
+        if keep != CarryOver::Everything {
             // The index was taken apart.
             self.tail = None;
         }
@@ -230,7 +230,7 @@ impl Log {
             };
             let lost = tail.incarnation();
             if tail.read_tail(hold.open(), chunks)?.is_none() {
-                self.rotate_within(&hold, Keep::Unlogged, deadline)?;
+                self.rotate_within(&hold, CarryOver::Unlogged, deadline)?;
             } else {
                 self.lost = Some(lost);
                 self.tail = None;
@@ -242,7 +242,7 @@ impl Log {
 
     /// Whether others wrote since this handle last looked: then the lock changes hands, and it is worth waiting for.
     fn went_on(&mut self, deadline: Deadline, chunks: &mut Vec<Chunk>) -> bool {
-        let Some(before) = self.tail.as_ref().map(Tail::id) else { return false };
+        let Some(before) = self.tail.as_ref().map(LogTail::id) else { return false };
         match self.try_hold(Access::Read, deadline, chunks) {
             Ok(Some(_)) => self.tail.as_ref().is_none_or(|tail| tail.id() != before),
             // The log went on elsewhere, or the next attempt meets the same fault.
@@ -251,7 +251,7 @@ impl Log {
     }
 
     /// Finds the log from the root on; sets the namespace up if it is not.
-    fn start(&mut self, deadline: Deadline) -> Result<Option<Tail>, Fault> {
+    fn start(&mut self, deadline: Deadline) -> Result<Option<LogTail>, Fault> {
         self.site.prepare()?;
         let Some(segment) = root::read(&self.site)? else {
             if self.site.is_visited() {
@@ -285,8 +285,8 @@ impl Log {
     }
 
     /// Reads the log from the beginning of a segment on.
-    fn load(&mut self, segment: FileId) -> Result<Tail, Fault> {
-        let (tail, original) = Tail::load(&self.site, segment)?;
+    fn load(&mut self, segment: FileId) -> Result<LogTail, Fault> {
+        let (tail, original) = LogTail::load(&self.site, segment)?;
         if !original {
             self.lost = Some(tail.incarnation());
         }

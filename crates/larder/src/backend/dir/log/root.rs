@@ -12,7 +12,7 @@
 use rustix::io::Errno;
 
 use super::segment::{self, MAGIC};
-use crate::backend::dir::fs::{Fault, FileId, Kind, Opened, Site, foreign};
+use crate::backend::dir::fs::{Fault, FileId, FileKind, OpenFile, Site, foreign};
 use crate::bytes::{Malformed, Reader, Writer};
 
 const SLOT: usize = 32;
@@ -28,7 +28,7 @@ pub(super) fn read(site: &Site) -> Result<Option<FileId>, Fault> {
 }
 
 /// The segment that an open root names.
-pub(super) fn named(open: &Opened) -> Result<Option<FileId>, Fault> {
+pub(super) fn named(open: &OpenFile) -> Result<Option<FileId>, Fault> {
     let mut bytes = Vec::new();
     open.read_more(&mut bytes, 0, LENGTH)?;
     if bytes.len() < LENGTH {
@@ -54,7 +54,7 @@ fn read_slot(bytes: &[u8]) -> Result<FileId, Malformed> {
     let mut input = Reader::new(bytes);
     let (number, nonce, check) = (input.u64()?, input.u128()?, input.u32()?);
     let sound = bytes.get(..24).is_some_and(|bytes| check == crc32fast::hash(bytes)) && number > 0;
-    if sound { Ok(FileId { kind: Kind::Log, number, nonce }) } else { Err(Malformed) }
+    if sound { Ok(FileId { kind: FileKind::Log, number, nonce }) } else { Err(Malformed) }
 }
 
 fn slot(segment: FileId) -> Vec<u8> {
@@ -67,7 +67,7 @@ fn slot(segment: FileId) -> Vec<u8> {
 }
 
 /// Writes a root that names its first segment.
-pub(super) fn write_first(open: &Opened, segment: FileId) -> Result<(), Fault> {
+pub(super) fn write_first(open: &OpenFile, segment: FileId) -> Result<(), Fault> {
     let mut bytes = MAGIC.to_vec();
     for turn in 0..2 {
         bytes.append(&mut if segment.number % 2 == turn { slot(segment) } else { vec![0; SLOT] });
@@ -77,7 +77,7 @@ pub(super) fn write_first(open: &Opened, segment: FileId) -> Result<(), Fault> {
 }
 
 /// Makes the root name a later segment; under its lock, so that it never goes back.
-pub(super) fn advance(open: &Opened, segment: FileId) -> Result<(), Fault> {
+pub(super) fn advance(open: &OpenFile, segment: FileId) -> Result<(), Fault> {
     if named(open)?.is_some_and(|named| named.number >= segment.number) {
         return Ok(());
     }

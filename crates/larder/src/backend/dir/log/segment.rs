@@ -23,14 +23,14 @@ pub(super) const MAGIC: [u8; 16] = *b"larder dir v1\n\0\0";
 const FAMILY: usize = 12;
 
 /// What a segment begins with.
-pub(super) struct Header {
+pub(super) struct SegmentHeader {
     pub(super) incarnation: u128,
     pub(super) base: u64,
     pub(super) inode: u64,
     pub(super) checkpoint: Option<FileId>,
 }
 
-impl Header {
+impl SegmentHeader {
     pub(super) fn write(&self, segment: FileId) -> Vec<u8> {
         let mut rest = Writer::default();
         rest.u128(self.incarnation);

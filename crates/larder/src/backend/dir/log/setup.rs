@@ -3,8 +3,8 @@
 use rustix::io::Errno;
 
 use super::root;
-use super::segment::Header;
-use crate::backend::dir::fs::{Deadline, Fault, FileId, Hold, Kind, Site, foreign};
+use super::segment::SegmentHeader;
+use crate::backend::dir::fs::{Deadline, Fault, FileId, FileKind, Hold, Site, foreign};
 use crate::random::random;
 
 /// Bytes that a segment asks the filesystem to keep ready, so that deletes and purges still go through when the disk
@@ -56,7 +56,7 @@ pub(super) fn create_segment(
     let open = site.create(segment)?;
     let _ = open.reserve(RESERVED);
     let inode = open.look()?.st_ino;
-    let header = Header { incarnation, base, inode, checkpoint };
+    let header = SegmentHeader { incarnation, base, inode, checkpoint };
     open.write_at(&header.write(segment), 0)?;
     open.sync()
 }
@@ -67,11 +67,11 @@ fn begin(site: &Site, files: &[FileId], from: u64, deadline: Deadline) -> Result
     let mut last = from;
     for file in files {
         last = last.max(file.number);
-        if file.kind == Kind::Log && file.number >= from {
+        if file.kind == FileKind::Log && file.number >= from {
             retire(site, *file, deadline)?;
         }
     }
-    let segment = FileId::new(Kind::Log, last + 1)?;
+    let segment = FileId::new(FileKind::Log, last + 1)?;
     create_segment(site, segment, u128::from_le_bytes(random()?), 0, None)?;
     Ok(segment)
 }

@@ -3,10 +3,10 @@
 use rustix::io::Errno;
 
 use super::frame::{self, NONCE, Next};
-use super::segment::{self, Header};
+use super::segment::{self, SegmentHeader};
 use super::setup;
-use crate::backend::dir::fs::{self, Fault, FileId, Kind, NAME, Opened, Site, foreign};
-use crate::backend::dir::replica::{FileNumber, Keep, Replica, Seal, Standing, seal_body};
+use crate::backend::dir::fs::{self, Fault, FileId, FileKind, NAME, OpenFile, Site, foreign};
+use crate::backend::dir::replica::{CarryOver, FileNumber, Replica, Seal, Standing, seal_body};
 use crate::bytes::Malformed;
 use crate::clock::boot_millis;
 use crate::contract::Position;
@@ -19,7 +19,7 @@ const WINDOW: usize = 64 << 10;
 const LARGE_WINDOW: usize = 1 << 20;
 
 /// What is known of the log.
-pub(crate) struct Tail {
+pub(crate) struct LogTail {
     /// The segment that is appended to, as far as known.
     segment: FileId,
     incarnation: u128,
@@ -66,7 +66,7 @@ impl From<Fault> for Commit {
     }
 }
 
-impl Tail {
+impl LogTail {
     /// Reads the beginning of a segment and the checkpoint that it names. Also says whether the file is the one that
     /// Larder created, not a copy of it.
     pub(super) fn load(site: &Site, segment: FileId) -> Result<(Self, bool), Fault> {
@@ -75,7 +75,7 @@ impl Tail {
             let inode = open.look()?.st_ino;
             let mut bytes = Vec::new();
             open.read_more(&mut bytes, 0, segment::HEADER)?;
-            let header = Header::read(&bytes, segment)?;
+            let header = SegmentHeader::read(&bytes, segment)?;
             let original = inode == header.inode;
             (header, original)
         };
@@ -144,7 +144,7 @@ impl Tail {
     /// Without the lock, a record that is just being written may look like damage.
     pub(super) fn read_tail(
         &mut self,
-        open: &Opened,
+        open: &OpenFile,
         chunks: &mut Vec<Chunk>,
     ) -> Result<Option<Seal>, Fault> {
         let mut offset = self.end - NONCE as u64;
@@ -192,7 +192,7 @@ impl Tail {
     }
 
     /// Appends one record, under the lock, and takes it in.
-    pub(super) fn append(&mut self, open: &Opened, body: &[u8]) -> Result<(), Commit> {
+    pub(super) fn append(&mut self, open: &OpenFile, body: &[u8]) -> Result<(), Commit> {
         let nonce = random().map_err(|error| Commit::Undone(error.into()))?;
         let nonce = u128::from_le_bytes(nonce);
         let frame = frame::frame(body, self.end, self.last, nonce);
@@ -213,14 +213,15 @@ impl Tail {
     }
 
     /// Creates the segment that follows this one, and its checkpoint. Gives the body of the record that leads there.
-    pub(super) fn prepare_next(&mut self, site: &Site, keep: Keep) -> Result<(Seal, Vec<u8>), Fault> {
+    pub(super) fn prepare_next(&mut self, site: &Site, keep: CarryOver) -> Result<(Seal, Vec<u8>), Fault> {
         let number = self.segment.number + 1;
         let content = self.replica.checkpoint(keep);
         let incarnation = match keep {
-            Keep::Everything => self.incarnation,
-            Keep::Unlogged | Keep::Nothing => u128::from_le_bytes(random()?),
+            CarryOver::Everything => self.incarnation,
+            CarryOver::Unlogged | CarryOver::Nothing => u128::from_le_bytes(random()?),
         };
-        let (successor, checkpoint) = (FileId::new(Kind::Log, number)?, FileId::new(Kind::Index, number)?);
+        let (successor, checkpoint) =
+            (FileId::new(FileKind::Log, number)?, FileId::new(FileKind::Index, number)?);
         let seal = Seal { successor, incarnation, checkpoint_bytes: content.len() as u64 };
         let body = seal_body(seal);
         let base = self.base + self.end + frame::OVERHEAD + body.len() as u64;

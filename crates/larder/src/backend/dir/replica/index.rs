@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::history::Logged;
-use super::record::{Place, RecordChange};
+use super::record::{EntryPlace, RecordChange};
 use crate::backend::dir::fs::FileId;
 use crate::clock::Millis;
 use crate::contract::{CacheId, Change};
@@ -30,12 +30,12 @@ pub(crate) struct DataFile {
     live: u64,
 }
 
-pub(crate) type Keys = HashMap<Box<[u8]>, Location>;
+pub(crate) type KeyLocations = HashMap<Box<[u8]>, Location>;
 
 /// The index.
 #[derive(Default)]
 pub(crate) struct Index {
-    caches: HashMap<CacheId, Keys>,
+    caches: HashMap<CacheId, KeyLocations>,
     files: BTreeMap<FileNumber, DataFile>,
     /// The number given last.
     newest: FileNumber,
@@ -52,11 +52,11 @@ impl Index {
         self.caches.get(cache)?.get(key)
     }
 
-    pub(crate) fn keys(&self, cache: &CacheId) -> Option<&Keys> {
+    pub(crate) fn keys(&self, cache: &CacheId) -> Option<&KeyLocations> {
         self.caches.get(cache)
     }
 
-    pub(crate) fn caches(&self) -> impl Iterator<Item = (&CacheId, &Keys)> {
+    pub(crate) fn caches(&self) -> impl Iterator<Item = (&CacheId, &KeyLocations)> {
         self.caches.iter()
     }
 
@@ -179,8 +179,8 @@ impl Index {
             let change = match *change {
                 RecordChange::Set { key, place, length, crc, expires } => {
                     let (file, offset) = match place {
-                        Place::Here(offset) => (self.segment, body + offset),
-                        Place::Pack(offset) => (pack.unwrap_or(self.segment), offset),
+                        EntryPlace::Here(offset) => (self.segment, body + offset),
+                        EntryPlace::Pack(offset) => (pack.unwrap_or(self.segment), offset),
                     };
                     self.insert(cache, key, Location { file, offset, length, crc, expires });
                     Change::Key { cache: cache.name().into(), key: key.into() }

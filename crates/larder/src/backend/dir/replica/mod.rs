@@ -12,7 +12,7 @@ mod tests;
 
 use self::checkpoint::Checkpoint;
 use self::history::History;
-pub(super) use self::index::{FileNumber, Index, Keys, Location};
+pub(super) use self::index::{FileNumber, Index, KeyLocations, Location};
 pub(super) use self::lock_table::{Grant, LockChange, LockTable, Party, Seat, with_margin, without_margin};
 use self::record::Body;
 pub(super) use self::record::{Seal, Stored, locks_body, ops_body, seal_body, trim_body};
@@ -23,7 +23,7 @@ use crate::contract::Position;
 
 /// What a new segment keeps.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Keep {
+pub(super) enum CarryOver {
     /// The same history goes on.
     Everything,
     /// A new history begins; unlogged caches are outside of it.
@@ -71,16 +71,16 @@ impl Replica {
     }
 
     /// The checkpoint for a segment that begins here. What it does not keep of the index is gone from here, too.
-    pub(super) fn checkpoint(&mut self, keep: Keep) -> Vec<u8> {
+    pub(super) fn checkpoint(&mut self, keep: CarryOver) -> Vec<u8> {
         let anew = History::new(self.history.last());
         match keep {
-            Keep::Everything => checkpoint::encode(&self.index, &self.history, &self.locks.changes()),
-            Keep::Unlogged => {
+            CarryOver::Everything => checkpoint::encode(&self.index, &self.history, &self.locks.changes()),
+            CarryOver::Unlogged => {
                 self.index.purge_logged();
                 // Who lost history does not know who held what.
                 checkpoint::encode(&self.index, &anew, &[])
             }
-            Keep::Nothing => checkpoint::encode(&Index::default(), &anew, &self.locks.changes()),
+            CarryOver::Nothing => checkpoint::encode(&Index::default(), &anew, &self.locks.changes()),
         }
     }
 

@@ -18,7 +18,7 @@ const SET_IN_PACK: u8 = 3;
 
 /// Where the bytes of a stored entry are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum EntryPlace {
     /// In the body, at this offset.
     Here(u64),
     /// In the record's pack, at this offset.
@@ -28,7 +28,7 @@ pub(crate) enum Place {
 /// One change of a record.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum RecordChange<'a> {
-    Set { key: &'a [u8], place: Place, length: u32, crc: u32, expires: Option<Millis> },
+    Set { key: &'a [u8], place: EntryPlace, length: u32, crc: u32, expires: Option<Millis> },
     Delete { key: &'a [u8] },
     Purge,
 }
@@ -178,11 +178,11 @@ fn read_ops<'a>(input: &mut Reader<'a>) -> Result<Body<'a>, Malformed> {
                 let crc = input.u32()?;
                 let (place, length) = if tag == SET_HERE {
                     // Behind the length, which is four bytes.
-                    let place = Place::Here(input.taken() as u64 + 4);
+                    let place = EntryPlace::Here(input.taken() as u64 + 4);
                     (place, u32::try_from(input.bytes()?.len()).map_err(|_| Malformed)?)
                 } else {
                     pack.ok_or(Malformed)?;
-                    (Place::Pack(input.u64()?), input.u32()?)
+                    (EntryPlace::Pack(input.u64()?), input.u32()?)
                 };
                 RecordChange::Set { key, place, length, crc, expires }
             }

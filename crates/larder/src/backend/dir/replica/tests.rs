@@ -6,9 +6,9 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
-use super::record::{Body, Place, RecordChange, read};
+use super::record::{Body, EntryPlace, RecordChange, read};
 use super::*;
-use crate::backend::dir::fs::Kind;
+use crate::backend::dir::fs::FileKind;
 use crate::contract::{CacheId, Change, LockProof, Op, Since, Token, lock_name};
 
 const NOW: Millis = 1_000;
@@ -100,7 +100,7 @@ fn cache(number: u8) -> CacheId {
     CacheId::stored(&format!("cache{number}"), number < 2)
 }
 
-fn file(kind: Kind, number: u64, nonce: u128) -> FileId {
+fn file(kind: FileKind, number: u64, nonce: u128) -> FileId {
     FileId { kind, number, nonce }
 }
 
@@ -127,7 +127,7 @@ const FIRST: Position = Position { incarnation: 7, id: 10, nonce: 0 };
 
 impl Case {
     fn new() -> Self {
-        let segment = file(Kind::Log, 1, 0);
+        let segment = file(FileKind::Log, 1, 0);
         let mut replica = Replica::new(FIRST, NOW);
         replica.begin_segment(segment, 10);
         Self {
@@ -183,7 +183,7 @@ impl Case {
                 }
             }
             Step::Seal => {
-                let successor = file(Kind::Log, self.segment.number + 1, self.records);
+                let successor = file(FileKind::Log, self.segment.number + 1, self.records);
                 let seal = Seal { successor, incarnation: FIRST.incarnation, checkpoint_bytes: 5 };
                 assert_eq!(self.append(seal_body(seal)), Some(seal));
                 self.base += self.end;
@@ -191,7 +191,7 @@ impl Case {
                 self.replica.begin_segment(successor, self.end);
             }
             Step::Restore => {
-                let checkpoint = self.replica.checkpoint(Keep::Everything);
+                let checkpoint = self.replica.checkpoint(CarryOver::Everything);
                 self.replica = Replica::restore(&checkpoint, self.position(), NOW).unwrap();
                 self.replica.begin_segment(self.segment, self.end);
             }
@@ -199,7 +199,7 @@ impl Case {
     }
 
     fn edit(&mut self, edits: &[Edit]) {
-        let pack = file(Kind::Pack, self.segment.number, self.records + 1);
+        let pack = file(FileKind::Pack, self.segment.number, self.records + 1);
         let caches: Vec<CacheId> = (0..4).map(cache).collect();
         let keys: Vec<[u8; 1]> = (0..6).map(|key| [key]).collect();
         let (mut packed, mut ops, mut listed) = (Vec::new(), Vec::new(), Vec::new());
@@ -327,10 +327,10 @@ proptest! {
     fn new_histories_keep_what_they_should(steps in vec(step(), 0..20)) {
         let mut case = Case::after(&steps);
         let first = Position { incarnation: 8, ..case.position() };
-        let nothing = Replica::restore(&case.replica.checkpoint(Keep::Nothing), first, NOW).unwrap();
+        let nothing = Replica::restore(&case.replica.checkpoint(CarryOver::Nothing), first, NOW).unwrap();
         assert_eq!(nothing.index().caches().count(), 0);
         assert_eq!(nothing.locks().changes(), case.locks.changes());
-        let unlogged = Replica::restore(&case.replica.checkpoint(Keep::Unlogged), first, NOW).unwrap();
+        let unlogged = Replica::restore(&case.replica.checkpoint(CarryOver::Unlogged), first, NOW).unwrap();
         let count = |number| unlogged.index().keys(&cache(number)).map_or(0, HashMap::len);
         let all = |number| case.entries.keys().filter(|(cache, _)| *cache == number).count();
         assert_eq!([0, 1, 2, 3].map(count), [0, 0, all(2), all(3)]);
@@ -344,7 +344,7 @@ proptest! {
     #[test]
     fn damaged_checkpoints_are_errors(steps in vec(step(), 0..8), bit in 0..8, at in any::<prop::sample::Index>()) {
         let mut case = Case::after(&steps);
-        let good = case.replica.checkpoint(Keep::Everything);
+        let good = case.replica.checkpoint(CarryOver::Everything);
         let at = at.index(good.len());
         let mut flipped = good.clone();
         flipped[at] ^= 1_u8 << bit;
@@ -397,20 +397,22 @@ proptest! {
 fn a_record_says_where_its_entries_stand() {
     let id = cache(0);
     let set = |entry| Op::Set { cache: &id, key: b"k", entry, expires: Some(0), guard: None, lock: None };
-    let pack = file(Kind::Pack, 3, 4);
+    let pack = file(FileKind::Pack, 3, 4);
     let ops = [(set(b"here"), Stored::Here), (set(b"there"), Stored::Pack(9))];
     let body = ops_body(&ops, Some((pack, 14)));
     let Ok(Body::Ops { caches, pack: named, changes }) = read(&body) else { panic!("{body:?}") };
     assert_eq!((caches, named), (vec![("cache0", true)], Some((pack, 14))));
-    let (RecordChange::Set { place: Place::Here(at), length, expires, .. }, RecordChange::Set { place, .. }) =
-        (&changes[0].1, &changes[1].1)
+    let (
+        RecordChange::Set { place: EntryPlace::Here(at), length, expires, .. },
+        RecordChange::Set { place, .. },
+    ) = (&changes[0].1, &changes[1].1)
     else {
         panic!("{changes:?}")
     };
     let at = usize::try_from(*at).unwrap();
     assert_eq!(&body[at..at + *length as usize], b"here");
     // An entry that expired at once has to expire, and zero says that it never does.
-    assert_eq!((*place, *expires), (Place::Pack(9), Some(1)));
+    assert_eq!((*place, *expires), (EntryPlace::Pack(9), Some(1)));
 }
 
 #[test]
