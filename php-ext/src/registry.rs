@@ -34,6 +34,11 @@ impl Decode for NearValues {
         Some((value, weight))
     }
 
+    /// Straight to the request's heap, when it is given.
+    fn decode_once(&self, payload: &[u8]) -> Option<NearValue> {
+        NearValue::encoded(payload).ok()
+    }
+
     fn most(&self) -> usize {
         limit::bytes()
     }

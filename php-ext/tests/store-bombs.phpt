@@ -21,9 +21,15 @@ $cache = $open()->cache('c');
 class Plain {
     public $a = 1;
 }
-$cache->set('k', 'any');
-$hashes = array_values(array_filter($redis->keys('*'), fn($key) => $redis->type($key) === Redis::REDIS_HASH && $redis->hExists($key, 'k')));
-same('one hash', 1, count($hashes));
+$kinds = ['c' => [], 'unlogged' => ['near' => false]];
+$hashes = [];
+foreach ($kinds as $name => $options) {
+    $key = "k of $name";
+    $open()->cache($name, $options)->set($key, 'any');
+    $found = array_values(array_filter($redis->keys('*'), fn($hash) => $redis->type($hash) === Redis::REDIS_HASH && $redis->hExists($hash, $key)));
+    same('one hash', 1, count($found));
+    $hashes[$name] = $found[0];
+}
 /** An LZ4 block of a prefix and a unit that is repeated. */
 function compressed(string $head, string $unit, int $times): string {
     $literals = $head . $unit;
@@ -75,30 +81,34 @@ $resident = function () {
 };
 $stored = Larder\Store::open(['server' => "redis+unix://$socket", 'namespace' => 'bombs', 'compress_from' => 0, 'code_epoch' => 'other']);
 foreach ($bombs as $name => $bomb) {
-    if (strlen($bomb) > 4 << 20) {
-        echo "$name: ", strlen($bomb), " bytes\n";
-    }
-    $redis->hSet($hashes[0], 'k', $bomb);
-    file_put_contents('/proc/self/clear_refs', '5');
-    $before = $resident();
-    $cache = $stored->cache('c');
-    $stored->sync();
-    $broken = $stored->stats()['broken'];
-    // Whatever memory knows is dropped by the write of another.
-    $open()->cache('c')->delete('other');
-    same("$name: read", '"missing"', outcome(fn() => $cache->get('k', 'missing')));
-    if ($name === 'tables') {
-        same('others', ['[]', 'false'], [outcome(fn() => $cache->getMany(['k', 'none'])), outcome(fn() => $cache->has('k'))]);
-    }
-    $counted = $stored->stats()['broken'] - $broken;
-    if ($counted < 1) {
-        echo "$name: not counted\n";
-    }
-    if ($resident() - $before > 400) {
-        echo "$name: from $before MB to ", $resident(), " MB\n";
+    foreach ($kinds as $kind => $options) {
+        if (strlen($bomb) > 4 << 20) {
+            echo "$name: ", strlen($bomb), " bytes\n";
+        }
+        $redis->hSet($hashes[$kind], 'k', $bomb);
+        file_put_contents('/proc/self/clear_refs', '5');
+        $before = $resident();
+        $cache = $stored->cache($kind, $options);
+        $stored->sync();
+        $broken = $stored->stats()['broken'];
+        // Whatever memory knows is dropped by the write of another.
+        $open()->cache('c')->delete('other');
+        same("$kind, $name: read", '"missing"', outcome(fn() => $cache->get('k', 'missing')));
+        if ($name === 'tables') {
+            same('others', ['[]', 'false'], [outcome(fn() => $cache->getMany(['k', 'none'])), outcome(fn() => $cache->has('k'))]);
+        }
+        $counted = $stored->stats()['broken'] - $broken;
+        if ($counted < 1) {
+            echo "$kind, $name: not counted\n";
+        }
+        if ($resident() - $before > 400) {
+            echo "$kind, $name: from $before MB to ", $resident(), " MB\n";
+        }
+        $redis->hDel($hashes[$kind], 'k');
     }
 }
 // What is large and fits is read.
+$cache = $stored->cache('c');
 $text = str_repeat('x', 20 << 20);
 same('large', [true, true], [$cache->set('k', $text), $cache->get('k') === $text]);
 $rows = array_fill(0, 50000, ['id' => 1, 'name' => 'text']);

@@ -36,6 +36,17 @@ foreach ([1000, 5000, 50000] as $count) {
         );
     }
 }
+// Memory keeps nothing of an unlogged cache, whatever its size.
+$unlogged = $store->cache('unlogged', ['near' => false]);
+foreach ([1, 1000, 50000] as $count) {
+    foreach ([false, true] as $objects) {
+        $value = records($count, $objects);
+        $unlogged->set('k', $value);
+        $before = $store->stats();
+        same("unlogged $count", [true, true], [$unlogged->get('k') == $value, $unlogged->has('k')]);
+        same("unlogged $count in memory", $before['near_bytes'], $store->stats()['near_bytes']);
+    }
+}
 ?>
 --EXPECT--
 1000 arrays: equal, 2 from memory, 0 from the backend, kept decoded

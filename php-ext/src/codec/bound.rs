@@ -23,26 +23,21 @@ const STRING: usize = 32;
 /// Bytes around a number, a length or a string in what PHP's serializer writes.
 const WRITTEN: usize = 32;
 
-/// Whether a value of this payload may be made on the request's heap, where `memory_limit` bounds it as well.
+/// Whether a value of this payload may be made on the request's heap. What has no room in `memory_limit` may be tried if there are
+/// objects in it, or if PHP's serializer wrote it: the engine's error is the application's to see.
 pub(crate) fn is_bounded(payload: &[u8]) -> bool {
     if let Ok(Token::Ext(EXT_PHP, text)) = Reader::new(payload).token() {
         return serialized(text).is_some_and(|size| size <= LARGEST);
     }
-    payload.len() <= LARGEST / MOST_RATIO || Sizes::of(payload).is_ok_and(|sizes| sizes.made <= LARGEST)
+    let most = limit::bytes().min(LARGEST);
+    payload.len() <= most / MOST_RATIO
+        || Sizes::of(payload).is_ok_and(|sizes| sizes.made <= if sizes.objects { LARGEST } else { most })
 }
 
 /// Whether a payload may be rewritten for `unserialize()`, which is done outside the request's heap.
 pub(super) fn is_rewritable(payload: &[u8]) -> bool {
     let most = limit::bytes().min(LARGEST);
     payload.len() <= most / MOST_RATIO || Sizes::of(payload).is_ok_and(|sizes| sizes.written <= most)
-}
-
-/// Whether a value of this payload has room in `memory_limit`. What has objects in it may always be tried: the engine's error is the
-/// application's to see.
-pub(crate) fn has_room(payload: &[u8]) -> bool {
-    let most = limit::bytes();
-    payload.len() <= most / MOST_RATIO
-        || Sizes::of(payload).is_ok_and(|sizes| sizes.objects || sizes.made <= most)
 }
 
 /// The memory of a table with this many slots.

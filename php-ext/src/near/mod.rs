@@ -16,7 +16,7 @@ use ext_php_rs::ffi as php;
 use ext_php_rs::types::Zval;
 use larder::payload::{EXT_PHP, Reader, Token};
 
-use crate::codec::bound::{LARGEST, has_room, is_bounded};
+use crate::codec::bound::{LARGEST, is_bounded};
 use crate::codec::decode::{Scratch, Stop, Unmade, build};
 use crate::codec::{self, Error, Terminated};
 use crate::zend::alive::Slot;
@@ -65,7 +65,7 @@ impl NearValue {
         }
         // Decoded it takes more than as a payload, as a rule.
         if payload.len() > most {
-            return Self::too_large(payload);
+            return Self::encoded(payload);
         }
         let mut arena = Arena::new(payload.len(), most.min(limit::bytes()).min(LARGEST));
         // Not to be dropped as a zval: its memory is the arena's.
@@ -73,28 +73,22 @@ impl NearValue {
         // SAFETY: the place outlives the call.
         let slot = unsafe { Slot::of(&mut value) };
         match build(&mut arena, &mut Scratch::default(), payload, slot) {
-            Err(Stop::Full) => {
-                drop(arena);
-                return Self::too_large(payload);
-            }
             Err(Stop::Broken) => return Err(Error::Broken),
-            Err(Stop::Foreign) => return Self::encoded(payload),
+            Err(Stop::Full | Stop::Foreign) => {
+                drop(arena);
+                return Self::encoded(payload);
+            }
             Ok(()) => {}
         }
         let kept = if arena.classes { Terminated::copied(payload) } else { Box::default() };
         Ok(Self::new(slot.payload(), slot.type_info(), Some(arena), kept))
     }
 
-    /// What is decoded at each get, if `memory_limit` allows that at all.
-    fn too_large(payload: &[u8]) -> Result<Self, Error> {
-        if has_room(payload) { Self::encoded(payload) } else { Err(Error::Broken) }
-    }
-
     /// Keeps the payload, to be decoded to the request's heap at each get.
     ///
     /// # Errors
     ///
-    /// [`Error::Broken`] for what would become larger than 1 GB.
+    /// [`Error::Broken`] for what would become larger than 1 GB, or than `memory_limit` without an object in it.
     pub(crate) fn encoded(payload: &[u8]) -> Result<Self, Error> {
         if !is_bounded(payload) {
             return Err(Error::Broken);

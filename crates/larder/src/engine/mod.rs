@@ -47,6 +47,11 @@ pub trait Decode {
     /// Runs while the engine waits for it without a lock; it must not call the engine.
     fn decode(&self, payload: &[u8]) -> Option<(Self::Value, usize)>;
 
+    /// The same for a value that memory does not keep.
+    fn decode_once(&self, payload: &[u8]) -> Option<Self::Value> {
+        self.decode(payload).map(|(value, _)| value)
+    }
+
     /// The most bytes of a payload that is worth decompressing; a larger one is broken.
     fn most(&self) -> usize {
         usize::MAX

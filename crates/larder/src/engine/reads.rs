@@ -185,15 +185,18 @@ impl<D: Decode> Engine<D> {
         if opened.expires.is_some_and(|expires| expires <= self.backend.now()) {
             return None;
         }
-        let Some((value, weight)) = self.decode.decode(&opened.payload) else {
-            self.counters().broken.fetch_add(1, Ordering::Relaxed);
-            return None;
+        let value = match ticket.filter(|_| cache.near()) {
+            None => self.decode.decode_once(&opened.payload),
+            Some(ticket) => self.decode.decode(&opened.payload).map(|(value, weight)| {
+                let keep = Keep { value: value.clone(), weight, expires: opened.expires };
+                self.state().keep(ticket, cache.number, read.key, keep);
+                value
+            }),
         };
-        if let Some(ticket) = ticket.filter(|_| cache.near()) {
-            let keep = Keep { value: value.clone(), weight, expires: opened.expires };
-            self.state().keep(ticket, cache.number, read.key, keep);
+        if value.is_none() {
+            self.counters().broken.fetch_add(1, Ordering::Relaxed);
         }
-        Some(value)
+        value
     }
 
     /// Takes in what was asked for, and remembers what was missing.
