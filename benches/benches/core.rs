@@ -33,7 +33,7 @@ fn local(c: &mut Criterion) {
 
 /// What the engine adds to a backend that takes no time.
 fn engine(c: &mut Criterion) {
-    use larder::{Decode, Engine, Item};
+    use larder::engine::{Decode, Engine, Item};
     struct Length;
     impl Decode for Length {
         type Value = usize;
@@ -53,9 +53,9 @@ fn engine(c: &mut Criterion) {
 
 fn payload(c: &mut Criterion) {
     let value: Vec<(String, u32)> = (0..50).map(|i| (format!("entry number {i}"), i)).collect();
-    let payload = larder::payload::to_payload(&value).expect("a payload");
+    let payload = larder::engine::payload::to_payload(&value).expect("a payload");
     c.bench_function("payload: encode through serde", |b| {
-        b.iter(|| larder::payload::to_payload(black_box(&value)));
+        b.iter(|| larder::engine::payload::to_payload(black_box(&value)));
     });
     c.bench_function("payload: decode to Value", |b| b.iter(|| Value::decode(black_box(&payload))));
 }

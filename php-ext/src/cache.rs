@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use ext_php_rs::boxed::ZBox;
 use ext_php_rs::prelude::*;
 use ext_php_rs::types::{ZendHashTable, ZendStr, Zval};
-use larder::{Handle, Item, Position, key_lock};
+use larder::contract::Position;
+use larder::engine::{Handle, Item, key_lock};
 
 use crate::exceptions::outage;
 use crate::interrupts::waiting;
@@ -151,8 +152,6 @@ impl Cache {
 
     fn write_one(&self, key: &Zval, value: &Zval, ttl: Option<i64>) -> Result<bool, Stop> {
         let payload = encode(value)?;
-        // As with the option of a cache, 0 is for ever: beyond what any clock will show.
-        let ttl = ttl.map(|seconds| if seconds == 0 { i64::MAX } else { seconds });
         Ok(self.write(&[Item { key: &key_bytes(key)?, payload: &payload, ttl, lock: None }])?)
     }
 

@@ -54,7 +54,7 @@ pub(crate) fn bad_config(message: String) -> PhpException {
 }
 
 /// What a failed call means to PHP: misuse is thrown, an outage is `Ok(None)`.
-pub(crate) fn outage<T>(result: larder::Result<T>) -> PhpResult<Option<T>> {
+pub(crate) fn outage<T>(result: larder::contract::Result<T>) -> PhpResult<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),
         Err(error) => misuse(&error).map_or(Ok(None), Err),

@@ -55,7 +55,7 @@ pub(crate) fn serve() -> Result<Served, Stop> {
 
 /// Reads something that may have to be waited for, while `read` calls what it is given; `None` in an outage.
 pub(crate) fn waiting<T>(
-    read: impl FnOnce(&mut dyn FnMut() -> bool) -> larder::Result<T>,
+    read: impl FnOnce(&mut dyn FnMut() -> bool) -> larder::contract::Result<T>,
 ) -> Result<Option<T>, Stop> {
     let mut stopped = None;
     let found = read(&mut || match serve() {

@@ -17,7 +17,7 @@ const LONGEST_WAIT: Duration = Duration::from_hours(24);
 /// Waits for a lock, `wait` seconds at the most. Whether it is held now.
 pub(crate) fn acquire(
     engine: &Shared,
-    name: larder::Result<Vec<u8>>,
+    name: larder::contract::Result<Vec<u8>>,
     owner: &Zval,
     wait: f64,
 ) -> Result<bool, Stop> {
@@ -48,13 +48,21 @@ pub(crate) fn acquire(
 }
 
 /// Gives a lock back; false if this request did not get it for `owner`.
-pub(crate) fn release(engine: &Shared, name: larder::Result<Vec<u8>>, owner: &Zval) -> PhpResult<bool> {
+pub(crate) fn release(
+    engine: &Shared,
+    name: larder::contract::Result<Vec<u8>>,
+    owner: &Zval,
+) -> PhpResult<bool> {
     let Some(name) = outage(name)? else { return Ok(false) };
     Ok(engine.release_lock(&name, &key_bytes(owner)?))
 }
 
 /// Whose a lock is: true = `owner`'s who got it in this request, false = another's, or the backend is away, null = nobody's.
-pub(crate) fn state(engine: &Shared, name: larder::Result<Vec<u8>>, owner: &Zval) -> PhpResult<Option<bool>> {
+pub(crate) fn state(
+    engine: &Shared,
+    name: larder::contract::Result<Vec<u8>>,
+    owner: &Zval,
+) -> PhpResult<Option<bool>> {
     let Some(name) = outage(name)? else { return Ok(Some(false)) };
     Ok(outage(engine.lock_state(&name, &key_bytes(owner)?))?.unwrap_or(Some(false)))
 }

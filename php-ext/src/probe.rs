@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use ext_php_rs::exception::PhpResult;
 use ext_php_rs::prelude::*;
 use ext_php_rs::types::Zval;
-use larder::payload::{Value, to_php_serialized};
+use larder::engine::payload::{Value, to_php_serialized};
 
 use crate::codec::{self, Error, Terminated};
 use crate::near::{NearValue, graveyard};

@@ -7,7 +7,9 @@ use std::ffi::CString;
 use std::mem::ManuallyDrop;
 use std::rc::Rc;
 
-use larder::{Config, Decode, Engine, Forgotten, LockKind, Memories, parse_lock_name};
+use larder::Config;
+use larder::contract::{LockKind, parse_lock_name};
+use larder::engine::{Decode, Engine, Forgotten, Memories};
 
 use crate::near::{NearValue, graveyard};
 use crate::zend::ffi::php_log_err_with_severity;
@@ -91,7 +93,7 @@ thread_local! {
 }
 
 /// The engine for `config`.
-pub(crate) fn open(config: &Config) -> larder::Result<Shared> {
+pub(crate) fn open(config: &Config) -> larder::contract::Result<Shared> {
     if let Some(engine) = ENGINES.with_borrow_mut(|engines| engines.get(config)) {
         return Ok(engine);
     }

@@ -1,12 +1,14 @@
 //! `Larder\Store`.
 
 use std::collections::HashMap;
+use std::time::UNIX_EPOCH;
 
 use ext_php_rs::boxed::ZBox;
 use ext_php_rs::class::RegisteredClass;
 use ext_php_rs::prelude::*;
 use ext_php_rs::types::{ZendHashTable, Zval};
-use larder::{AuditRecord, Tier, named_lock};
+use larder::contract::{MAX_CHANGES, Tier};
+use larder::engine::{AuditRecord, named_lock};
 
 use crate::cache::Cache;
 use crate::exceptions::{bad_value, misuse, outage};
@@ -125,9 +127,13 @@ impl Store {
         let health = self.engine.health();
         array.insert("reachable", health.tier != Tier::None)?;
         array.insert("tier", health.tier.name())?;
-        #[expect(clippy::cast_precision_loss, reason = "milliseconds fit for 285,000 years")]
-        array.insert("since", health.since as f64 / 1000.0)?;
-        array.insert("waiting", i64::try_from(health.waiting).unwrap_or(i64::MAX))?;
+        let since = health.since.and_then(|since| since.duration_since(UNIX_EPOCH).ok());
+        array.insert("since", since.map_or(0.0, |since| since.as_secs_f64()))?;
+        // PHP is told one more than what is counted.
+        array.insert(
+            "waiting",
+            i64::try_from(health.waiting.unwrap_or(MAX_CHANGES as u64 + 1)).unwrap_or(i64::MAX),
+        )?;
         array.insert("refusing", health.refusing)?;
         array.insert("reason", health.reason.clone())?;
         if health.tier == Tier::None {
@@ -148,7 +154,7 @@ impl Store {
     /// Takes the lines that there are to log about who serves: one for each change on this node, given to one process.
     /// No round trip.
     pub fn news(&self) -> Vec<String> {
-        self.engine.news()
+        self.engine.events()
     }
 
     /// Adds a record to the audit log: what was done, and by whom or from where; false if the backend is away or refuses.

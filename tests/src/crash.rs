@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use larder::dir::Settings;
-use larder::{Attempt, Backend, CacheId, Claim, Error, LockBackend, Op, Read, Token};
+use larder::Error;
+use larder::contract::{Attempt, Backend, CacheId, Claim, LockBackend, Op, Read, Token};
+use larder::testing::dir::Settings;
 
 /// Small enough that a pack of [`LARGE`] bytes makes the log rotate.
 const MAX_BYTES: u64 = 1 << 20;

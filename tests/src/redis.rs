@@ -2,8 +2,9 @@
 
 #![expect(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a test fails by panicking")]
 
-use larder::redis::{Redis, Settings};
-use larder::{Backend, CacheId, Config, Error, ErrorKind, Guard, Op, Outcome, Position, Read};
+use larder::contract::{Backend, CacheId, Guard, Op, Outcome, Position, Read};
+use larder::testing::redis::{Redis, Settings};
+use larder::{Config, Error, ErrorKind};
 
 /// The read timeout of [`open`], in milliseconds.
 pub const READ_TIMEOUT: u64 = 400;

@@ -1,6 +1,6 @@
 //! The simplest values.
 
-use larder::Decode;
+use larder::engine::Decode;
 
 /// Decodes payloads that are text into that text.
 #[derive(Debug)]

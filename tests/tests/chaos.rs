@@ -13,7 +13,8 @@ use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 use std::{fs, io};
 
-use larder::{Config, Store, Tier};
+use larder::contract::Tier;
+use larder::{Config, Store};
 use larder_testkit::slowfs::{self, Behaviour, Request, SlowFs};
 use larder_testkit::{Answers, Proxy, RedisServer};
 use larder_tests::coherence::{Actor, Crew, Seat, Summary};

@@ -8,7 +8,8 @@ use std::fs;
 use std::thread::sleep;
 use std::time::Duration;
 
-use larder::{Config, open_backend};
+use larder::Config;
+use larder::engine::open_backend;
 use larder_testkit::slowfs::{self, Behaviour, Node, Request, SlowFs};
 use larder_testkit::{Proxy, RedisServer};
 use larder_tests::coherence::{Crew, Seat, Summary};

@@ -5,7 +5,9 @@
 use std::process::Command;
 use std::sync::Arc;
 
-use larder::{Backend, Config, open_backend};
+use larder::Config;
+use larder::contract::Backend;
+use larder::engine::open_backend;
 use larder_testkit::conformance::{Cost, Fixture};
 use tempfile::TempDir;
 

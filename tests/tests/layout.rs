@@ -4,6 +4,8 @@
 //! is the text: `use` items and paths that begin with `crate`, `super`, `self` or a module that the file declares.
 //! Documentation and unit tests do not count.
 
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
@@ -13,8 +15,7 @@ use std::path::{Path, PathBuf};
 const CRATES: [&str; 2] = ["crates/larder/src", "php-ext/src"];
 
 /// Folders that have a circle today. A line goes when its circle does; none is added.
-const CIRCLES: [&str; 3] =
-    ["crates/larder/src/backend/failover", "crates/larder/src/backend/redis", "crates/larder/src/engine"];
+const CIRCLES: [&str; 2] = ["crates/larder/src/backend/redis", "crates/larder/src/engine"];
 
 /// What the contract may name beside itself.
 const BELOW_THE_CONTRACT: [&str; 2] = ["clock", "error"];
@@ -81,9 +82,9 @@ fn circles_are_found() {
         ("b.rs", "struct B; #[cfg(test)] mod tests { use super::*; use crate::a::A; }"),
     ];
     assert_eq!(circle_of(&only_in_tests, &[]), None);
-    let three =
+    let of_three =
         [("a.rs", "use super::b;"), ("b.rs", "use crate::{c::{d::E}};"), ("c.rs", "use crate::a as x;")];
-    assert_eq!(circle_of(&three, &[]), Some(3));
+    assert_eq!(circle_of(&of_three, &[]), Some(3));
 }
 
 /// For each file or folder of one folder what it imports of the others, and where.
@@ -211,7 +212,7 @@ fn circle(imports: &Imports) -> Option<Vec<(String, String)>> {
 
 /// Each path in `text` that may lead to a module of the crate, with its line.
 fn paths(text: &str) -> Vec<(usize, Vec<String>)> {
-    let tokens = without_tests(tokens(text));
+    let tokens = without_tests(&tokens(text));
     let mut found = Vec::new();
     let mut at = 0;
     while at < tokens.len() {
@@ -277,7 +278,7 @@ fn is_name(token: &str) -> bool {
 }
 
 /// Without what is compiled for unit tests only.
-fn without_tests(tokens: Vec<(usize, String)>) -> Vec<(usize, String)> {
+fn without_tests(tokens: &[(usize, String)]) -> Vec<(usize, String)> {
     let mut kept = Vec::new();
     let mut at = 0;
     while at < tokens.len() {

@@ -9,7 +9,9 @@ use std::process::{Child, Command};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use larder::{Attempt, Backend, Claim, Config, Token, open_backend};
+use larder::Config;
+use larder::contract::{Attempt, Backend, Claim, Token};
+use larder::engine::open_backend;
 use larder_testkit::slowfs::{self, Behaviour, Node, Request, SlowFs};
 use larder_testkit::{Answers, Proxy, RedisServer};
 use larder_tests::locks::{SIZE, Section, late_writes, violations};

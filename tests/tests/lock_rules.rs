@@ -12,8 +12,8 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use larder::lock_rules::{Common, Party, Row, Turn};
-use larder::{Attempt, Handed, LockKind, LockProof, Token};
+use larder::contract::{Attempt, Handed, LockKind, LockProof, Token};
+use larder::testing::lock_rules::{Common, Party, Row, Turn};
 use larder_testkit::RedisServer;
 use larder_tests::random::Random;
 

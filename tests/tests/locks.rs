@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use larder::{Cache, CacheOptions, Config, ErrorKind, Store};
+use larder::{Cache, CacheKind, Config, ErrorKind, Store};
 use larder_testkit::{Answers, Proxy, RedisServer};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
@@ -36,7 +36,7 @@ fn cache(url: &str) -> Cache {
 }
 
 fn cache_of(store: &Store) -> Cache {
-    store.cache_with("counts", CacheOptions { near: false, ..CacheOptions::default() }).unwrap()
+    store.cache_with("counts", CacheKind::Session, None).unwrap()
 }
 
 /// A place for locks, past the first grace of named ones.
@@ -153,7 +153,7 @@ fn keys_and_owners_are_any_bytes() {
         let mut listed = store(&place.url).locks().unwrap();
         listed.sort_by_key(|lock| lock.fence);
         for (lock, key) in listed.iter().zip(keys) {
-            assert_eq!(larder::parse_lock_name(&lock.name), Some(("counts", key)));
+            assert_eq!(larder::contract::parse_lock_name(&lock.name), Some(("counts", key)));
             assert_eq!(lock.owner, key);
         }
         assert_eq!(listed.len(), held.len());

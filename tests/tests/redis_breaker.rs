@@ -5,8 +5,10 @@
 use std::thread;
 use std::time::Duration;
 
-use larder::{Backend as _, Stats};
-use larder::{Cache, Config, ErrorKind, Op, Store};
+use larder::Stats;
+use larder::contract::Backend as _;
+use larder::contract::Op;
+use larder::{Cache, Config, ErrorKind, Store};
 use larder_testkit::{Proxy, RedisServer, free_port};
 use larder_tests::redis::{cache, open, refused};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -47,7 +49,7 @@ fn spares(neighbour: &Process, mut trouble: impl FnMut()) {
     assert_eq!(read, READS);
     let Stats { available, .. } = neighbour.store.stats();
     assert!(available);
-    let news = neighbour.store.news();
+    let news = neighbour.store.events();
     assert!(!news.iter().any(|line| line.contains("nothing is cached")), "{news:?}");
 }
 
@@ -141,7 +143,7 @@ fn wrong_credentials() {
     });
     let said = wrong.store.health();
     assert!(said.reason.contains("WRONGPASS") && !said.reason.contains("simsalabim"), "{said:?}");
-    let news = wrong.store.news();
+    let news = wrong.store.events();
     assert_eq!(news.iter().filter(|line| line.contains("cannot use")).count(), 1, "{news:?}");
 }
 
@@ -183,7 +185,7 @@ fn that_the_server_is_away_is_everybodys_and_so_is_its_return() {
     server.restart();
     one.store.reach().unwrap();
     assert!(other.store.sync().is_ok(), "known to all");
-    let news = [one.store.news(), other.store.news()].concat();
+    let news = [one.store.events(), other.store.events()].concat();
     assert_eq!(news.len(), 2, "once a node: {news:?}");
 }
 

@@ -5,8 +5,9 @@
 use std::process::Command;
 use std::sync::Arc;
 
-use larder::redis::{Redis, Settings};
-use larder::{Backend, Config};
+use larder::Config;
+use larder::contract::Backend;
+use larder::testing::redis::{Redis, Settings};
 use larder_testkit::RedisServer;
 use larder_testkit::conformance::Fixture;
 

@@ -1,6 +1,6 @@
 //! Round trips, counted.
 
-use larder::{Backend, CacheId, Op, Outcome, Read};
+use larder::contract::{Backend, CacheId, Op, Outcome, Read};
 use larder_testkit::RedisServer;
 use larder_tests::redis::{cache, delete, fill, get, here, make, open, set, trips};
 use redis::Value;
@@ -57,8 +57,9 @@ fn a_gap_is_three_round_trips_and_certifying_one_more() {
     for _ in 0..1001 {
         make(&other, set(&cache, b"k", b"v"));
     }
-    let gap =
-        |backend: &larder::redis::Redis| assert!(backend.fetch(Some(position), &[]).unwrap().delta.reset);
+    let gap = |backend: &larder::testing::redis::Redis| {
+        assert!(backend.fetch(Some(position), &[]).unwrap().delta.reset);
+    };
     assert_eq!(trips(&backend, gap), 3);
     let _: Value = server.tell(&["FLUSHALL"]);
     assert_eq!(trips(&backend, gap), 4);

@@ -9,10 +9,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use larder::redis::Redis;
-use larder::{
-    Backend, Claim, Config, Error, ErrorKind, LockBackend, LockProof, Op, Read, Renewal, Store, Token,
-};
+use larder::contract::{Backend, Claim, LockBackend, LockProof, Op, Read, Renewal, Token};
+use larder::testing::redis::Redis;
+use larder::{Config, Error, ErrorKind, Store};
 use larder_testkit::{Answers, Proxy, RedisServer};
 use larder_tests::redis::{cache, delete, open_with, set};
 use larder_tests::tls::Identity;

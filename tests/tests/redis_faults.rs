@@ -4,8 +4,9 @@
 use std::thread;
 use std::time::Duration;
 
-use larder::redis::Redis;
-use larder::{Backend, CacheId, ErrorKind, Guard, Op, Outcome, Read};
+use larder::ErrorKind;
+use larder::contract::{Backend, CacheId, Guard, Op, Outcome, Read};
+use larder::testing::redis::Redis;
 use larder_testkit::{Answers, Proxy, RedisServer, free_port};
 use larder_tests::redis::{cache, delete, get, here, make, open, open_in, open_with, refused, set, unlogged};
 use redis::Value;

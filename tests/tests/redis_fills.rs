@@ -4,7 +4,8 @@
 
 use std::time::Duration;
 
-use larder::{Config, Engine, Handle, Item};
+use larder::Config;
+use larder::engine::{Engine, Handle, Item};
 use larder_testkit::{Answers, Proxy, RedisServer};
 use larder_tests::text::Text;
 

@@ -6,7 +6,8 @@
 use std::thread;
 use std::time::Duration;
 
-use larder::{Backend, Change, ErrorKind, Outcome, Read};
+use larder::ErrorKind;
+use larder::contract::{Backend, Change, Outcome, Read};
 use larder_testkit::{Answers, Proxy, RedisServer};
 use larder_tests::redis::{
     READ_TIMEOUT, cache, delete, fill, get, here, make, open, open_with, refused, set, unlogged,
@@ -268,7 +269,7 @@ fn r6_a_fill_that_raced_a_change_is_dropped() {
     assert_eq!(make(&a, fill(&cache, b"other", b"fresh", miss)), Outcome::Stored);
 
     let miss = here(&a);
-    make(&w, larder::Op::Purge { cache: &cache });
+    make(&w, larder::contract::Op::Purge { cache: &cache });
     assert_eq!(make(&a, fill(&cache, b"k", b"stale", miss)), Outcome::Dropped);
     assert_eq!(get(&w, b"k"), None);
 }

@@ -6,8 +6,9 @@
 use std::thread;
 use std::time::Duration;
 
-use larder::redis::Redis;
-use larder::{Attempt, Backend, Change, Claim, Delta, Error, ErrorKind, LockBackend, Read, Token};
+use larder::contract::{Attempt, Backend, Change, Claim, Delta, LockBackend, Read, Token};
+use larder::testing::redis::Redis;
+use larder::{Error, ErrorKind};
 use larder_testkit::RedisServer;
 use larder_tests::redis::{cache, delete, fill, get, here, make, open, set, unlogged};
 use redis::Value;
@@ -95,7 +96,7 @@ fn claim_of(name: &str, number: u128) -> Claim<'_> {
 }
 
 /// A namespace in use: an entry that a reader knows, another that is unlogged, a lock that is held and waited for.
-fn in_use<'a>(server: &'a RedisServer, writer: &'a Redis, reader: &'a Redis) -> larder::Position {
+fn in_use<'a>(server: &'a RedisServer, writer: &'a Redis, reader: &'a Redis) -> larder::contract::Position {
     let _: Value = server.tell(&["FLUSHALL"]);
     while !matches!(writer.acquire(&claim(1)).unwrap(), Attempt::Mine { .. }) {
         thread::sleep(Duration::from_millis(10));
@@ -150,7 +151,7 @@ fn every_damage_heals_and_nothing_old_is_served() {
         damage(&server, how);
         let filled = writer.apply(Some(position), &[fill(&cache(), b"k", b"new", position)]).unwrap();
         let read = reader.fetch(Some(position), &[Read { cache: &cache(), key: b"k" }]).unwrap();
-        let known = filled.outcomes == [larder::Outcome::Dropped];
+        let known = filled.outcomes == [larder::contract::Outcome::Dropped];
         assert!(known || forgets(&read.delta), "{state}: {filled:?} {read:?}");
         lock_is_had_again(&writer, state);
         writer.usage().unwrap();

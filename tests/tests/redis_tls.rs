@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use larder::redis::Redis;
-use larder::{Backend, ErrorKind};
+use larder::ErrorKind;
+use larder::contract::Backend;
+use larder::testing::redis::Redis;
 use larder_testkit::{Answers, Proxy};
 use larder_tests::redis::{cache, get, here, make, open_with, refused, set, trips};
 use larder_tests::tls::{Identity, authority};

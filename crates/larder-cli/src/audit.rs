@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::ExitCode;
 
-use larder::{AuditRecord, Store};
+use larder::Store;
+use larder::engine::AuditRecord;
 use serde_json::json;
 
 use crate::failure::Failure;

@@ -4,8 +4,10 @@ use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::process::ExitCode;
 
-use larder::payload::Value;
-use larder::{Cache, CacheId, CacheOptions, Config, Server, Store};
+use larder::contract::CacheId;
+use larder::engine::Server;
+use larder::engine::payload::Value;
+use larder::{Cache, CacheKind, Config, Store};
 use serde_json::json;
 
 use crate::args::CacheName;
@@ -42,8 +44,12 @@ pub(crate) fn sort(logged: bool) -> &'static str {
 /// entries count as unlogged.
 pub(crate) fn cache(store: &Store, name: &str, logged: bool) -> Result<Cache, Failure> {
     let durable = name.strip_prefix('~');
-    let options = CacheOptions { near: logged, durable: durable.is_some(), ..CacheOptions::default() };
-    Ok(store.cache_with(durable.unwrap_or(name), options)?)
+    let kind = match durable {
+        Some(_) => CacheKind::Durable,
+        None if logged => CacheKind::Logged,
+        None => CacheKind::Session,
+    };
+    Ok(store.cache_with(durable.unwrap_or(name), kind, None)?)
 }
 
 /// The cache that is meant: the one that holds entries, unless the user says which.

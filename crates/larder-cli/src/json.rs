@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use larder::payload::{Key, Value};
+use larder::engine::payload::{Key, Value};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 /// Serializes as the JSON of a value.

@@ -3,7 +3,8 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use larder::{CacheId, LockInfo, LockKind, Store, lock_name, named_lock_name, parse_lock_name};
+use larder::Store;
+use larder::contract::{CacheId, LockInfo, LockKind, lock_name, named_lock_name, parse_lock_name};
 use serde_json::json;
 
 use crate::failure::Failure;

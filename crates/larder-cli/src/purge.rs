@@ -3,7 +3,8 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use larder::{CacheId, Store};
+use larder::Store;
+use larder::contract::CacheId;
 
 use crate::args::OptionalCacheName;
 use crate::audit;

@@ -6,7 +6,8 @@ use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use larder::{Config, Server};
+use larder::Config;
+use larder::engine::Server;
 use serde_json::Value;
 
 use crate::args::Connection;
@@ -86,7 +87,7 @@ fn from_environment(variables: impl Iterator<Item = (OsString, OsString)>) -> Re
             continue;
         }
         let option = name.trim_start_matches(PREFIX).to_lowercase();
-        if !larder::CONFIG_NAMES.contains(&option.as_str()) {
+        if !Config::option_names().any(|name| name == option) {
             return Err(Failure::Usage(format!(
                 "the environment has {name}, but there is no option '{option}'"
             )));

@@ -7,8 +7,9 @@ use std::io::Read;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Output, Stdio};
 
-use larder::payload::Value;
-use larder::{CacheOptions, Config, Decode, Engine, Store};
+use larder::engine::payload::Value;
+use larder::engine::{Decode, Engine};
+use larder::{CacheKind, Config, Store};
 use larder_testkit::RedisServer;
 use tempfile::TempDir;
 
@@ -60,11 +61,7 @@ fn entries_are_listed_shown_and_purged() {
     let cache = store.cache("courses").unwrap();
     cache.set("b", &("Rust", 6)).unwrap();
     cache.set("a", "grüße").unwrap();
-    store
-        .cache_with("sessions", CacheOptions { near: false, ..CacheOptions::default() })
-        .unwrap()
-        .set("s", &true)
-        .unwrap();
+    store.cache_with("sessions", CacheKind::Session, None).unwrap().set("s", &true).unwrap();
 
     assert_eq!(printed(&site.run(&["keys", "courses"])), "a\nb\n");
     assert_eq!(printed(&site.run(&["keys", "courses", "--prefix", "b"])), "b\n");
@@ -174,7 +171,7 @@ fn two_caches_of_one_name_are_told_apart() {
     let store = site.store();
     for near in [true, false] {
         store
-            .cache_with("c", CacheOptions { near, ..CacheOptions::default() })
+            .cache_with("c", if near { CacheKind::Logged } else { CacheKind::Session }, None)
             .unwrap()
             .set("k", &near)
             .unwrap();

@@ -15,7 +15,7 @@ const LEAST_OPEN: Duration = Duration::from_millis(100);
 /// A call that failed soon has cost little, as one that was refused: the next may try after so many times as long.
 const TIMES: u64 = 10;
 /// The most lines that are kept for a log that nobody writes.
-const MAX_NEWS: usize = 16;
+const MAX_EVENTS: usize = 16;
 
 /// Open for ten times as long as it took to find the backend unavailable, a second at the most; then one call tries again,
 /// of all the processes that share the node's numbers.
@@ -31,7 +31,7 @@ pub(crate) struct Breaker {
     /// Until when this process leaves the backend alone for reasons of its own; 0 = it has none.
     own_until: AtomicU64,
     own_reason: Mutex<String>,
-    news: Mutex<Vec<String>>,
+    events: Mutex<Vec<String>>,
 }
 
 /// How long a process waits for a backend, in milliseconds.
@@ -104,7 +104,7 @@ impl Breaker {
             least: LEAST_OPEN,
             own_until: AtomicU64::new(0),
             own_reason: Mutex::default(),
-            news: Mutex::default(),
+            events: Mutex::default(),
         }
     }
 
@@ -133,15 +133,15 @@ impl Breaker {
 
     /// Takes what there is to log: one line for the first failure of an outage and one for its end, given to one process of
     /// the node.
-    pub(crate) fn news(&self) -> Vec<String> {
-        std::mem::take(&mut *lock(&self.news))
+    pub(crate) fn events(&self) -> Vec<String> {
+        std::mem::take(&mut *lock(&self.events))
     }
 
-    /// Adds a line to the news.
+    /// Adds a line to the events.
     pub(crate) fn tell(&self, line: String) {
-        let mut news = lock(&self.news);
-        if news.len() < MAX_NEWS {
-            news.push(line);
+        let mut events = lock(&self.events);
+        if events.len() < MAX_EVENTS {
+            events.push(line);
         }
     }
 
@@ -400,7 +400,7 @@ mod tests {
         }
         set(&b, 1);
         b.call(|| Ok(())).unwrap();
-        assert_eq!((a.news().len(), b.news().len()), (1, 1));
+        assert_eq!((a.events().len(), b.events().len()), (1, 1));
         a.call(|| Ok(())).unwrap();
     }
 
@@ -417,7 +417,7 @@ mod tests {
         fail(&a, away().blaming(Blame::Call));
         a.call(|| Ok(())).unwrap();
         b.call(|| Ok(())).unwrap();
-        assert_eq!((a.news().len(), b.news().len()), (2, 0));
+        assert_eq!((a.events().len(), b.events().len()), (2, 0));
     }
 
     #[test]

@@ -35,6 +35,8 @@ pub struct Error {
 
 struct Inner {
     repr: Repr,
+    /// What caused it, if that was another error.
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
     trouble: Trouble,
     blame: Blame,
 }
@@ -185,12 +187,12 @@ impl Error {
         Repr::Value(message.into()).into()
     }
 
-    /// A write was refused because its lock is gone. For implementers of [`Backend`](crate::Backend).
+    /// A write was refused because its lock is gone. For implementers of [`Backend`](crate::contract::Backend).
     pub fn lock_lost() -> Self {
         Repr::LockLost.into()
     }
 
-    /// `backend` cannot be reached or did not answer in time. For implementers of [`Backend`](crate::Backend).
+    /// `backend` cannot be reached or did not answer in time. For implementers of [`Backend`](crate::contract::Backend).
     pub fn unavailable(backend: &'static str, reason: impl fmt::Display) -> Self {
         Repr::Unavailable { backend, reason: reason.to_string() }.into()
     }
@@ -200,14 +202,21 @@ impl Error {
         Repr::LeftAlone(found).into()
     }
 
-    /// `backend` answered and refused. For implementers of [`Backend`](crate::Backend).
+    /// `backend` answered and refused. For implementers of [`Backend`](crate::contract::Backend).
     pub fn refused(backend: &'static str, reason: impl fmt::Display) -> Self {
         Repr::Refused { backend, reason: reason.to_string() }.into()
     }
 
-    /// `backend` holds what Larder did not write. For implementers of [`Backend`](crate::Backend).
+    /// `backend` holds what Larder did not write. For implementers of [`Backend`](crate::contract::Backend).
     pub fn foreign(backend: &'static str, reason: impl fmt::Display) -> Self {
         Repr::Foreign { backend, reason: reason.to_string() }.into()
+    }
+
+    /// The same with the error that caused it. For implementers of [`Backend`](crate::contract::Backend).
+    #[must_use]
+    pub fn because_of(mut self, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        self.inner.source = Some(cause.into());
+        self
     }
 
     /// The same with where to look for what is wrong.
@@ -251,7 +260,9 @@ impl Error {
 
 impl From<Repr> for Error {
     fn from(repr: Repr) -> Self {
-        Self { inner: Box::new(Inner { repr, trouble: Trouble::Unknown, blame: Blame::Server }) }
+        Self {
+            inner: Box::new(Inner { repr, source: None, trouble: Trouble::Unknown, blame: Blame::Server }),
+        }
     }
 }
 
@@ -267,4 +278,9 @@ impl fmt::Display for Error {
     }
 }
 
-impl std::error::Error for Error {}
+impl std::error::Error for Error {
+    /// The error that caused this one, if there was one: of the operating system, the encoding or the connection.
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&**self.inner.source.as_ref()?)
+    }
+}

@@ -1,12 +1,103 @@
-//! Larder: a coherent application cache over Redis or local disk, with decoded values in memory.
+//! A coherent application cache over Redis, a shared directory or local disk, with decoded values in memory.
 //!
-//! [`Store`] and [`Cache`] are what a Rust program uses; [`Engine`] is for bindings to other languages, which keep
-//! their own kind of decoded values in memory; [`Backend`] is the contract of what keeps the entries.
-//! `docs/design.md` says what is promised and why it is built so, `docs/protocol.md` has the rules.
+//! Several processes, on one node or many, use one [`Store`]. Each keeps the values that it has read in its own memory and
+//! serves them from there, and none serves a value that another has overwritten or deleted: one small round trip a request,
+//! or one a second, tells it what has changed. So a warm read costs no round trip and no decoding of what a server sent, and
+//! the cache is still one cache.
+//!
+//! # Examples
+//!
+//! A cache on Redis:
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use larder::{CacheKind, Config, Store};
+//!
+//! let config = Config::builder("redis://localhost:6379").namespace("shop").near_bytes(8 << 20).build()?;
+//! let store = Store::open(&config)?;
+//! let prices = store.cache_with("prices", CacheKind::Logged, Some(Duration::from_secs(3600)))?;
+//!
+//! let price: u32 = match prices.get("apple")? {
+//!     Some(price) => price,
+//!     None => {
+//!         let price = 120; // Computed, at some cost.
+//!         prices.set("apple", &price)?;
+//!         price
+//!     }
+//! };
+//! prices.delete("apple")?; // No process serves it any more.
+//! # let _ = price;
+//! # Ok::<(), larder::Error>(())
+//! ```
+//!
+//! A cache in a directory of this machine, without any server:
+//!
+//! ```
+//! # let dir = std::env::temp_dir().join(format!("larder-doc-local-{}", std::process::id()));
+//! use larder::{Config, Store};
+//!
+//! let store = Store::open(&Config::from_url(&format!("local:{}", dir.display()))?)?;
+//! let courses = store.cache("courses")?;
+//! courses.set("42", &("Rust for cooks", 6))?;
+//! assert_eq!(courses.get("42")?, Some(("Rust for cooks".to_owned(), 6)));
+//! courses.purge()?;
+//! assert_eq!(courses.get::<(String, u32)>("42")?, None);
+//! # std::fs::remove_dir_all(dir).ok();
+//! # Ok::<(), larder::Error>(())
+//! ```
+//!
+//! A lock, which one process holds at a time, and which is free when that process dies:
+//!
+//! ```
+//! # let dir = std::env::temp_dir().join(format!("larder-doc-locks-{}", std::process::id()));
+//! use std::time::Duration;
+//! use larder::{Config, Store};
+//!
+//! let store = Store::open(&Config::from_url(&format!("local:{}", dir.display()))?)?;
+//! if let Some(lock) = store.lock("nightly export", "host 7", Duration::from_secs(5))? {
+//!     // What is guarded can refuse a holder that was too late: its number is smaller.
+//!     assert!(lock.is_held() && lock.fence() > 0);
+//! } // Released here.
+//! # std::fs::remove_dir_all(dir).ok();
+//! # Ok::<(), larder::Error>(())
+//! ```
+//!
+//! `examples/` of the crate has programs: `cache`, `locks`, `coherent` (two processes see each other's writes) and `backend` (a
+//! backend of one's own).
+//!
+//! # Guarantees
+//!
+//! 1. **Coherent.** No read returns a value whose overwriting, deletion or purge was acknowledged before the read's *sync
+//!    point*: the first operation of a request, every round trip, acquiring a lock, and any read more than `max_staleness`
+//!    (1 s) after the last one. A process always reads its own writes.
+//! 2. **An acknowledged invalidation is not lost**, through restarts, failovers and restored copies of the server. What
+//!    cannot be promised is answered by an error.
+//! 3. **A lock has one holder**, with a lease and a fencing number; the next in line is woken.
+//! 4. **Every call is bounded** by `connect_timeout` and `read_timeout`. A backend that is away is left alone for a moment,
+//!    by all processes of the node together.
+//!
+//! # Features
+//!
+//! Backends: Redis (TCP, TLS, Unix socket), a directory on this machine, a directory that nodes share. Before them, by an
+//! option of [`Config`]: a tier of the node's own disk, and a fallback that takes over while Redis is away. Values are typed
+//! through serde and readable from PHP; they may be compressed and sealed with a secret. The crate has no Cargo features.
+//!
+//! # Limits
+//!
+//! - Linux only, and a single Redis server of version 7.0 or later: no cluster.
+//! - Keys have at most 64 KiB, names of caches 200 bytes, values 1 GiB. A log lists at most 1000 changes; a process that
+//!   missed more empties its memory.
+//! - Calls block their thread; there is no async interface.
+//! - An entry may vanish: it is a cache. Entries of [`CacheKind::Durable`] are kept as long as the server keeps its data.
+//!
+//! # Modules
+//!
+//! The crate's root is what a program needs. [`engine`] is for bindings to other languages, which keep their own kind of
+//! decoded values in memory; [`contract`] is for backends. Both may change between minor versions.
 
 #![deny(unsafe_code)]
 
-pub mod backend;
+mod backend;
 mod breaker;
 mod bytes;
 mod clock;
@@ -14,7 +105,7 @@ mod coherence;
 mod config;
 pub mod contract;
 mod emptied;
-mod engine;
+pub mod engine;
 mod entry;
 mod error;
 mod fills;
@@ -22,27 +113,19 @@ mod lock;
 mod near;
 mod node_state;
 mod open;
-pub mod payload;
+mod payload;
 mod random;
 mod refusals;
 mod stats;
 mod store;
+#[doc(hidden)]
+pub mod testing;
 mod threads;
 
-pub use backend::failover::Failover;
-pub use backend::{dir, redis, tier};
-pub use clock::Millis;
-pub use config::{Config, NAMES as CONFIG_NAMES, RedisAddress, Secret, Server};
-pub use contract::{
-    Applied, Attempt, Backend, CacheId, CacheUsage, Change, Claim, Delta, Fetched, Guard, Handed, Health,
-    LockBackend, LockInfo, LockKind, LockProof, MAX_CACHE_NAME, MAX_CHANGES, Op, Outcome, Position, Read,
-    Renewal, Ruling, Since, Tier, Token, lock_name, named_lock_name, parse_lock_name,
-};
-pub use engine::{AuditRecord, Decode, Engine, Handle, Item, MAX_KEY, Memories, key_lock, named_lock};
-pub use error::{Error, ErrorKind, Result};
-pub use fills::rules as fill_rules;
-pub use lock::{Forgotten, LockGuard, NamedLocks, rules as lock_rules};
-pub use open::open as open_backend;
+pub use config::{Config, ConfigBuilder};
+pub use contract::Health;
+pub use error::{Error, ErrorKind};
+pub use lock::LockGuard;
 pub use payload::Value;
 pub use stats::Stats;
-pub use store::{Cache, CacheOptions, Store};
+pub use store::{Cache, CacheKind, Store};

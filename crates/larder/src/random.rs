@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 /// Refused if the operating system has no random numbers.
 pub(crate) fn random<const N: usize>() -> Result<[u8; N]> {
     let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|error| Error::refused("the operating system", error))?;
+    getrandom::fill(&mut bytes)
+        .map_err(|error| Error::refused("the operating system", error).because_of(error))?;
     Ok(bytes)
 }

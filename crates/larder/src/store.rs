@@ -15,23 +15,19 @@ use crate::lock::LockGuard;
 use crate::payload;
 use crate::stats::Stats;
 
-/// How a cache treats its entries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CacheOptions {
-    /// Seconds after which an entry is a miss; `None` = never, zero or less = at once.
-    pub ttl: Option<i64>,
-    /// Keep values in memory and log changes. Without, each read goes to the backend, and entries survive a change
-    /// of the server's identity. A cache with and one without are two caches, even under the same name.
-    pub near: bool,
-    /// Entries survive a change of the server's identity and are not evicted, and values are kept in memory. Wins over
-    /// `near`. For what must not get lost as long as the server keeps its data.
-    pub durable: bool,
-}
-
-impl Default for CacheOptions {
-    fn default() -> Self {
-        Self { ttl: None, near: true, durable: false }
-    }
+/// How a cache treats its entries. Two caches of different kinds are two caches, even under the same name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum CacheKind {
+    /// Values are kept in memory and changes are logged, so that every process serves what is current from its own memory. Entries
+    /// go when the server loses its identity, as by a restart.
+    #[default]
+    Logged,
+    /// Each read goes to the server and nothing is logged; entries survive a change of the server's identity. For what one
+    /// request writes and the next one of the same user reads.
+    Session,
+    /// Values are kept in memory, and entries survive a change of the server's identity and are not evicted. For what must not
+    /// get lost as long as the server keeps its data.
+    Durable,
 }
 
 /// Keeps payloads as they came: each typed read decodes its own copy.
@@ -85,23 +81,28 @@ impl Store {
         Self { engine: Arc::new(Engine::with_backend(backend, config, Payloads)) }
     }
 
-    /// The cache of this name with the default options. No round trip.
+    /// The [logged](CacheKind::Logged) cache of this name, whose entries live for ever. No round trip.
     ///
     /// # Errors
     /// [`ErrorKind::Value`](crate::ErrorKind::Value) for a bad name.
     pub fn cache(&self, name: &str) -> Result<Cache> {
-        self.cache_with(name, CacheOptions::default())
+        self.cache_with(name, CacheKind::default(), None)
     }
 
-    /// The cache of this name. No round trip.
+    /// The cache of this name. Its entries are missing `ttl` after they were stored, counted in whole seconds, of which a part is
+    /// one; `None` or zero = never. No round trip.
     ///
     /// # Errors
     /// [`ErrorKind::Value`](crate::ErrorKind::Value) for a bad name.
-    pub fn cache_with(&self, name: &str, options: CacheOptions) -> Result<Cache> {
-        let handle = if options.durable {
-            self.engine.durable_cache(name, options.ttl)?
-        } else {
-            self.engine.cache(name, options.near, options.ttl)?
+    pub fn cache_with(&self, name: &str, kind: CacheKind, ttl: Option<Duration>) -> Result<Cache> {
+        let ttl = ttl.map(|ttl| {
+            let seconds = ttl.as_secs().saturating_add(u64::from(ttl.subsec_nanos() > 0));
+            i64::try_from(seconds).unwrap_or(i64::MAX)
+        });
+        let handle = match kind {
+            CacheKind::Logged => self.engine.cache(name, true, ttl)?,
+            CacheKind::Session => self.engine.cache(name, false, ttl)?,
+            CacheKind::Durable => self.engine.durable_cache(name, ttl)?,
         };
         Ok(Cache { engine: Arc::clone(&self.engine), handle })
     }
@@ -157,9 +158,10 @@ impl Store {
         self.engine.reach()
     }
 
-    /// Takes what there is to log about who serves, one line for each change on this node. No round trip.
-    pub fn news(&self) -> Vec<String> {
-        self.engine.news()
+    /// Takes what there is to log about who serves: one line for each change on this node, given to one of its processes. No
+    /// round trip.
+    pub fn events(&self) -> Vec<String> {
+        self.engine.events()
     }
 
     /// The caches that hold entries. Some round trips, more with more caches.

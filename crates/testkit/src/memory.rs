@@ -4,8 +4,9 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use larder::{
-    Applied, Backend, CacheId, CacheUsage, Change, Delta, Error, Fetched, MAX_CHANGES, Millis, Op, Outcome,
+use larder::Error;
+use larder::contract::{
+    Applied, Backend, CacheId, CacheUsage, Change, Delta, Fetched, MAX_CHANGES, Millis, Op, Outcome,
     Position, Read, Result, Ruling, Since,
 };
 

@@ -3,7 +3,7 @@
 //! An entry of some kilobytes that is forged may name gigabytes: by compression, by shapes and strings that it repeats, and, in what PHP's
 //! serializer wrote, by lengths of arrays that PHP reserves before it reads them.
 
-use larder::payload::{
+use larder::engine::payload::{
     Broken, EXT_OBJECT, EXT_PHP, EXT_SHAPE, EXT_STRING, MAX_DEPTH, MAX_SHAPE_KEYS, Reader, Token,
     is_shape_len, is_shared_len,
 };

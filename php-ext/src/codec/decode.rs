@@ -1,7 +1,7 @@
 //! Builds zend values from a payload, in any kind of memory. Runs no user code.
 
 use ext_php_rs::ffi as php;
-use larder::payload::{
+use larder::engine::payload::{
     Broken, EXT_OBJECT, EXT_SHAPE, EXT_STRING, MAX_DEPTH, MAX_SHAPE_KEYS, Reader, Token, is_shape_len,
     is_shared_len, numeric_key,
 };

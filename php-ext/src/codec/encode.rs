@@ -1,6 +1,8 @@
 //! Writes zend values as a payload. Runs no user code and keeps nothing of the engine's memory.
 
-use larder::payload::{EXT_OBJECT, EXT_SHAPE, EXT_STRING, MAX_DEPTH, MIN_SHAPE_KEYS, is_shared_len, write};
+use larder::engine::payload::{
+    EXT_OBJECT, EXT_SHAPE, EXT_STRING, MAX_DEPTH, MIN_SHAPE_KEYS, is_shared_len, write,
+};
 
 use super::class::PlainClasses;
 use super::tables::{KeyList, Owner, Seen, Shapes, Strings};

@@ -19,7 +19,7 @@ mod terminated;
 
 use ext_php_rs::ffi as php;
 use ext_php_rs::types::Zval;
-use larder::payload::{EXT_PHP, Reader, Token, to_php_serialized};
+use larder::engine::payload::{EXT_PHP, Reader, Token, to_php_serialized};
 
 use crate::zend::alive::Slot;
 use crate::zend::guard::guarded;

@@ -6,7 +6,7 @@
 use std::mem::ManuallyDrop;
 
 use ext_php_rs::ffi as php;
-use larder::payload::{EXT_PHP, write};
+use larder::engine::payload::{EXT_PHP, write};
 
 use super::error::Error;
 use super::held::Held;

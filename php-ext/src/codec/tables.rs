@@ -1,6 +1,6 @@
 //! What the writer remembers of a payload: the strings and the key lists it has written.
 
-use larder::payload::MAX_SHAPE_KEYS;
+use larder::engine::payload::MAX_SHAPE_KEYS;
 
 use crate::zend::alive::Text;
 

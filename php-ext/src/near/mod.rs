@@ -14,7 +14,7 @@ use std::rc::Rc;
 
 use ext_php_rs::ffi as php;
 use ext_php_rs::types::Zval;
-use larder::payload::{EXT_PHP, Reader, Token};
+use larder::engine::payload::{EXT_PHP, Reader, Token};
 
 use crate::codec::bound::{LARGEST, is_bounded};
 use crate::codec::decode::{Scratch, Stop, Unmade, build};

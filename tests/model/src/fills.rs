@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use larder::fill_rules::{self, Ask, LIFE, Lease, State as Mark};
+use larder::testing::fill_rules::{self, Ask, LIFE, Lease, State as Mark};
 use stateright::{Checker, HasDiscoveries, Model, Property};
 
 use super::check::Found;

@@ -1,6 +1,6 @@
 //! Steps of a process that reads.
 
-use larder::backend::failover::rules::Mode;
+use larder::testing::failover::rules::Mode;
 
 use super::scenario::Rule;
 use super::state::{Fetch, Kind, Miss, State};

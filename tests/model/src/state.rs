@@ -1,6 +1,6 @@
 //! What the model's world looks like: one key, and processes that are each a node of their own.
 
-use larder::backend::failover::rules::{Control, Mode, Record};
+use larder::testing::failover::rules::{Control, Mode, Record};
 
 use super::scenario::Bounds;
 

@@ -1,6 +1,6 @@
 //! Steps between the tiers, and faults.
 
-use larder::backend::failover::rules::Mode;
+use larder::testing::failover::rules::Mode;
 
 use super::scenario::Rule;
 use super::state::{Contents, Entry, Kind, Note, State};

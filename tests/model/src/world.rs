@@ -1,7 +1,7 @@
 //! The model: which step leads from which state to which. One file each for the reader's steps, the writer's, those
 //! between the tiers, and faults.
 
-use larder::backend::failover::rules::{Mode, Verdict};
+use larder::testing::failover::rules::{Mode, Verdict};
 
 use super::action::{Action, OF_PRIMARY, OF_PROCESS};
 use super::canonical::bit;

@@ -1,6 +1,6 @@
 //! Steps of a process that writes.
 
-use larder::backend::failover::rules::Mode;
+use larder::testing::failover::rules::Mode;
 
 use super::canonical::bit;
 use super::scenario::Rule;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use larder::dir::Dir;
+use larder::testing::dir::Dir;
 use larder_tests::crash;
 use rustix::process::{Signal, getpid, kill_process};
 

@@ -3,8 +3,8 @@
 
 use std::path::Path;
 
-use larder::dir::Dir;
-use larder::{Backend, CacheId, Op};
+use larder::contract::{Backend, CacheId, Op};
+use larder::testing::dir::Dir;
 use larder_tests::crash;
 
 const ROUNDS: usize = 60;
@@ -12,7 +12,8 @@ const ROUNDS: usize = 60;
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
     let (path, writer) = (args.next().ok_or("path missing")?, args.next().ok_or("number missing")?);
-    let settings = larder::dir::Settings { max_bytes: 64 << 20, ..crash::settings(Path::new(&path)) };
+    let settings =
+        larder::testing::dir::Settings { max_bytes: 64 << 20, ..crash::settings(Path::new(&path)) };
     let backend = Dir::new(&settings);
     let cache = CacheId::new("c", true)?;
     for round in 0..ROUNDS {

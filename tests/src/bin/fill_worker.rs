@@ -9,7 +9,8 @@ use std::io::{BufRead, Write};
 use std::thread;
 use std::time::Duration;
 
-use larder::{Config, Decode, Engine, Handle, Item};
+use larder::Config;
+use larder::engine::{Decode, Engine, Handle, Item};
 
 /// Values are their bytes.
 struct Bytes;
@@ -30,20 +31,20 @@ struct Worker {
 }
 
 impl Worker {
-    fn set(&self, key: usize) -> larder::Result<()> {
+    fn set(&self, key: usize) -> larder::contract::Result<()> {
         let (key, payload) = (key.to_string(), [0; 100]);
         self.engine
             .set_many(&self.cache, &[Item { key: key.as_bytes(), payload: &payload, ttl: None, lock: None }])
     }
 
     /// Whether a key is missing.
-    fn lacks(&self, key: usize) -> larder::Result<bool> {
+    fn lacks(&self, key: usize) -> larder::contract::Result<bool> {
         let found = self.engine.get_or_wait(&self.cache, key.to_string().as_bytes(), &mut || true)?;
         Ok(found.is_none())
     }
 
     /// The keys that were computed.
-    fn page(&self, first: usize, store: bool) -> larder::Result<Vec<usize>> {
+    fn page(&self, first: usize, store: bool) -> larder::contract::Result<Vec<usize>> {
         let mut computed = Vec::new();
         self.engine.begin_request();
         for key in (0..self.keys).map(|key| (key + first) % self.keys) {

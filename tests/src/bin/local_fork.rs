@@ -5,7 +5,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use larder::{Backend, CacheId, Config, Op, Read};
+use larder::Config;
+use larder::contract::{Backend, CacheId, Op, Read};
 use rustix::process::{Pid, Signal, kill_process};
 
 struct Shared {
@@ -62,7 +63,7 @@ fn main() -> io::Result<()> {
     let (url, tier) = (args.next().unwrap_or_default(), args.next().unwrap_or_default());
     let config =
         Config::from_options([("server", url.as_str()), ("node_tier", &tier)]).map_err(io::Error::other)?;
-    let open = || larder::open_backend(&config).map_err(io::Error::other);
+    let open = || larder::engine::open_backend(&config).map_err(io::Error::other);
     let cache = CacheId::new("c", true).map_err(io::Error::other)?;
     let shared = Shared { backend: open()?, cache: cache.clone() };
 

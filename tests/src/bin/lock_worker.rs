@@ -9,7 +9,7 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use larder::{CacheOptions, Config, LockGuard, Store};
+use larder::{CacheKind, Config, LockGuard, Store};
 use larder_tests::locks::{self, Section};
 use larder_tests::random::Random;
 
@@ -25,7 +25,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let more = more.into_iter().filter(|(name, _)| *name != "kind");
     let config = Config::from_options(own.into_iter().chain(more))?;
     let store = Store::open(&config)?;
-    let cache = store.cache_with("counts", CacheOptions { near: fences, ..CacheOptions::default() })?;
+    let kind = if fences { CacheKind::Logged } else { CacheKind::Session };
+    let cache = store.cache_with("counts", kind, None)?;
     let mut log = locks::log(Path::new(log))?;
     let (locks, work): (u64, u64) = (locks.parse()?, work.parse()?);
     let mut random = Random(seed.parse()?);

@@ -4,7 +4,8 @@
 use std::io::{self, BufRead, Write};
 use std::sync::Arc;
 
-use larder::{Backend, CacheId, Config, Op, Read, Store};
+use larder::contract::{Backend, CacheId, Op, Read};
+use larder::{Config, Store};
 use larder_testkit::conformance;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -16,7 +17,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     if word.as_deref() == Some("obey") {
         return obey(&config);
     }
-    let backend = larder::open_backend(&config)?;
+    let backend = larder::engine::open_backend(&config)?;
     match word.as_deref() {
         None => conformance::peer(backend, args)?,
         Some("write") => write_for_ever(&*backend, &args.next().unwrap_or_default())?,

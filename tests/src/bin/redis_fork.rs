@@ -1,7 +1,7 @@
 //! Uses a backend before, in and after a forked child, on the server at the URL given. Ends with an error if the
 //! processes disturb each other.
 
-use larder::{Backend, Op, Read};
+use larder::contract::{Backend, Op, Read};
 use larder_tests::redis::{cache, open};
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;

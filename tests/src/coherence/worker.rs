@@ -5,7 +5,8 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use larder::{Config, Decode, Engine, ErrorKind, Handle, Health, Item};
+use larder::engine::{Decode, Engine, Handle, Item};
+use larder::{Config, ErrorKind, Health};
 
 use super::{CACHES, Journal, KEYS, Name, Outcome, Truth, Write, now};
 
@@ -264,7 +265,7 @@ impl State {
     fn write(
         &mut self,
         writes: &[Write],
-        call: impl FnOnce(&Engine<Versions>) -> larder::Result<()>,
+        call: impl FnOnce(&Engine<Versions>) -> larder::contract::Result<()>,
     ) -> io::Result<Result<(), ErrorKind>> {
         self.journal.begin(now(), writes)?;
         let trips = self.engine.backend().round_trips();
@@ -281,7 +282,7 @@ impl State {
     /// Calls the engine; answers when it began, and what it said.
     fn call<T>(
         &mut self,
-        call: impl FnOnce(&Engine<Versions>) -> larder::Result<T>,
+        call: impl FnOnce(&Engine<Versions>) -> larder::contract::Result<T>,
     ) -> (u64, Result<T, ErrorKind>) {
         let trips = self.engine.backend().round_trips();
         let start = now();

@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use larder::dir::Dir;
-use larder::{Attempt, Backend, Claim, LockBackend, LockProof, Op, Read, Renewal, Token};
+use larder::contract::{Attempt, Backend, Claim, LockBackend, LockProof, Op, Read, Renewal, Token};
+use larder::testing::dir::Dir;
 
 use super::support::{LARGE, cache, delete, directory, get, here, open, put, settings};
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use larder::dir::Dir;
+use larder::testing::dir::Dir;
 use larder_tests::crash;
 
 use super::support::{LARGE, delete, directory, files, get, open, put};

@@ -4,8 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use larder::dir::Settings;
-use larder::{Attempt, Backend, ErrorKind, dir};
+use larder::ErrorKind;
+use larder::contract::{Attempt, Backend};
+use larder::testing::dir;
+use larder::testing::dir::Settings;
 use larder_tests::crash;
 use tempfile::TempDir;
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use larder::ErrorKind::Refused;
-use larder::{Backend, Op};
+use larder::contract::{Backend, Op};
 use tempfile::TempDir;
 
 use super::support::{LARGE, cache, delete, directory, get, kind, open, put};

@@ -3,9 +3,10 @@
 use std::fs::File;
 use std::time::{Duration, SystemTime};
 
+use larder::ErrorKind;
 use larder::ErrorKind::{Refused, Unavailable};
-use larder::dir::Dir;
-use larder::{Backend, ErrorKind, Op};
+use larder::contract::{Backend, Op};
+use larder::testing::dir::Dir;
 use larder_testkit::slowfs::{self, Behaviour, Node, Request, SlowFs};
 use rustix::io::Errno;
 use tempfile::TempDir;
@@ -126,7 +127,8 @@ fn stale_handles_do_not_empty_the_store() {
 #[test]
 fn a_hanging_server_costs_a_bounded_wait() {
     let Some(nodes) = nodes() else { return };
-    let quick = larder::dir::Settings { wait: Duration::from_millis(200), ..settings(nodes.first.path()) };
+    let quick =
+        larder::testing::dir::Settings { wait: Duration::from_millis(200), ..settings(nodes.first.path()) };
     let (here, there) = (Dir::new(&quick), open(nodes.second.path()));
     put(&here, b"k", b"old").unwrap();
     nodes.first.hang();
@@ -199,7 +201,8 @@ fn a_paused_writer_holds_up_writers_only() {
             put(&Dir::observed(&settings(directory.path()), std::sync::Arc::new(observer)), b"k", b"late")
         });
         is_locked.recv().unwrap();
-        let quick = larder::dir::Settings { wait: Duration::from_millis(100), ..settings(directory.path()) };
+        let quick =
+            larder::testing::dir::Settings { wait: Duration::from_millis(100), ..settings(directory.path()) };
         let other = Dir::new(&quick);
         assert_eq!(get(&other, b"k").unwrap().as_deref(), Some(&b"v"[..]));
         assert_eq!(kind(put(&other, b"k", b"w")), ErrorKind::Unavailable);
@@ -245,7 +248,7 @@ fn clocks_ten_minutes_off_do_no_harm() {
 #[test]
 fn the_size_is_bounded() {
     let directory = directory();
-    let small = larder::dir::Settings { max_bytes: 4 << 20, ..settings(directory.path()) };
+    let small = larder::testing::dir::Settings { max_bytes: 4 << 20, ..settings(directory.path()) };
     let (writer, reader) = (Dir::new(&small), Dir::new(&small));
     for i in 0..2_000_u32 {
         put(&writer, &i.to_le_bytes(), &vec![i.to_le_bytes()[0]; 20_000]).unwrap();

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use larder::dir::Dir;
-use larder::{Attempt, Backend, LockBackend, LockProof, Renewal, Token};
+use larder::contract::{Attempt, Backend, LockBackend, LockProof, Renewal, Token};
+use larder::testing::dir::Dir;
 use larder_tests::crash;
 
 use super::support::{delete, directory, files, get, here, open, put, site};
@@ -108,10 +108,16 @@ fn a_lost_root_does_not_split_the_nodes() {
 #[test]
 fn unlogged_caches_outlive_a_lost_history() {
     let directory = directory();
-    let quiet = larder::CacheId::new("sessions", false).unwrap();
+    let quiet = larder::contract::CacheId::new("sessions", false).unwrap();
     let (writer, reader) = (open(directory.path()), open(directory.path()));
-    let set =
-        larder::Op::Set { cache: &quiet, key: b"s", entry: b"1", expires: None, guard: None, lock: None };
+    let set = larder::contract::Op::Set {
+        cache: &quiet,
+        key: b"s",
+        entry: b"1",
+        expires: None,
+        guard: None,
+        lock: None,
+    };
     writer.apply(None, &[set]).unwrap();
     put(&writer, b"k", b"v").unwrap();
     let log = files(directory.path(), "log").remove(0);
@@ -120,7 +126,7 @@ fn unlogged_caches_outlive_a_lost_history() {
     here(&reader);
     fs::File::options().write(true).open(&log).unwrap().set_len(length).unwrap();
     assert_eq!(get(&reader, b"k").unwrap(), None);
-    let read = larder::Read { cache: &quiet, key: b"s" };
+    let read = larder::contract::Read { cache: &quiet, key: b"s" };
     assert_eq!(reader.fetch(None, &[read]).unwrap().entries, [Some(b"1".to_vec())]);
 }
 

@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use larder::dir::{Dir, Settings};
-use larder::{Backend, CacheId, ErrorKind, Op, Outcome, Position, Read, Result};
+use larder::ErrorKind;
+use larder::contract::{Backend, CacheId, Op, Outcome, Position, Read, Result};
+use larder::testing::dir::{Dir, Settings};
 use tempfile::TempDir;
 
 /// An entry too large for the log.

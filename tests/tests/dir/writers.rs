@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use larder::ErrorKind;
-use larder::dir::{Dir, Settings};
+use larder::testing::dir::{Dir, Settings};
 use larder_testkit::slowfs::{self, Behaviour, SlowFs};
 
 use super::support::{directory, get, here, kind, open, put, settings};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use larder::Backend as _;
+use larder::contract::Backend as _;
 use larder_testkit::Memory;
 
 use super::node::{Node, some};

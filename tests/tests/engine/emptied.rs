@@ -1,6 +1,8 @@
 //! R30: who saw a cache's purge, and every change since, knows which keys are missing without asking.
 
-use larder::{Backend as _, Error, Item};
+use larder::Error;
+use larder::contract::Backend as _;
+use larder::engine::Item;
 
 use super::node::{Node, some};
 

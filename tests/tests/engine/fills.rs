@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use larder::{Backend as _, Config, Engine, Handle, Item, Memories};
+use larder::Config;
+use larder::contract::Backend as _;
+use larder::engine::{Engine, Handle, Item, Memories};
 use larder_testkit::{Memory, RedisServer};
 use tempfile::TempDir;
 
@@ -234,7 +236,7 @@ fn who_holds_the_lock_of_a_key_waits_for_nobody() {
     a.begin_request();
     assert_eq!(a.get_or_wait(&for_a, b"k", &mut || true).unwrap(), None);
     b.begin_request();
-    let name = larder::key_lock(&for_b, b"k").unwrap();
+    let name = larder::engine::key_lock(&for_b, b"k").unwrap();
     let token = b.begin_lock(&name, b"b", Duration::from_secs(5)).unwrap();
     while b.advance_lock(token).unwrap().is_none() {}
     let pause = &mut || unreachable!("nobody is waited for");

@@ -11,7 +11,9 @@ mod node;
 use std::sync::Arc;
 use std::time::Duration;
 
-use larder::{Backend as _, CacheId, Error, ErrorKind, Item};
+use larder::contract::{Backend as _, CacheId};
+use larder::engine::Item;
+use larder::{Error, ErrorKind};
 use larder_testkit::Memory;
 
 use node::{Node, some};
@@ -128,7 +130,7 @@ fn a_value_read_before_a_newer_sync_is_not_kept() {
     let entry = a.memory.raw(&CacheId::new("c", true).unwrap(), b"k").unwrap();
     b.memory.after_next_read(move || {
         let cache = CacheId::new("c", true).unwrap();
-        let op = larder::Op::Set {
+        let op = larder::contract::Op::Set {
             cache: &cache,
             key: b"k",
             entry: &entry[..0],
@@ -334,8 +336,20 @@ fn an_unlogged_cache_leaves_the_logged_one_of_its_name_alone() {
 fn the_last_of_a_batch_stands_in_memory_as_in_the_backend() {
     let (a, _) = Node::two();
     let item = |ttl| Item { key: b"k", payload: b"v", ttl, lock: None };
-    a.engine.set_many(&a.cache, &[item(None), item(Some(0))]).unwrap();
+    a.engine.set_many(&a.cache, &[item(None), item(Some(-1))]).unwrap();
     assert_eq!(a.get("k"), None);
+}
+
+#[test]
+fn a_time_to_live_of_zero_is_for_ever() {
+    let (a, b) = Node::two();
+    let expiring = a.engine.cache("c", true, Some(-1)).unwrap();
+    a.engine.set_many(&expiring, &[Item { key: b"k", payload: b"v", ttl: Some(0), lock: None }]).unwrap();
+    assert_eq!((a.get("k"), b.get("k")), (some("v"), some("v")));
+    let forever = a.engine.cache("c", true, Some(0)).unwrap();
+    a.engine.set_many(&forever, &[Item { key: b"k", payload: b"w", ttl: None, lock: None }]).unwrap();
+    b.engine.begin_request();
+    assert_eq!((a.get("k"), b.get("k")), (some("w"), some("w")));
 }
 
 #[test]
@@ -410,7 +424,7 @@ fn an_entry_expires_in_memory_and_in_the_backend() {
     assert_eq!((a.get("k"), b.get("k")), (some("v"), some("v")));
     a.memory.advance(1);
     assert_eq!((a.get("k"), b.get("k")), (None, None));
-    for ttl in [0, -5, i64::MIN] {
+    for ttl in [-1, -5, i64::MIN] {
         a.set("k", "v");
         a.set_for("k", "v", Some(ttl));
         assert_eq!(a.get("k"), None, "expired at once");
@@ -434,7 +448,7 @@ fn unlogged_caches_are_not_kept_in_memory() {
 #[test]
 fn a_key_that_is_too_long_is_refused_by_name() {
     let (a, _) = Node::two();
-    let long = vec![b'x'; larder::MAX_KEY + 1];
+    let long = vec![b'x'; larder::engine::MAX_KEY + 1];
     for error in [
         a.engine.get(&a.cache, &long).unwrap_err(),
         a.engine.delete_many(&a.cache, &[&long]).unwrap_err(),
@@ -443,7 +457,7 @@ fn a_key_that_is_too_long_is_refused_by_name() {
         assert_eq!(error.kind(), ErrorKind::Value);
         assert!(error.to_string().contains("key"), "{error}");
     }
-    let longest = "x".repeat(larder::MAX_KEY);
+    let longest = "x".repeat(larder::engine::MAX_KEY);
     a.set(&longest, "v");
     assert_eq!(a.get(&longest), some("v"));
     a.set("", "empty");

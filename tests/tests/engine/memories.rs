@@ -2,7 +2,8 @@
 
 use std::cell::Cell;
 
-use larder::{Cache, Config, Engine, Item, Memories, Store};
+use larder::engine::{Engine, Item, Memories};
+use larder::{Cache, Config, Store};
 use larder_testkit::RedisServer;
 use tempfile::TempDir;
 

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use larder::{Backend as _, Config, Decode, Engine, Handle, Item};
+use larder::Config;
+use larder::contract::Backend as _;
+use larder::engine::{Decode, Engine, Handle, Item};
 use larder_testkit::Memory;
 
 /// Values are their payloads; `!` is broken.

@@ -3,7 +3,8 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown};
 
-use larder::{Backend as _, Config, Store, Tier};
+use larder::contract::{Backend as _, Tier};
+use larder::{Config, Store};
 use larder_testkit::Answers;
 
 use crate::peer::Peer;
@@ -49,7 +50,7 @@ fn a_local_one() {
     let health = barred.store.health();
     assert_eq!(health.tier, Tier::Primary);
     assert!(health.reason.contains("belongs to user") || health.reason.contains("everybody"), "{health:?}");
-    assert_eq!(barred.news().len(), 1);
+    assert_eq!(barred.events().len(), 1);
     await_that("a first set", || barred.set("k", "v"));
     barred.store.reset().unwrap();
     assert_eq!(plain.get("k"), None);
@@ -85,10 +86,10 @@ fn nobody_goes_over_without_it() {
     await_that("a first set", || barred.set("k", "v"));
     let own = format!("local:{}", site.directory.path().join("own").display());
     let node = failover(&site.proxy.url(), &own, "node");
-    larder::Backend::fetch(&node, None, &[]).unwrap();
+    larder::contract::Backend::fetch(&node, None, &[]).unwrap();
     site.server.kill();
     for _ in 0..5 {
-        assert!(larder::Backend::fetch(&node, None, &[]).is_err());
+        assert!(larder::contract::Backend::fetch(&node, None, &[]).is_err());
     }
     assert_eq!(node.health().tier, Tier::None);
 }

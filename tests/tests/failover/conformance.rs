@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::sync::Arc;
 
-use larder::Backend;
+use larder::contract::Backend;
 use larder_testkit::conformance::Fixture;
 
 use crate::support::Site;
@@ -43,7 +43,7 @@ impl Fixture for WithFallback {
     fn open(&self) -> Arc<dyn Backend> {
         let options = self.options();
         let options: Vec<_> = options.iter().map(|(name, value)| (*name, &**value)).collect();
-        let backend = larder::open_backend(&self.site.config(&options)).unwrap();
+        let backend = larder::engine::open_backend(&self.site.config(&options)).unwrap();
         // The first call of a process asks how much the server has to be told.
         backend.fetch(None, &[]).unwrap();
         backend

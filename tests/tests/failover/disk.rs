@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use larder::Tier;
+use larder::contract::Tier;
 use larder_testkit::SmallDisk;
 use larder_testkit::slowfs::{self, Behaviour, Node, Request, SlowFs};
 use rustix::io::Errno;

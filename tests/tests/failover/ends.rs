@@ -4,7 +4,7 @@
 use std::fs;
 use std::process::{Command, Stdio};
 
-use larder::Tier;
+use larder::contract::Tier;
 use larder_testkit::Answers;
 
 use crate::peer::Peer;

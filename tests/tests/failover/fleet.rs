@@ -4,7 +4,7 @@ use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use larder::{Backend as _, CacheId, Op, Read, Tier};
+use larder::contract::{Backend as _, CacheId, Op, Read, Tier};
 use larder_testkit::{Proxy, RedisServer};
 use tempfile::TempDir;
 
@@ -12,7 +12,7 @@ use crate::support::{await_that, failover};
 
 struct Node {
     proxy: Proxy,
-    backend: larder::Failover,
+    backend: larder::testing::failover::Failover,
 }
 
 struct Fleet {

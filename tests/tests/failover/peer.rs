@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-use larder::Tier;
+use larder::contract::Tier;
 
 use crate::support::await_that;
 

@@ -4,7 +4,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use std::{fs, thread};
 
-use larder::{Backend as _, ErrorKind, Tier};
+use larder::CacheKind;
+use larder::ErrorKind;
+use larder::contract::{Backend as _, Tier};
 use larder_testkit::{Answers, Proxy};
 
 use crate::support::{Process, Site, await_that, failover, patient_failover};
@@ -34,8 +36,7 @@ fn r10_r15_a_node_among_several_promises_nothing_and_yet_forgets_nothing() {
 fn r10_a_purge_is_told_too_and_caches_that_are_not_logged() {
     let site = Site::new();
     let a = site.process();
-    let options = larder::CacheOptions { near: false, ..larder::CacheOptions::default() };
-    let session = a.store.cache_with("session", options).unwrap();
+    let session = a.store.cache_with("session", CacheKind::Session, None).unwrap();
     session.set("k", "old").unwrap();
     assert!(a.set("k", "old"));
     site.server.pause();
@@ -139,7 +140,7 @@ fn r13_the_return_is_not_undone_by_those_who_were_kept_away() {
         thread::sleep(Duration::from_millis(500));
         over.store(true, Ordering::Relaxed);
     });
-    let news: Vec<String> = processes.iter().flat_map(Process::news).collect();
+    let news: Vec<String> = processes.iter().flat_map(Process::events).collect();
     assert_eq!(news.len(), 2, "{news:?}");
 }
 

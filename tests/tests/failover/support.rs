@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use larder::backend::failover::Settings;
-use larder::{Backend, Cache, Config, Health, Server, Store, Tier, open_backend};
+use larder::contract::{Backend, Tier};
+use larder::engine::{Server, open_backend};
+use larder::testing::failover::Settings;
+use larder::{Cache, Config, Health, Store};
 use larder_testkit::{Proxy, RedisServer};
 use tempfile::TempDir;
 
@@ -43,7 +45,7 @@ impl Site {
     }
 
     /// A store of another node that uses the same server, with a fallback of its own.
-    pub(crate) fn backend(&self, node: &str, directory: &Path) -> larder::Failover {
+    pub(crate) fn backend(&self, node: &str, directory: &Path) -> larder::testing::failover::Failover {
         failover(&self.server.tcp_url(), &format!("local:{}", directory.join("own").display()), node)
     }
 
@@ -73,18 +75,24 @@ pub(crate) fn process_and_server(site: &Site) -> (Process, Arc<dyn Backend>) {
         node: "counted".to_owned(),
         waits: [config.connect_timeout(), config.read_timeout()],
     };
-    let store = Store::with_backend(Arc::new(larder::Failover::new(settings).unwrap()), &config);
+    let store =
+        Store::with_backend(Arc::new(larder::testing::failover::Failover::new(settings).unwrap()), &config);
     let cache = store.cache("c").unwrap();
     (Process { store, cache }, server)
 }
 
 /// A store of the node `name`.
-pub(crate) fn failover(server: &str, fallback: &str, name: &str) -> larder::Failover {
+pub(crate) fn failover(server: &str, fallback: &str, name: &str) -> larder::testing::failover::Failover {
     patient_failover(server, fallback, name, "0.5")
 }
 
 /// The same with another read timeout, in seconds.
-pub(crate) fn patient_failover(server: &str, fallback: &str, name: &str, timeout: &str) -> larder::Failover {
+pub(crate) fn patient_failover(
+    server: &str,
+    fallback: &str,
+    name: &str,
+    timeout: &str,
+) -> larder::testing::failover::Failover {
     let options = |url: &str| {
         let namespace = if url == server { "t" } else { "t+fallback" };
         let options = [("server", url), ("namespace", namespace), ("read_timeout", timeout)];
@@ -100,7 +108,7 @@ pub(crate) fn patient_failover(server: &str, fallback: &str, name: &str, timeout
         node: name.to_owned(),
         waits: [server_waits.connect_timeout(), server_waits.read_timeout()],
     };
-    larder::Failover::new(settings).unwrap()
+    larder::testing::failover::Failover::new(settings).unwrap()
 }
 
 pub(crate) struct Process {
@@ -127,8 +135,8 @@ impl Process {
         self.store.health().tier
     }
 
-    pub(crate) fn news(&self) -> Vec<String> {
-        self.store.news()
+    pub(crate) fn events(&self) -> Vec<String> {
+        self.store.events()
     }
 
     /// Uses the store until it is served by `tier`.

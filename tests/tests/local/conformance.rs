@@ -3,7 +3,8 @@
 use std::process::Command;
 use std::sync::Arc;
 
-use larder::{Backend, Config};
+use larder::Config;
+use larder::contract::Backend;
 use larder_testkit::conformance::Fixture;
 use tempfile::TempDir;
 
@@ -24,7 +25,7 @@ impl LocalFixture {
 impl Fixture for LocalFixture {
     fn open(&self) -> Arc<dyn Backend> {
         let config = Config::from_options([("server", self.url().as_str()), ("lock_lease", "1")]);
-        larder::open_backend(&config.unwrap()).unwrap()
+        larder::engine::open_backend(&config.unwrap()).unwrap()
     }
 
     fn peer(&self) -> Command {

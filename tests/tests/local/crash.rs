@@ -5,7 +5,7 @@ use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use crate::place::{Place, cache, get, put, quiet};
-use larder::{Backend, Read};
+use larder::contract::{Backend, Read};
 use rustix::process::{Pid, Signal, kill_process};
 
 const WRITERS: u32 = 3;

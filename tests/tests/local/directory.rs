@@ -28,7 +28,7 @@ fn created_on_first_use() {
         assert_eq!(file.unwrap().metadata().unwrap().mode() & 0o077, 0);
     }
     let url = format!("local:{}/no/store", place.root.path().display());
-    let orphan = larder::open_backend(&larder::Config::from_url(&url).unwrap()).unwrap();
+    let orphan = larder::engine::open_backend(&larder::Config::from_url(&url).unwrap()).unwrap();
     assert_eq!(orphan.fetch(None, &[]).unwrap_err().kind(), ErrorKind::Refused);
     assert!(!place.root.path().join("no").exists());
 }
@@ -116,14 +116,14 @@ fn unwritable_directories_are_refused() {
     assert_eq!(nobody().trim_end(), "ok");
 }
 
-fn fill(place: &Place) -> larder::Position {
+fn fill(place: &Place) -> larder::contract::Position {
     let backend = place.open();
     put(&*backend, &cache("c"), b"k", b"v").unwrap();
     put(&*backend, &quiet("s"), b"k", b"v").unwrap();
     here(&*backend)
 }
 
-fn is_empty_and_new(place: &Place, before: larder::Position) {
+fn is_empty_and_new(place: &Place, before: larder::contract::Position) {
     let backend = place.open();
     let fetched = backend.fetch(Some(before), &[]).unwrap();
     assert!(fetched.delta.reset);
@@ -242,7 +242,7 @@ fn namespaces_are_apart() {
     let open = |namespace: &str| {
         let options = [("server", place.url()), ("namespace", namespace.to_owned())];
         let options = options.each_ref().map(|(name, value)| (*name, value.as_str()));
-        larder::open_backend(&larder::Config::from_options(options).unwrap()).unwrap()
+        larder::engine::open_backend(&larder::Config::from_options(options).unwrap()).unwrap()
     };
     let (one, two) = (open("one"), open("two"));
     let before = here(&*two);
@@ -264,7 +264,7 @@ fn pairs_of_namespace_and_generation_are_apart() {
         let options =
             [("server", place.url()), ("namespace", namespace.into()), ("generation", generation.into())];
         let options = options.each_ref().map(|(name, value): &(_, String)| (*name, value.as_str()));
-        larder::open_backend(&larder::Config::from_options(options).unwrap()).unwrap()
+        larder::engine::open_backend(&larder::Config::from_options(options).unwrap()).unwrap()
     };
     let pairs = [("a", "b+c"), ("a+b", "c"), ("a+b+c", ""), ("a+", "b+c"), ("a", "+b+c"), ("a", "fallback")];
     for pair in pairs {

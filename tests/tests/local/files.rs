@@ -6,7 +6,7 @@ use std::io::Read as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use larder::Backend;
+use larder::contract::Backend;
 
 use crate::place::{Place, cache, get, put};
 
@@ -86,7 +86,7 @@ fn an_older_copy_written_over_the_file_is_noticed() {
         let (mut backend, c) = (place.open(), cache("c"));
         put(&*backend, &c, b"k", b"old").unwrap();
         fs::copy(&data, &backup).unwrap();
-        backend.apply(None, &[larder::Op::Delete { cache: &c, key: b"k" }]).unwrap();
+        backend.apply(None, &[larder::contract::Op::Delete { cache: &c, key: b"k" }]).unwrap();
         if live {
             fs::copy(&backup, &data).unwrap();
         } else {
@@ -128,7 +128,7 @@ fn files_cut_short_under_a_process_end_nobody() {
             let (backend, c) = (place.open(), cache("c"));
             put(&*backend, &c, b"k", &[7; 9_000]).unwrap();
             put(&*backend, &c, b"gone", b"old").unwrap();
-            backend.apply(None, &[larder::Op::Delete { cache: &c, key: b"gone" }]).unwrap();
+            backend.apply(None, &[larder::contract::Op::Delete { cache: &c, key: b"gone" }]).unwrap();
             let file = File::options().write(true).open(place.path().join(name)).unwrap();
             let length = file.metadata().unwrap().len();
             file.set_len(length * part / parts).unwrap();
@@ -148,7 +148,7 @@ fn data_cut_short_while_nobody_uses_it_is_not_believed() {
     for key in 0..200_u8 {
         put(&*backend, &c, &[key], &[7; 3_000]).unwrap();
     }
-    backend.apply(None, &[larder::Op::Delete { cache: &c, key: &[3] }]).unwrap();
+    backend.apply(None, &[larder::contract::Op::Delete { cache: &c, key: &[3] }]).unwrap();
     drop(backend);
     let file = File::options().write(true).open(place.path().join("data.mdb")).unwrap();
     file.set_len(file.metadata().unwrap().len() - 8_192).unwrap();

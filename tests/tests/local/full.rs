@@ -4,7 +4,8 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use crate::place::{Place, cache, get, here, put, quiet};
-use larder::{Change, ErrorKind, Op};
+use larder::ErrorKind;
+use larder::contract::{Change, Op};
 use larder_testkit::SmallDisk;
 use rustix::process::{Pid, Signal, kill_process};
 

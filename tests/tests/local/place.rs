@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use larder::{Backend, CacheId, Config, Op, Read};
+use larder::Config;
+use larder::contract::{Backend, CacheId, Op, Read};
 use tempfile::TempDir;
 
 pub(crate) struct Place {
@@ -26,7 +27,7 @@ impl Place {
     }
 
     pub(crate) fn open(&self) -> Arc<dyn Backend> {
-        larder::open_backend(&Config::from_url(&self.url()).unwrap()).unwrap()
+        larder::engine::open_backend(&Config::from_url(&self.url()).unwrap()).unwrap()
     }
 
     pub(crate) fn peer(&self, args: &[&str]) -> Command {
@@ -55,7 +56,12 @@ pub(crate) fn quiet(name: &str) -> CacheId {
     CacheId::new(name, false).unwrap()
 }
 
-pub(crate) fn put(backend: &dyn Backend, cache: &CacheId, key: &[u8], entry: &[u8]) -> larder::Result<()> {
+pub(crate) fn put(
+    backend: &dyn Backend,
+    cache: &CacheId,
+    key: &[u8],
+    entry: &[u8],
+) -> larder::contract::Result<()> {
     backend.apply(None, &[Op::Set { cache, key, entry, expires: None, guard: None, lock: None }]).map(drop)
 }
 
@@ -63,6 +69,6 @@ pub(crate) fn get(backend: &dyn Backend, cache: &CacheId, key: &[u8]) -> Option<
     backend.fetch(None, &[Read { cache, key }]).unwrap().entries.pop().unwrap()
 }
 
-pub(crate) fn here(backend: &dyn Backend) -> larder::Position {
+pub(crate) fn here(backend: &dyn Backend) -> larder::contract::Position {
     backend.fetch(None, &[]).unwrap().delta.position
 }

@@ -4,7 +4,9 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use larder::{Backend, Config, open_backend};
+use larder::Config;
+use larder::contract::Backend;
+use larder::engine::open_backend;
 use larder_testkit::RedisServer;
 use larder_testkit::conformance::{Cost, Fixture};
 use larder_testkit::slowfs::{self, Behaviour, Node, SlowFs};

@@ -6,7 +6,9 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
-use larder::{Backend, CacheId, Config, Op, Read, open_backend};
+use larder::Config;
+use larder::contract::{Backend, CacheId, Op, Read};
+use larder::engine::open_backend;
 use larder_testkit::RedisServer;
 use tempfile::TempDir;
 

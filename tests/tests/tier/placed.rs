@@ -4,11 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use larder::tier::{Settings, Tier};
-use larder::{
-    Applied, Backend, CacheId, CacheUsage, Change, Config, Engine, Fetched, Millis, Op, Position, Read,
-    Result,
+use larder::Config;
+use larder::contract::{
+    Applied, Backend, CacheId, CacheUsage, Change, Fetched, Millis, Op, Position, Read, Result,
 };
+use larder::engine::Engine;
+use larder::testing::tier::{Settings, Tier};
 use larder_testkit::Memory;
 use tempfile::TempDir;
 
@@ -86,7 +87,7 @@ impl Process {
         Self { server, tier, seen: (0, 0) }
     }
 
-    fn sync(&self, since: Option<Position>) -> larder::Delta {
+    fn sync(&self, since: Option<Position>) -> larder::contract::Delta {
         self.tier.fetch(since, &[]).unwrap().delta
     }
 
@@ -370,7 +371,8 @@ fn a_new_process_serves_a_page_for_one_round_trip() {
     let keys: Vec<String> = (0..100).map(|i| format!("k{i}")).collect();
     let (warm, pages, _) = engine();
     for key in &keys {
-        let item = larder::Item { key: key.as_bytes(), payload: key.as_bytes(), ttl: None, lock: None };
+        let item =
+            larder::engine::Item { key: key.as_bytes(), payload: key.as_bytes(), ttl: None, lock: None };
         warm.set_many(&pages, &[item]).unwrap();
     }
     let (cold, pages, server) = engine();
@@ -379,7 +381,7 @@ fn a_new_process_serves_a_page_for_one_round_trip() {
     }
     assert_eq!((server.round_trips(), server.keys.load(Ordering::Relaxed)), (1, 0));
     // What another process changes and stores again, it needs not ask for either.
-    let item = larder::Item { key: b"k7", payload: b"new", ttl: None, lock: None };
+    let item = larder::engine::Item { key: b"k7", payload: b"new", ttl: None, lock: None };
     warm.set_many(&pages, &[item]).unwrap();
     cold.begin_request();
     assert_eq!(cold.get(&pages, b"k1").unwrap(), Some(b"k1".to_vec()));
@@ -394,13 +396,13 @@ fn a_new_process_serves_a_page_for_one_round_trip() {
     cold.unreadable(&pages, b"k7", cold.position());
     assert_eq!((k7(), server.round_trips()), (b"new".to_vec(), trips + 2));
     cold.unreadable(&pages, b"k7", cold.position());
-    warm.set_many(&pages, &[larder::Item { payload: b"repaired", ..item }]).unwrap();
+    warm.set_many(&pages, &[larder::engine::Item { payload: b"repaired", ..item }]).unwrap();
     assert_eq!((k7(), server.round_trips()), (b"repaired".to_vec(), trips + 3));
 }
 
 struct Bytes;
 
-impl larder::Decode for Bytes {
+impl larder::engine::Decode for Bytes {
     type Value = Vec<u8>;
 
     fn decode(&self, payload: &[u8]) -> Option<(Self::Value, usize)> {

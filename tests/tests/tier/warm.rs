@@ -1,6 +1,7 @@
 //! A node that has its values from its own tier tells others what to fetch.
 
-use larder::{Config, Engine, Item};
+use larder::Config;
+use larder::engine::{Engine, Item};
 use larder_testkit::RedisServer;
 use larder_tests::text::Text;
 use tempfile::TempDir;

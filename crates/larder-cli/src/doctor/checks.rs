@@ -1,6 +1,7 @@
 //! What a check found.
 
-use larder::{Error, RedisAddress, Server};
+use larder::Error;
+use larder::engine::{RedisAddress, Server};
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,8 +1,10 @@
 //! Who serves, where a server has a fallback.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
-use larder::{Config, Health, Server, Store, Tier};
+use larder::contract::Tier;
+use larder::engine::Server;
+use larder::{Config, Health, Store};
 
 use super::checks::{Check, server_name};
 use super::directory;
@@ -22,8 +24,8 @@ pub(super) fn tier(config: &Config, store: &Store) -> Option<Check> {
     let fallback = server_name(config.fallback()?);
     let health = store.health();
     let waiting = match health.waiting {
-        1001.. => "more than 1000 invalidations wait".to_owned(),
-        waiting => count(waiting, "invalidation waits", "invalidations wait"),
+        None => "more than 1000 invalidations wait".to_owned(),
+        Some(waiting) => count(waiting, "invalidation waits", "invalidations wait"),
     };
     let found = format!("{} serves{}; {waiting}", who(&health, &fallback), since(health.since));
     Some(match health.tier {
@@ -56,10 +58,8 @@ fn who(health: &Health, fallback: &str) -> String {
     }
 }
 
-fn since(millis: u64) -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
-    match millis / 1000 {
-        0 => String::new(),
-        since => format!(" since {} ago", count(now.saturating_sub(since), "second", "seconds")),
-    }
+fn since(time: Option<SystemTime>) -> String {
+    let Some(time) = time else { return String::new() };
+    let seconds = time.elapsed().map_or(0, |age| age.as_secs());
+    format!(" since {} ago", count(seconds, "second", "seconds"))
 }

@@ -9,7 +9,8 @@ mod redis;
 use std::io::Write;
 use std::process::ExitCode;
 
-use larder::{Config, Server, Store};
+use larder::engine::Server;
+use larder::{Config, Store};
 use serde_json::json;
 
 use crate::failure::Failure;

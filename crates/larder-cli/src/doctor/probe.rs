@@ -2,7 +2,8 @@
 
 use std::time::Instant;
 
-use larder::{Result, Store};
+use larder::Store;
+use larder::contract::Result;
 
 use super::checks::{Check, refused};
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::secret::Secret;
 use crate::error::{Error, Result};
 
 /// A number of bytes: digits and perhaps `K`, `M` or `G`.
@@ -43,4 +44,12 @@ pub(super) fn absolute(name: &str, value: &str) -> Result<String> {
         return Err(Error::config(format!("option '{name}' must be an absolute path")));
     }
     Ok(value.to_owned())
+}
+
+/// A secret of so many bytes or more.
+pub(super) fn secret(name: &str, value: &str, least: usize) -> Result<Secret> {
+    if value.len() < least {
+        return Err(Error::config(format!("option '{name}' must have {least} bytes or more")));
+    }
+    Ok(Secret::new(value))
 }

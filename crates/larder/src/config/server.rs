@@ -263,7 +263,7 @@ mod tests {
         for url in ["redis://h/0@x", "redis://h?a@h", "redis+unix://:a@/b@/run/s", "redis+unix://:a@b"] {
             let refusal = parse(url).map(|server| format!("{server:?}"));
             assert!(
-                refusal.as_ref().is_err_and(|error| error.kind() == crate::ErrorKind::Config),
+                refusal.as_ref().is_err_and(|error| error.kind() == crate::error::ErrorKind::Config),
                 "{url} {refusal:?}"
             );
         }

@@ -27,7 +27,7 @@ pub trait Backend: Send + Sync {
     /// after the return.
     fn apply(&self, since: Option<Position>, ops: &[Op<'_>]) -> Result<Applied>;
 
-    /// Sends a fill - a set in a logged cache with a [`Guard::Fill`] and no proof - without waiting for the answer (R31), if that
+    /// Sends a fill - a set in a logged cache with a [`Guard::Fill`](super::Guard::Fill) and no proof - without waiting for the answer (R31), if that
     /// can be done now; if not, nothing was done. Whoever is told that it was sent has to ask what became of it.
     ///
     /// It takes effect before whatever this handle is asked next, or not at all. The changes that later answers list leave out a

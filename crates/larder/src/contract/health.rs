@@ -1,5 +1,7 @@
 //! How entries are served.
 
+use std::time::{Duration, SystemTime};
+
 use crate::clock::Millis;
 
 /// Which of several backends serves.
@@ -29,10 +31,11 @@ impl Tier {
 pub struct Health {
     /// By whom.
     pub tier: Tier,
-    /// Since when, in milliseconds since 1970; 0 if that was never otherwise, or nobody knows.
-    pub since: Millis,
-    /// How many invalidations the server has not been told yet. 1001 stands for more than 1000.
-    pub waiting: u64,
+    /// Since when; `None` if that was never otherwise, or nobody knows.
+    pub since: Option<SystemTime>,
+    /// How many invalidations the server has not been told yet; `None` if they are more than can be counted
+    /// ([`MAX_CHANGES`](super::MAX_CHANGES)).
+    pub waiting: Option<u64>,
     /// Why the server does not serve, serves without its fallback, or what it refuses; empty if all is well.
     pub reason: String,
     /// Whether the server serves but has refused invalidations. This node serves nothing that it could not invalidate.
@@ -42,7 +45,7 @@ pub struct Health {
 /// Served by the server, and all is well.
 impl Default for Health {
     fn default() -> Self {
-        Self { tier: Tier::Primary, since: 0, waiting: 0, reason: String::new(), refusing: false }
+        Self { tier: Tier::Primary, since: None, waiting: Some(0), reason: String::new(), refusing: false }
     }
 }
 
@@ -50,5 +53,12 @@ impl Health {
     /// Not served at all.
     pub(crate) fn away(reason: String) -> Self {
         Self { tier: Tier::None, reason, ..Self::default() }
+    }
+
+    /// The same since a time in milliseconds since 1970; 0 = nobody knows.
+    #[must_use]
+    pub(crate) fn since(mut self, millis: Millis) -> Self {
+        self.since = (millis > 0).then(|| SystemTime::UNIX_EPOCH + Duration::from_millis(millis));
+        self
     }
 }

@@ -43,3 +43,6 @@ pub use locks::{
     named_lock_name, parse_lock_name,
 };
 pub use log::{Change, Delta, MAX_CHANGES, Position};
+
+pub use crate::clock::Millis;
+pub use crate::error::Result;

@@ -1,4 +1,8 @@
-//! Reads and writes through the near cache: what [`Store`](crate::Store) and the PHP extension share.
+//! For bindings to other languages: reads and writes through the near cache, with values of the binding's own kind.
+//!
+//! [`Engine`] is what [`Store`](crate::Store) and the PHP extension share. A binding says how a payload becomes a value
+//! ([`Decode`]), has one [`Memories`] for all engines of its process, and tells when a request begins and ends. [`payload`]
+//! has the pieces of the format for bindings with a codec of their own.
 
 mod audit;
 mod fills;
@@ -18,7 +22,7 @@ use std::time::Duration;
 use crate::breaker::{Breaker, Waits};
 use crate::clock::Millis;
 use crate::coherence::{Coherence, Keep, Ticket};
-use crate::config::{Config, Server};
+use crate::config::Config;
 use crate::contract::{
     Applied, Backend, CacheId, DURABLE, Delta, Fetched, Health, LockProof, Op, Outcome, Position, Read,
 };
@@ -33,6 +37,19 @@ use locks::EngineLocks;
 pub use locks::{key_lock, named_lock};
 pub use memory::Memories;
 use memory::Memory;
+
+pub use crate::config::{RedisAddress, Secret, Server};
+pub use crate::lock::{Forgotten, NamedLocks};
+pub use crate::open::open as open_backend;
+
+/// The encoding of values: see `docs/format.md`.
+pub mod payload {
+    pub use crate::payload::{
+        Broken, EXT_OBJECT, EXT_PHP, EXT_SHAPE, EXT_STRING, Key, MAX_DEPTH, MAX_SHAPE_KEYS,
+        MAX_SHARED_STRING, MIN_SHAPE_KEYS, MIN_SHARED_STRING, PayloadError, Reader, Token, Value,
+        from_payload, is_shape_len, is_shared_len, numeric_key, to_payload, to_php_serialized, write,
+    };
+}
 
 /// The longest key, in bytes.
 pub const MAX_KEY: usize = 64 << 10;
@@ -95,7 +112,7 @@ pub struct Item<'a> {
     pub key: &'a [u8],
     /// The encoded value.
     pub payload: &'a [u8],
-    /// Seconds to live, if not the cache's; zero or less = expired at once.
+    /// Seconds to live, if not the cache's; 0 = for ever, less = expired at once.
     pub ttl: Option<i64>,
     /// Store only while this lock on the key is held.
     pub lock: Option<LockProof>,
@@ -178,7 +195,8 @@ impl<D: Decode> Engine<D> {
     }
 
     /// A cache by name. With `near` its values are kept in memory and its changes logged; without, entries are
-    /// fetched each time, and survive a change of the server's identity. `ttl` is in seconds.
+    /// fetched each time, and survive a change of the server's identity. `ttl` is in seconds; `None` or 0 = for ever, less = expired
+    /// at once.
     ///
     /// # Errors
     /// [`ErrorKind::Value`] for a bad name.
@@ -474,10 +492,9 @@ impl<D: Decode> Engine<D> {
     /// How the store is served now. One round trip.
     pub fn health(&self) -> Health {
         let Some(breaker) = &self.breaker else { return self.backend.health() };
-        let since = breaker.away_since().unwrap_or(0);
         match self.sync() {
             Ok(()) => self.refusing().unwrap_or_default(),
-            Err(error) => Health { since, ..Health::away(error.to_string()) },
+            Err(error) => Health::away(error.to_string()).since(breaker.away_since().unwrap_or(0)),
         }
     }
 
@@ -496,8 +513,8 @@ impl<D: Decode> Engine<D> {
 
     /// Takes what there is to log about who serves: one line for each change on this node, given to one of its processes.
     /// No round trip.
-    pub fn news(&self) -> Vec<String> {
-        self.breaker.as_ref().map_or_else(|| self.backend.events(), Breaker::news)
+    pub fn events(&self) -> Vec<String> {
+        self.breaker.as_ref().map_or_else(|| self.backend.events(), Breaker::events)
     }
 
     fn state(&self) -> MutexGuard<'_, Coherence<D::Value>> {
@@ -519,8 +536,9 @@ struct Expired;
 fn expiry(ttl: Option<i64>, now: Millis) -> Result<Option<Millis>, Expired> {
     let Some(seconds) = ttl else { return Ok(None) };
     match u64::try_from(seconds) {
-        Ok(seconds) if seconds > 0 => Ok(Some(now.saturating_add(seconds.saturating_mul(1000)))),
-        _ => Err(Expired),
+        Ok(0) => Ok(None),
+        Ok(seconds) => Ok(Some(now.saturating_add(seconds.saturating_mul(1000)))),
+        Err(_) => Err(Expired),
     }
 }
 

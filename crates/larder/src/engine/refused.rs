@@ -117,7 +117,7 @@ impl<D: Decode> Engine<D> {
     /// How a store is served that refuses.
     pub(super) fn refusing(&self) -> Option<Health> {
         let list = Refusals::read(self.breaker.as_ref()?.node());
-        let waiting = if list.is_everything() { 1001 } else { list.items.len() as u64 };
+        let waiting = (!list.is_everything()).then_some(list.items.len() as u64);
         let health = Health { waiting, reason: list.reason, refusing: true, ..Health::default() };
         holds_any(list.word).then_some(health)
     }

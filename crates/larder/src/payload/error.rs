@@ -82,6 +82,6 @@ impl serde::de::Error for PayloadError {
 
 impl From<PayloadError> for crate::error::Error {
     fn from(error: PayloadError) -> Self {
-        Self::value(error.to_string())
+        Self::value(error.to_string()).because_of(error)
     }
 }

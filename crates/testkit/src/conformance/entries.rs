@@ -1,6 +1,7 @@
 //! Entries: stored, read, removed; hostile keys and sizes.
 
-use larder::{ErrorKind, MAX_CACHE_NAME, Op, Outcome, Read};
+use larder::ErrorKind;
+use larder::contract::{MAX_CACHE_NAME, Op, Outcome, Read};
 
 use super::{Fixture, Sure, delete, key_change, logged, purge, set, unlogged};
 

@@ -1,6 +1,6 @@
 //! Guarded sets (R6): stored only if nothing changed since the miss.
 
-use larder::{Guard, Op, Outcome, Position};
+use larder::contract::{Guard, Op, Outcome, Position};
 
 use super::log::BEYOND_EVERY_LOG;
 use super::{Fixture, Sure, delete, exchange, key_change, logged, purge, set, set_if, unlogged};

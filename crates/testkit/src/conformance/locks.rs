@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use larder::{
-    Attempt, Backend, Claim, ErrorKind, Handed, LockBackend, LockProof, Op, Renewal, Token, lock_name,
+use larder::ErrorKind;
+use larder::contract::{
+    Attempt, Backend, Claim, Handed, LockBackend, LockProof, Op, Renewal, Token, lock_name,
 };
 
 use super::{Fixture, Sure, logged, unlogged};
@@ -94,14 +95,14 @@ impl Handle {
 
     /// Waits until so many stand in line.
     fn await_waiters(&self, name: &[u8], waiters: u64) {
-        let enough = |lock: &larder::LockInfo| lock.name == name && lock.waiters >= waiters;
+        let enough = |lock: &larder::contract::LockInfo| lock.name == name && lock.waiters >= waiters;
         while !sure(self.locks().list()).iter().any(enough) {
             thread::sleep(PAUSE);
         }
     }
 }
 
-fn sure<T>(result: larder::Result<T>) -> T {
+fn sure<T>(result: larder::contract::Result<T>) -> T {
     result.unwrap_or_else(|error| unreachable!("{error}"))
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use larder::{MAX_CHANGES, Outcome, Position, Read};
+use larder::contract::{MAX_CHANGES, Outcome, Position, Read};
 
 use super::{Fixture, Sure, cache_change, delete, key_change, logged, purge, set, unlogged};
 

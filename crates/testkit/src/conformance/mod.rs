@@ -1,4 +1,4 @@
-//! The one suite that every backend passes: each sentence of the contract of [`larder::Backend`] as a case.
+//! The one suite that every backend passes: each sentence of the contract of [`larder::contract::Backend`] as a case.
 //!
 //! A test binary says how to reach its store in a [`Fixture`] and lets [`conformance_suite!`](crate::conformance_suite)
 //! make one test of each case:
@@ -22,7 +22,9 @@ use std::io;
 use std::process::Command;
 use std::sync::Arc;
 
-use larder::{Applied, Backend, CacheId, Change, Delta, Fetched, Guard, Op, Outcome, Position, Read};
+use larder::contract::{
+    Applied, Backend, CacheId, Change, Delta, Fetched, Guard, Op, Outcome, Position, Read,
+};
 
 /// A store to test: empty when the fixture is made, removed when it is dropped.
 pub trait Fixture: Send + Sync {
@@ -212,7 +214,7 @@ impl Sure for Arc<dyn Backend> {
 /// What holds for every delta.
 fn well_formed(since: Option<Position>, delta: &Delta) {
     assert!(!delta.reset || delta.changes.is_empty(), "a reset lists no changes");
-    assert!(delta.changes.len() <= larder::MAX_CHANGES, "{} changes", delta.changes.len());
+    assert!(delta.changes.len() <= larder::contract::MAX_CHANGES, "{} changes", delta.changes.len());
     let known = since.is_some_and(|since| since.incarnation == delta.position.incarnation);
     assert!(delta.reset || known, "only a position of this incarnation may be continued");
 }

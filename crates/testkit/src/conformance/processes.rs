@@ -12,7 +12,7 @@ use std::io::{self, Write};
 use std::process::Stdio;
 use std::sync::Arc;
 
-use larder::{Backend, CacheId, Change, Delta, Op, Outcome, Position, Read};
+use larder::contract::{Backend, CacheId, Change, Delta, Op, Outcome, Position, Read};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::{Fixture, Sure, delete, logged, purge, set, set_if};

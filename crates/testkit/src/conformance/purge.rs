@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use larder::{Backend, CacheId, CacheUsage, Outcome};
+use larder::contract::{Backend, CacheId, CacheUsage, Outcome};
 
 use super::{Fixture, Sure, cache_change, delete, logged, purge, set, unlogged};
 

@@ -1,6 +1,6 @@
 //! Time passes, and states that differ in what cannot matter any more are made one.
 
-use larder::lock_rules::{Common, Holder, SEEN};
+use larder::testing::lock_rules::{Common, Holder, SEEN};
 
 use super::holder::{parts, token};
 use super::state::{Phase, Place, State, Wish};

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use larder::lock_rules::{Party, Turn};
-use larder::{Attempt, Handed, LockKind, LockProof, Token};
+use larder::contract::{Attempt, Handed, LockKind, LockProof, Token};
+use larder::testing::lock_rules::{Party, Turn};
 
 use super::scenario::Rule;
 use super::state::{Answer, Ask, Leaving, Phase, Place, Stage, State, Tier, Wish};

@@ -1,5 +1,5 @@
 //! Locks as a model that is checked exhaustively: rules R22 to R25, with what failover does to locks. What becomes of a lock is
-//! decided by the same functions as in the product (`larder::lock_rules`).
+//! decided by the same functions as in the product (`larder::testing::lock_rules`).
 
 mod action;
 mod canonical;
@@ -10,7 +10,7 @@ mod state;
 
 use std::fmt::Write;
 
-use larder::LockKind;
+use larder::contract::LockKind;
 use stateright::{Checker, HasDiscoveries, Model, Property};
 
 use self::action::{Action, OF_PROCESS, OF_WORLD};

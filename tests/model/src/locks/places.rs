@@ -1,6 +1,6 @@
 //! What happens to the places: time, losses, and going over to the other tier.
 
-use larder::lock_rules::{Common, Row};
+use larder::testing::lock_rules::{Common, Row};
 
 use super::scenario::Rule;
 use super::state::{Leaving, Place, Stage, State, Tier};

@@ -1,6 +1,6 @@
 //! The rules of locks that can be left out, and the bounds of each scenario.
 
-use larder::LockKind;
+use larder::contract::LockKind;
 
 /// A rule of `docs/protocol.md` that the model of locks obeys, unless it is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! What the world of locks looks like: one lock, processes that are each a node of their own, and the two places that
 //! may keep it. Times are seconds, and it is always [`NOW`](super::NOW): as time passes, all others are moved back.
 
-use larder::lock_rules::{Common, Row};
+use larder::testing::lock_rules::{Common, Row};
 
 use super::scenario::Bounds;
 

@@ -1,13 +1,12 @@
 //! Going over to the other tier (R11, R13).
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::backend::Failover;
 use super::control::{Stage, View};
-use super::rules::{self, Mode, Report};
-use super::{Failover, names};
+use super::failure::{NAME, over};
+use super::rules::{self, Mode};
 use crate::clock::wall_clock;
-use crate::contract::Op;
 use crate::error::{Error, ErrorKind, Result};
 use crate::random::random;
 
@@ -20,12 +19,6 @@ impl Failover {
             return Ok(view);
         }
         self.view_anew()
-    }
-
-    pub(super) fn view_anew(&self) -> Result<View> {
-        let view = self.control.read(&*self.fallback)?;
-        self.announce(&view);
-        Ok(view)
     }
 
     /// The primary did not do its part in what was asked of it while `stage` held. Whether another tier serves now, or may:
@@ -46,7 +39,7 @@ impl Failover {
     fn enter(&self, of: Stage, error: &Error) -> Result<()> {
         let view = self.view_anew()?;
         // The primary that came back meanwhile answers for itself, not for what was sent before.
-        if view.stage != of || !self.may_enter()? {
+        if view.stage != of || !self.control.may_enter(self.primary.node())? {
             return Ok(());
         }
         let now = wall_clock();
@@ -57,26 +50,18 @@ impl Failover {
             since: now,
             entered: [now, view.stage.entered[0]],
         };
-        let (_, now) = self.control.flip(&*self.fallback, &view, stage, &[])?;
+        let now = self.control.flip(&view, stage)?;
         // The primary is left alone for a moment whatever it said.
-        if !self.breaker.is_open() {
-            self.breaker.open(error);
+        if !self.primary.is_left_alone() {
+            self.primary.leave_alone(error);
         }
-        self.announce(&now);
+        self.events.announce(&now, &self.primary);
         Ok(())
-    }
-
-    fn may_enter(&self) -> Result<bool> {
-        if !self.shared {
-            return Ok(!self.is_one_of_several()?);
-        }
-        self.tell(Report::Lost)?;
-        Ok(rules::may_enter(self.beats.reports(self)?))
     }
 
     /// Looks after a fallback that serves, or is about to. Whether who serves may have changed.
     fn tend(&self, view: &View) -> bool {
-        if !view.stage.ready && view.age >= self.control.lease().drained_after() {
+        if !view.stage.ready && self.control.is_drained(view) {
             return self.make_ready(view).is_ok();
         }
         let dwell = rules::dwell(view.stage.entered.map(|at| (at > 0).then(|| Duration::from_millis(at))));
@@ -84,11 +69,11 @@ impl Failover {
         if rules::served(entered, now, view.age) < dwell {
             return false;
         }
-        let went = self.at_primary(|| self.leave());
+        let went = self.primary.call(|_| self.leave());
         if let Err(error) = &went
             && error.kind() != ErrorKind::Unavailable
         {
-            self.breaker.open(error);
+            self.primary.leave_alone(error);
         }
         went.unwrap_or(false)
     }
@@ -97,31 +82,27 @@ impl Failover {
     fn leave(&self) -> Result<bool> {
         // What is written there under a lock from now on is refused, and what was is absorbed.
         self.locks_move_to(Mode::Primary)?;
-        let absorbed = self.absorb()?;
-        if self.shared {
-            self.tell(Report::Reached)?;
-            if rules::may_enter(self.beats.reports(self)?) {
-                // Most nodes do not reach it yet.
-                return Err(Error::unavailable(super::NAME, "most nodes do not reach it"));
-            }
+        let absorbed = self.primary.absorb(&self.control)?;
+        if !self.control.may_leave(self.primary.node())? {
+            return Err(Error::unavailable(NAME, "most nodes do not reach it"));
         }
         let mut view = self.view_anew()?;
         if !view.may_return(absorbed) {
             // Something was stored meanwhile. What comes after this is told by the first who asks.
-            self.absorb()?;
+            self.primary.absorb(&self.control)?;
             view = self.view_anew()?;
         }
         if view.stage.tier == Mode::Primary {
             return Ok(true);
         }
         // Others must not find it left alone when they see that it serves: they would go back to the fallback.
-        self.breaker.close();
+        self.primary.is_back();
         let stage = Stage { tier: Mode::Primary, ready: false, since: wall_clock(), ..view.stage };
-        let flipped = self.control.flip(&*self.fallback, &view, stage, &[]);
-        let (_, now) = flipped.inspect_err(|error| self.breaker.open(error))?;
-        self.announce(&now);
+        let flipped = self.control.flip(&view, stage);
+        let now = flipped.inspect_err(|error| self.primary.leave_alone(error))?;
+        self.events.announce(&now, &self.primary);
         self.make_ready(&now)?;
-        self.absorb()?;
+        self.primary.absorb(&self.control)?;
         Ok(true)
     }
 
@@ -130,22 +111,13 @@ impl Failover {
     pub(super) fn make_ready(&self, view: &View) -> Result<()> {
         self.locks_move_to(view.stage.tier)?;
         let stage = Stage { ready: true, ..view.stage };
-        self.control.flip(&*self.fallback, view, stage, &[]).map(drop)
+        self.control.flip(view, stage).map(drop)
     }
 
     /// Empties the fallback while it serves, by beginning a new epoch, and tells the primary to be emptied.
     pub(super) fn reset_fallback(&self, view: &View) -> Result<()> {
-        let (everything, stage) = (names::everything(), Stage { epoch: new_epoch()?, ..view.stage });
-        let all = [Op::Purge { cache: &everything }];
-        let (own, now) = self.control.flip(&*self.fallback, view, stage, &all)?;
-        if own && now.stage == stage && stage.ready {
-            return Ok(());
-        }
-        Err(super::over())
-    }
-
-    pub(super) fn count_trip(&self) {
-        self.trips.fetch_add(1, Ordering::Relaxed);
+        let stage = Stage { epoch: new_epoch()?, ..view.stage };
+        if self.control.forget_everything(view, stage)? { Ok(()) } else { Err(over()) }
     }
 }
 

@@ -4,13 +4,13 @@
 //! more, and before the new one grants any; the grace of named locks begins then. Their holders get them back by
 //! renewing, and keep their fencing numbers (R23, R25).
 
-use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use super::backend::Failover;
 use super::control::{Stage, View};
+use super::failure::{ATTEMPTS, NAME, entering, over};
 use super::rules::Mode;
-use super::{ATTEMPTS, Failover, NAME, entering, over};
 use crate::clock::boottime;
 use crate::contract::{Attempt, Claim, Handed, LockBackend, LockInfo, Renewal, Token};
 use crate::error::{Error, Result};
@@ -21,8 +21,8 @@ const FENCE_MARGIN: u64 = 1_000;
 impl Failover {
     /// Makes the locks of a tier ready to take over.
     pub(super) fn locks_move_to(&self, tier: Mode) -> Result<()> {
-        let fence =
-            self.primary.now().max(self.fallback.now()).saturating_add(FENCE_MARGIN).saturating_mul(1_000);
+        let now = self.primary.backend().now().max(self.fallback.backend().now());
+        let fence = now.saturating_add(FENCE_MARGIN).saturating_mul(1_000);
         match self.locks_of(tier) {
             Some(locks) => locks.distrust(fence),
             None => Ok(()),
@@ -31,8 +31,8 @@ impl Failover {
 
     fn locks_of(&self, tier: Mode) -> Option<&dyn LockBackend> {
         match tier {
-            Mode::Primary => self.primary.locks(),
-            Mode::Fallback => self.fallback.locks(),
+            Mode::Primary => self.primary.backend().locks(),
+            Mode::Fallback => self.fallback.backend().locks(),
         }
     }
 
@@ -42,7 +42,7 @@ impl Failover {
             let view = match self.look_after(boottime()) {
                 Err(error) if self.is_barred(&error) => {
                     let Some(locks) = self.locks_of(Mode::Primary) else { return Err(error) };
-                    return self.without_fallback(&error, || ask(locks));
+                    return self.without_fallback(&error, |_| ask(locks));
                 }
                 view => view?,
             };
@@ -57,7 +57,7 @@ impl Failover {
             let locks = self.locks_of(view.stage.tier);
             let locks = locks.ok_or_else(|| Error::refused(NAME, "the fallback has no locks"))?;
             let answer = match view.stage.tier {
-                Mode::Primary => self.at_primary(|| ask(locks)),
+                Mode::Primary => self.primary.call(|_| ask(locks)),
                 Mode::Fallback => ask(locks),
             };
             match answer {
@@ -74,7 +74,7 @@ impl Failover {
     /// Lets the primary grant locks, if `stage` still holds.
     fn finish_return(&self, stage: Stage) -> Result<()> {
         let view = self.view_anew()?;
-        if view.stage == stage { self.at_primary(|| self.make_ready(&view)) } else { Ok(()) }
+        if view.stage == stage { self.primary.call(|_| self.make_ready(&view)) } else { Ok(()) }
     }
 
     /// Whether the tier that answered serves still. The fallback may have been left since its log was read.
@@ -131,8 +131,6 @@ impl LockBackend for Failover {
     }
 
     fn another(&self) -> Box<dyn LockBackend> {
-        let open = (self.settings.open)();
-        let handles = open.unwrap_or_else(|_| [Arc::clone(&self.primary), Arc::clone(&self.fallback)]);
-        Box::new(Self::with_handles(self.settings.clone(), handles))
+        Box::new(self.another_handle())
     }
 }

@@ -202,7 +202,7 @@ impl Directory {
                 self.refuse_foreign_files(ours)?;
                 String::new()
             }
-            Err(error) => return Err(self.refused(&error)),
+            Err(error) => return Err(self.refused(error)),
         };
         let format = mark.lines().next().unwrap_or_default();
         if !mark.is_empty() && format != FORMAT {
@@ -245,7 +245,7 @@ impl Directory {
     fn wipe(&self) -> Result<()> {
         for name in [DATA, READERS] {
             match fs::remove_file(self.path.join(name)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(self.refused(&error)),
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(self.refused(error)),
                 _ => {}
             }
         }
@@ -262,12 +262,12 @@ impl Directory {
             file.sync_all()?;
             fs::rename(&new, self.path.join(MARK))
         });
-        written.map_err(|error| self.refused(&error))
+        written.map_err(|error| self.refused(error))
     }
 
     fn refuse_foreign_files(&self, ours: bool) -> Result<()> {
-        for file in fs::read_dir(&self.path).map_err(|error| self.refused(&error))? {
-            let name = file.map_err(|error| self.refused(&error))?.file_name();
+        for file in fs::read_dir(&self.path).map_err(|error| self.refused(error))? {
+            let name = file.map_err(|error| self.refused(error))?.file_name();
             // Without a mark or another sign, data is not ours either.
             if (name == DATA && !ours) || !OWN_FILES.iter().any(|own| name == *own) {
                 let reason = format!("'{}' was not written by Larder", self.path.join(name).display());
@@ -277,10 +277,10 @@ impl Directory {
         Ok(())
     }
 
-    fn refused(&self, error: &io::Error) -> Error {
+    fn refused(&self, error: io::Error) -> Error {
         match error.kind() {
             io::ErrorKind::NotFound => io_error(error),
-            _ => Error::refused(NAME, format!("{}: {error}", self.path.display())),
+            _ => Error::refused(NAME, format!("{}: {error}", self.path.display())).because_of(error),
         }
     }
 }

@@ -310,7 +310,7 @@ impl FileSlot {
             })?;
         }
         directory.sign()?;
-        let found = data.metadata().map_err(|error| io_error(&error))?;
+        let found = data.metadata().map_err(io_error)?;
         let mark = Mark { transactions: env.info().last_txn_id as u64, bytes: found.len() };
         lock.put_mark(mark);
         drop(guard);
@@ -328,7 +328,7 @@ impl FileSlot {
             data,
             id: FileIdentity::of(&found),
             bytes: AtomicU64::new(found.len()),
-            readers: readers.map_err(|error| io_error(&error))?,
+            readers: readers.map_err(io_error)?,
             process: std::process::id(),
             looked: AtomicU64::new(0),
         })

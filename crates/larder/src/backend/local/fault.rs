@@ -66,21 +66,22 @@ impl From<io::Error> for Fault {
         if NO_SPACE.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error())) {
             return Self::Full(error.to_string());
         }
-        Self::Error(io_error(&error))
+        Self::Error(io_error(error))
     }
 }
 
 /// An I/O error for the caller.
-pub(super) fn io_error(error: &io::Error) -> Error {
-    match error.kind() {
+pub(super) fn io_error(error: io::Error) -> Error {
+    let failed = match error.kind() {
         io::ErrorKind::PermissionDenied
         | io::ErrorKind::ReadOnlyFilesystem
         | io::ErrorKind::StorageFull
         | io::ErrorKind::QuotaExceeded
         | io::ErrorKind::NotADirectory
-        | io::ErrorKind::NotFound => Error::refused(NAME, error),
-        _ => Error::unavailable(NAME, error),
-    }
+        | io::ErrorKind::NotFound => Error::refused(NAME, &error),
+        _ => Error::unavailable(NAME, &error),
+    };
+    failed.because_of(error)
 }
 
 /// A value that no version of this program wrote.

@@ -61,7 +61,7 @@ impl WriteLock {
         let no_follow = OFlags::NOFOLLOW.bits().cast_signed();
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(no_follow);
-        let file = options.open(path).map_err(|error| io_error(&error))?;
+        let file = options.open(path).map_err(io_error)?;
         Ok(Self { file, turn: Mutex::new(()) })
     }
 
@@ -100,7 +100,7 @@ impl WriteLock {
         wait_within(wait, || match fcntl_lock(&self.file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Some(())),
             Err(Errno::AGAIN | Errno::ACCESS | Errno::INTR) => Ok(None),
-            Err(errno) => Err(io_error(&errno.into())),
+            Err(errno) => Err(io_error(errno.into())),
         })?;
         Ok(WriteGuard { file: &self.file, _turn: turn })
     }

@@ -28,7 +28,7 @@ impl Door {
         let now = boot_nanos();
         let until = until.min(now.saturating_add(nanos(settings.connect_timeout)));
         let patience = Duration::from_nanos(until.saturating_sub(now));
-        let failed = |error: io::Error| cannot_connect(&error, patience);
+        let failed = |error: io::Error| cannot_connect(&error, patience).because_of(error);
         match &settings.address {
             RedisAddress::Unix(path) => connect_unix(path, until).map(Stream::plain).map_err(failed),
             RedisAddress::Tcp { host, port, tls: false } => {

@@ -62,7 +62,8 @@ impl Failure {
         Self::Cut { error: Error::foreign(NAME, format!("unexpected answer to {what}")), silent: false }
     }
 
-    pub(super) fn cut(error: &RedisError, way: Way) -> Self {
+    pub(super) fn cut(cause: RedisError, way: Way) -> Self {
+        let error = &cause;
         let silent = error.is_timeout();
         let trouble = match way.blame(silent) {
             Blame::Call if way.bytes > LARGE => Trouble::Amount,
@@ -81,7 +82,7 @@ impl Failure {
             _ if speaks_of_certificates(error) => untrusted(error),
             _ => Error::unavailable(NAME, error).about(trouble).blaming(way.blame(false)),
         };
-        Self::Cut { error, silent }
+        Self::Cut { error: error.because_of(cause), silent }
     }
 
     /// A key is of a type that Larder does not give it.

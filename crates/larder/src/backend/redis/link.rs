@@ -254,7 +254,7 @@ impl Slot {
             // An operation that has come far has not all of that left.
             let waited = Duration::from_nanos(boot_nanos().saturating_sub(link.wire.sent()));
             let way = Way { fresh: !link.answered, bytes: batch.bytes.len(), wait: link.wait.min(waited) };
-            Failure::cut(&error, way)
+            Failure::cut(error, way)
         });
         let Some(mut answers) = self.drop_if_cut(answers)? else { return Ok(None) };
         if due > 0

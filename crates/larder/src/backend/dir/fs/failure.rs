@@ -63,9 +63,9 @@ pub(crate) fn error(errno: Errno) -> Error {
         | Errno::FBIG
         | Errno::NOTDIR
         | Errno::ISDIR
-        | Errno::NAMETOOLONG => Error::refused(NAME, errno),
+        | Errno::NAMETOOLONG => Error::refused(NAME, errno).because_of(errno),
         Errno::LOOP => Error::refused(NAME, "a symbolic link stands where a file of Larder should be"),
-        _ => Error::unavailable(NAME, errno),
+        _ => Error::unavailable(NAME, errno).because_of(errno),
     }
 }
 

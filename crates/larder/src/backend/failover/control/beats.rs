@@ -7,11 +7,12 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::rules::Report;
-use super::{Failover, names};
+use super::super::names;
+use super::super::rules::Report;
 use crate::clock::{boot_millis, boottime, millis, wall_clock};
-use crate::contract::{Op, Read};
+use crate::contract::{Backend, Op, Read};
 use crate::error::Result;
+use crate::node_state::NodeState;
 
 /// How often a node that does something raises its counter.
 const BEAT: Duration = Duration::from_secs(10);
@@ -20,21 +21,25 @@ const DEAD: Duration = Duration::from_secs(33);
 /// A dead node's counter is thrown away after this, in milliseconds.
 const KEPT: u64 = 24 * 3600 * 1000;
 
-/// What this process has seen of the counters.
-#[derive(Default)]
+/// The counter of this node, and what this process has seen of the others.
 pub(super) struct Beats {
+    node: u64,
     /// For each node its counter, and when that was first seen.
     seen: Mutex<HashMap<Vec<u8>, (u64, Duration)>>,
 }
 
 impl Beats {
+    pub(super) fn new(node: u64) -> Self {
+        Self { node, seen: Mutex::default() }
+    }
+
     /// What the nodes that are alive said last, this one among them.
-    pub(super) fn reports(&self, of: &Failover) -> Result<Vec<Report>> {
+    pub(super) fn reports(&self, fallback: &dyn Backend) -> Result<Vec<Report>> {
         let cache = names::beats();
         let mut nodes = Vec::new();
-        of.fallback.list(&cache, b"", &mut |key| nodes.push(key.to_vec()))?;
+        fallback.list(&cache, b"", &mut |key| nodes.push(key.to_vec()))?;
         let reads: Vec<Read<'_>> = nodes.iter().map(|key| Read { cache: &cache, key }).collect();
-        let entries = of.fallback.fetch(None, &reads)?.entries;
+        let entries = fallback.fetch(None, &reads)?.entries;
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let now = boottime();
         let mut reports = Vec::new();
@@ -44,7 +49,7 @@ impl Beats {
                 Some((known, first)) if *known == counter => *first,
                 _ => now,
             };
-            let own = node == of.node.to_be_bytes();
+            let own = node == self.node.to_be_bytes();
             seen.insert(node, (counter, first));
             if own || now.saturating_sub(first) < DEAD {
                 reports.push(report);
@@ -52,14 +57,12 @@ impl Beats {
         }
         Ok(reports)
     }
-}
 
-impl Failover {
     /// Tells the others what this node can say of the primary, if that is new, or some time has passed. A write to the
-    /// fallback then.
-    pub(super) fn tell(&self, report: Report) -> Result<()> {
+    /// fallback then. `shared` are the numbers that the processes of this node share about the primary.
+    pub(super) fn tell(&self, fallback: &dyn Backend, shared: &NodeState, report: Report) -> Result<()> {
         let (now, code) = (boot_millis(), 1 + u64::from(report == Report::Lost));
-        let due = self.breaker.node().update(|words| {
+        let due = shared.update(|words| {
             let recent = words.told <= now && now - words.told < millis(BEAT);
             (words.report != code || !recent).then(|| (words.told, words.report) = (now, code))
         });
@@ -77,7 +80,7 @@ impl Failover {
             guard: None,
             lock: None,
         };
-        self.fallback.apply(None, &[set]).map(drop)
+        fallback.apply(None, &[set]).map(drop)
     }
 }
 

@@ -1,65 +1,75 @@
-//! Reading and writing the fallback, and noting there what the primary may have missed.
+//! What serves while the primary is away, under the names of one epoch; and where what the primary may have missed is noted.
 
-use super::control::View;
-use super::{Failover, entering, names, over};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::control::{ControlLog, View};
+use super::failure::{ATTEMPTS, NAME, entering, over};
+use super::names;
+use super::removals::{Noted, Removals};
 use crate::clock::Millis;
-use crate::contract::{Applied, CacheId, CacheUsage, Change, Delta, Fetched, Op, Position, Read};
+use crate::contract::{Applied, Backend, CacheId, CacheUsage, Change, Delta, Fetched, Op, Position, Read};
 use crate::error::{Error, Result};
 
 /// How long an entry stays in the fallback at the most, in milliseconds: those of earlier epochs make room.
 const KEPT: Millis = 24 * 3600 * 1000;
 
-/// What a batch must at least undo if it did not succeed (R16).
-pub(super) struct Removals<'a> {
-    pub(super) ops: Vec<Op<'a>>,
-    /// Whether the batch had sets.
-    pub(super) had_sets: bool,
+/// What takes over.
+pub(super) struct Fallback {
+    backend: Arc<dyn Backend>,
+    /// Calls that it served.
+    trips: AtomicU64,
+    /// What was noted while it was being entered.
+    noted: Noted,
 }
 
-impl<'a> Removals<'a> {
-    /// A set that did not happen must not leave what it would have replaced. One with a guard would have replaced nothing.
-    pub(super) fn of(ops: &[Op<'a>]) -> Self {
-        let removal = |op: &Op<'a>| match *op {
-            Op::Set { cache, guard: Some(_), .. } if cache.logged() => None,
-            Op::Set { cache, key, .. } => Some(Op::Delete { cache, key }),
-            other => Some(other),
-        };
-        let had_sets = ops.iter().any(|op| matches!(op, Op::Set { .. }));
-        Self { ops: ops.iter().filter_map(removal).collect(), had_sets }
+impl Fallback {
+    pub(super) fn new(backend: Arc<dyn Backend>) -> Self {
+        Self { backend, trips: AtomicU64::new(0), noted: Noted::default() }
     }
-}
 
-impl Failover {
+    /// The backend, which knows nothing of epochs.
+    pub(super) fn backend(&self) -> &Arc<dyn Backend> {
+        &self.backend
+    }
+
+    /// Calls that it served.
+    pub(super) fn trips(&self) -> u64 {
+        self.trips.load(Ordering::Relaxed)
+    }
+
     /// Reads from the fallback; `None` if it serves no more, or in another epoch.
-    pub(super) fn fetch_fallback(
+    pub(super) fn fetch(
         &self,
+        control: &ControlLog,
         view: &View,
         since: Option<Position>,
         reads: &[Read<'_>],
     ) -> Result<Option<Fetched>> {
-        self.count_trip();
+        self.trips.fetch_add(1, Ordering::Relaxed);
         let since = since.map(|since| in_history(since, view.stage.epoch));
         let caches: Vec<CacheId> = reads.iter().map(|read| read.cache.in_epoch(view.stage.epoch)).collect();
         let mapped: Vec<Read<'_>> =
             reads.iter().zip(&caches).map(|(read, cache)| Read { cache, key: read.key }).collect();
-        let mut fetched = self.fallback.fetch(since, &mapped)?;
-        let counts = self.still_serves(view, since, &fetched.delta)?;
+        let mut fetched = self.backend.fetch(since, &mapped)?;
+        let counts = still_serves(control, view, since, &fetched.delta)?;
         fetched.delta = translate(fetched.delta, view.stage.epoch);
         Ok(counts.then_some(fetched))
     }
 
     /// Writes to the fallback; `None` if it served no more by then, or in another epoch. The primary learns of the changes
     /// in any case.
-    pub(super) fn apply_fallback(
+    pub(super) fn apply(
         &self,
+        control: &ControlLog,
         view: &View,
         since: Option<Position>,
         ops: &[Op<'_>],
     ) -> Result<Option<Applied>> {
-        self.count_trip();
+        self.trips.fetch_add(1, Ordering::Relaxed);
         let since = since.map(|since| in_history(since, view.stage.epoch));
-        let latest = self.fallback.now().saturating_add(KEPT);
-        let caches: Vec<CacheId> = ops.iter().map(|op| cache_of(op).in_epoch(view.stage.epoch)).collect();
+        let latest = self.backend.now().saturating_add(KEPT);
+        let caches: Vec<CacheId> = ops.iter().map(|op| op.cache().in_epoch(view.stage.epoch)).collect();
         let mapped: Vec<Op<'_>> = ops
             .iter()
             .zip(&caches)
@@ -78,53 +88,41 @@ impl Failover {
                 Op::Purge { .. } => Op::Purge { cache: there },
             })
             .collect();
-        let mut applied = self.fallback.apply(since, &mapped)?;
-        let counts = self.still_serves(view, since, &applied.delta)?;
+        let mut applied = self.backend.apply(since, &mapped)?;
+        let counts = still_serves(control, view, since, &applied.delta)?;
         applied.delta = translate(applied.delta, view.stage.epoch);
         Ok(counts.then_some(applied))
     }
 
-    /// Whether nobody changed who serves between `view` and the answer with `delta`, which began at `since`. Reads the
-    /// control log if the answer cannot tell.
-    fn still_serves(&self, view: &View, since: Option<Position>, delta: &Delta) -> Result<bool> {
-        let overlaps = since.is_some_and(|since| since.id <= view.at.id);
-        let flipped = delta.changes.iter().any(is_flip);
-        if overlaps && !delta.reset && !flipped {
-            return Ok(true);
-        }
-        let now = self.control.read(&*self.fallback)?.stage;
-        Ok((now.tier, now.epoch) == (view.stage.tier, view.stage.epoch))
-    }
-
     /// Notes in the control log what the primary may have missed, and gives back why that was necessary: what is noted is
     /// not promised to anyone, since others may still serve it for a moment (R9), or for longer (R15).
-    pub(super) fn journal(&self, removals: &Removals<'_>, error: Error) -> Error {
-        match self.note_removals(removals) {
+    pub(super) fn journal(&self, control: &ControlLog, removals: &Removals<'_>, error: Error) -> Error {
+        match self.note_removals(control, removals) {
             Ok(()) => error,
-            Err(second) => Error::unavailable(super::NAME, format!("{error}; and {second}")),
+            Err(second) => Error::unavailable(NAME, format!("{error}; and {second}")),
         }
     }
 
     /// The same for what is refused while the fallback is being entered.
-    pub(super) fn journal_refused(&self, epoch: u64, removals: Removals<'_>) -> Error {
-        let left = self.refused.shorten(epoch, removals);
-        match self.note_removals(&left) {
+    pub(super) fn journal_refused(&self, control: &ControlLog, epoch: u64, removals: Removals<'_>) -> Error {
+        let left = self.noted.shorten(epoch, removals);
+        match self.note_removals(control, &left) {
             Ok(()) => {
-                self.refused.learn(epoch, &left);
+                self.noted.learn(epoch, &left);
                 entering()
             }
-            Err(second) => Error::unavailable(super::NAME, format!("{}; and {second}", entering())),
+            Err(second) => Error::unavailable(NAME, format!("{}; and {second}", entering())),
         }
     }
 
-    fn note_removals(&self, removals: &Removals<'_>) -> Result<()> {
+    fn note_removals(&self, control: &ControlLog, removals: &Removals<'_>) -> Result<()> {
         if removals.ops.is_empty() {
             return Ok(());
         }
-        let mut view = self.control.read(&*self.fallback)?;
-        for _ in 0..super::ATTEMPTS {
+        let mut view = control.read()?;
+        for _ in 0..ATTEMPTS {
             let epoch = view.stage.epoch;
-            let caches: Vec<CacheId> = removals.ops.iter().map(|op| cache_of(op).in_epoch(epoch)).collect();
+            let caches: Vec<CacheId> = removals.ops.iter().map(|op| op.cache().in_epoch(epoch)).collect();
             let mapped: Vec<Op<'_>> = removals
                 .ops
                 .iter()
@@ -134,9 +132,9 @@ impl Failover {
                     Op::Purge { .. } => Op::Purge { cache },
                 })
                 .collect();
-            self.fallback.apply(Some(view.at), &mapped)?;
+            self.backend.apply(Some(view.at), &mapped)?;
             // In an epoch that was over, nobody who serves from the next one saw it.
-            view = self.control.read(&*self.fallback)?;
+            view = control.read()?;
             if view.stage.epoch == epoch {
                 return Ok(());
             }
@@ -145,14 +143,33 @@ impl Failover {
     }
 
     /// How much each cache holds in the fallback.
-    pub(super) fn usage_fallback(&self, view: &View) -> Result<Vec<CacheUsage>> {
-        let usage = self.fallback.usage()?;
+    pub(super) fn usage(&self, view: &View) -> Result<Vec<CacheUsage>> {
+        let usage = self.backend.usage()?;
         let of_epoch = usage.into_iter().filter_map(|usage| {
             let (epoch, cache) = CacheId::original(usage.cache.name())?;
             (epoch == view.stage.epoch).then_some(CacheUsage { cache, ..usage })
         });
         Ok(of_epoch.collect())
     }
+
+    /// The keys of a cache in the fallback that begin with `prefix`.
+    pub(super) fn keys(&self, view: &View, cache: &CacheId, prefix: &[u8]) -> Result<Vec<Vec<u8>>> {
+        let mut keys = Vec::new();
+        self.backend.list(&cache.in_epoch(view.stage.epoch), prefix, &mut |key| keys.push(key.to_vec()))?;
+        Ok(keys)
+    }
+}
+
+/// Whether nobody changed who serves between `view` and the answer with `delta`, which began at `since`. Reads the
+/// control log if the answer cannot tell.
+fn still_serves(control: &ControlLog, view: &View, since: Option<Position>, delta: &Delta) -> Result<bool> {
+    let overlaps = since.is_some_and(|since| since.id <= view.at.id);
+    let flipped = delta.changes.iter().any(is_flip);
+    if overlaps && !delta.reset && !flipped {
+        return Ok(true);
+    }
+    let now = control.read()?.stage;
+    Ok((now.tier, now.epoch) == (view.stage.tier, view.stage.epoch))
 }
 
 /// What a delta of the fallback means to a caller who knows nothing of epochs.
@@ -180,28 +197,9 @@ fn is_flip(change: &Change) -> bool {
     names::of(change) == names::mode().name()
 }
 
-pub(super) fn cache_of<'a>(op: &Op<'a>) -> &'a CacheId {
-    let (Op::Set { cache, .. } | Op::Delete { cache, .. } | Op::Purge { cache }) = *op;
-    cache
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::contract::Guard;
-
-    #[test]
-    fn a_fill_that_failed_removes_nothing_and_an_overwrite_does() {
-        let (logged, unlogged) = (CacheId::stored("c", true), CacheId::stored("c", false));
-        let guard = Some(Guard::Exchange(Position { incarnation: 1, id: 1, nonce: 1 }));
-        let set = |cache, guard| Op::Set { cache, key: b"k", entry: b"", expires: None, guard, lock: None };
-        let ops =
-            [set(&logged, guard), set(&logged, None), set(&unlogged, guard), Op::Purge { cache: &logged }];
-        let removals = Removals::of(&ops);
-        assert!(removals.had_sets);
-        assert_eq!(removals.ops.len(), 3);
-        assert!(matches!(removals.ops.first(), Some(Op::Delete { cache, .. }) if cache.logged()));
-    }
 
     #[test]
     fn callers_see_their_own_names_and_a_flip_is_a_reset() {

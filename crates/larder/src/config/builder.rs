@@ -1,0 +1,175 @@
+//! Options set one by one, with types.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::settings::Config;
+use crate::error::Result;
+
+/// Options for a [`Config`], set one by one; the table there says what each means. Of an option that is set twice the last value
+/// counts, and an empty text means the default.
+///
+/// ```
+/// use std::time::Duration;
+/// let config = larder::Config::builder("redis://localhost")
+///     .namespace("shop")
+///     .near_bytes(8 << 20)
+///     .read_timeout(Duration::from_millis(200))
+///     .build()?;
+/// assert_eq!(config.read_timeout(), Duration::from_millis(200));
+/// # Ok::<(), larder::Error>(())
+/// ```
+#[derive(Clone)]
+#[must_use = "nothing is checked before build()"]
+pub struct ConfigBuilder {
+    options: Vec<(&'static str, String)>,
+}
+
+impl ConfigBuilder {
+    pub(super) fn new(url: &str) -> Self {
+        Self { options: vec![("server", url.to_owned())] }
+    }
+
+    /// The user of a Redis server, if it is not in the URL.
+    pub fn username(self, name: &str) -> Self {
+        self.with("username", name)
+    }
+
+    /// The user's password, if it is not in the URL.
+    pub fn password(self, password: &str) -> Self {
+        self.with("password", password)
+    }
+
+    /// The absolute path of a PEM file with the authorities to trust for `rediss://`.
+    pub fn ca_file(self, path: &str) -> Self {
+        self.with("ca_file", path)
+    }
+
+    /// What separates this site's entries from another's.
+    pub fn namespace(self, name: &str) -> Self {
+        self.with("namespace", name)
+    }
+
+    /// A suffix of the namespace: a new one starts empty.
+    pub fn generation(self, name: &str) -> Self {
+        self.with("generation", name)
+    }
+
+    /// The version of the application's code: entries of another version are misses.
+    pub fn code_epoch(self, name: &str) -> Self {
+        self.with("code_epoch", name)
+    }
+
+    /// The most memory for decoded values in this process, in bytes.
+    pub fn near_bytes(self, bytes: u64) -> Self {
+        self.with("near_bytes", bytes)
+    }
+
+    /// How long reads go on without asking the backend for changes; zero = never.
+    pub fn max_staleness(self, time: Duration) -> Self {
+        self.with("max_staleness", time.as_secs_f64())
+    }
+
+    /// How long to wait for a connection.
+    pub fn connect_timeout(self, time: Duration) -> Self {
+        self.with("connect_timeout", time.as_secs_f64())
+    }
+
+    /// How long to wait for an answer.
+    pub fn read_timeout(self, time: Duration) -> Self {
+        self.with("read_timeout", time.as_secs_f64())
+    }
+
+    /// How long a lock outlives its holder.
+    pub fn lock_lease(self, time: Duration) -> Self {
+        self.with("lock_lease", time.as_secs_f64())
+    }
+
+    /// How long to wait for a lock when the caller does not say.
+    pub fn lock_wait(self, time: Duration) -> Self {
+        self.with("lock_wait", time.as_secs_f64())
+    }
+
+    /// The URL of the directory that takes over while a Redis server is away: a `dir:` that all nodes share, or a `local:`.
+    pub fn fallback(self, url: &str) -> Self {
+        self.with("fallback", url)
+    }
+
+    /// From how many bytes on payloads are compressed; zero = never.
+    pub fn compress_from(self, bytes: u64) -> Self {
+        self.with("compress_from", bytes)
+    }
+
+    /// The secret that seals entries: those not sealed with it are misses.
+    pub fn seal_key(self, secret: &str) -> Self {
+        self.with("seal_key", secret)
+    }
+
+    /// The URL of a `local:` directory where the processes of this node share what one of them fetched.
+    pub fn node_tier(self, url: &str) -> Self {
+        self.with("node_tier", url)
+    }
+
+    /// The configuration.
+    ///
+    /// # Errors
+    /// As [`Config::from_options`].
+    pub fn build(self) -> Result<Config> {
+        Config::from_options(self.options.iter().map(|(name, value)| (*name, value.as_str())))
+    }
+
+    fn with(mut self, name: &'static str, value: impl fmt::Display) -> Self {
+        self.options.retain(|(set, _)| *set != name);
+        self.options.push((name, value.to_string()));
+        self
+    }
+}
+
+/// Values may be secrets.
+impl fmt::Debug for ConfigBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.options.iter().map(|(name, _)| name)).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each option has a method, which does what the option does.
+    #[test]
+    fn a_builder_sets_every_option() {
+        let time = Duration::from_micros(1_234_567);
+        let built = Config::builder("rediss://h")
+            .namespace("replaced")
+            .username("u")
+            .password("p")
+            .ca_file("/ca")
+            .namespace("n")
+            .generation("g")
+            .code_epoch("e")
+            .near_bytes(1)
+            .max_staleness(time)
+            .connect_timeout(time)
+            .read_timeout(time)
+            .lock_lease(time)
+            .lock_wait(time)
+            .fallback("local:/f")
+            .compress_from(0)
+            .seal_key("0123456789abcdef")
+            .node_tier("local:/t");
+        let mut set: Vec<&str> = built.options.iter().map(|(name, _)| *name).collect();
+        let mut all: Vec<&str> = Config::option_names().collect();
+        set.sort_unstable();
+        all.sort_unstable();
+        assert_eq!(set, all);
+        let config = built.clone().build().unwrap();
+        assert_eq!(
+            (config.namespace(), config.near_bytes(), config.compress_from()),
+            ("n+g".into(), 1, None)
+        );
+        assert_eq!((config.read_timeout(), config.lock_wait()), (time, time));
+        assert!(!format!("{built:?}").contains("0123"));
+        assert!(built.near_bytes(5).build().unwrap() != config);
+    }
+}
