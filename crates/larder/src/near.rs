@@ -302,13 +302,25 @@ mod tests {
         for i in 0..500_u32 {
             near.insert(cache, &i.to_le_bytes(), Known::Value(i), 500, None);
         }
-        let mut kept = 0;
-        for i in 500..550_u32 {
+        let mut kept = 500;
+        for large in 500..550_u32 {
             kept = (0..500_u32).filter(|i| near.get(cache, &i.to_le_bytes(), || 0).is_some()).count();
-            near.insert(cache, &i.to_le_bytes(), Known::Value(i), 1 << 19, None);
+            near.insert(cache, &large.to_le_bytes(), Known::Value(large), 1 << 19, None);
             assert!(near.bytes() <= 1 << 20);
         }
         assert!(kept > 450, "{kept} of 500 kept");
+        // One that is read again and again is in use, too.
+        let mut misses = 0;
+        for _ in 0..20 {
+            for i in 0..500_u32 {
+                near.get(cache, &i.to_le_bytes(), || 0);
+            }
+            if near.get(cache, b"course", || 0).is_none() {
+                misses += 1;
+                near.insert(cache, b"course", Known::Value(0), 1 << 19, None);
+            }
+        }
+        assert!(misses <= 2, "{misses} misses");
     }
 
     #[test]
