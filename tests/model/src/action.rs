@@ -31,6 +31,7 @@ pub(crate) enum Action {
     Absorb(usize),
     Return(usize),
     Certify(usize),
+    ChangeElsewhere,
     Snapshot,
     Stall,
     Resume,
@@ -71,7 +72,8 @@ pub(crate) const OF_PROCESS: [fn(usize) -> Action; 26] = [
 ];
 
 /// The actions of the primary.
-pub(crate) const OF_PRIMARY: [Action; 7] = [
+pub(crate) const OF_PRIMARY: [Action; 8] = [
+    Action::ChangeElsewhere,
     Action::Snapshot,
     Action::Stall,
     Action::Resume,
@@ -113,6 +115,7 @@ impl Action {
             Self::Absorb(i) => (Some(i), "lets the primary absorb the control log"),
             Self::Return(i) => (Some(i), "takes the fleet back to the primary"),
             Self::Certify(i) => (Some(i), "finds another server, and empties it"),
+            Self::ChangeElsewhere => (None, "has another cache changed"),
             Self::Snapshot => (None, "saves a snapshot, or its replica begins to lag"),
             Self::Stall => (None, "stalls"),
             Self::Resume => (None, "goes on"),

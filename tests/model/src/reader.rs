@@ -3,8 +3,8 @@
 use larder::testing::failover::rules::Mode;
 
 use super::scenario::Rule;
-use super::state::{Fetch, Kind, Miss, State};
-use super::world::World;
+use super::state::{Entry, Fetch, Kind, Miss, State};
+use super::world::{Told, World};
 
 impl<const N: usize> World<N> {
     /// Reads the control log to its end.
@@ -71,25 +71,29 @@ impl<const N: usize> World<N> {
     /// Whether the key is known to be missing when the primary has told the changes.
     fn emptied_after_sync(&self, s: &State<N>, i: usize) -> bool {
         let process = &s.processes[i];
-        let log = &s.primary.now.log;
         if !process.follows {
             return false;
         }
-        match process.position.filter(|position| self.known(log, *position)) {
-            Some(position) => {
-                let last = log.iter().skip(position.id.into()).last();
+        match process.position.map_or(Told::Gap, |position| self.told(&s.primary.now, position)) {
+            Told::Listed(news) => {
+                let last = news.iter().rfind(|entry| entry.kind != Kind::Elsewhere);
                 last.map_or(process.emptied, |entry| entry.kind == Kind::Purged)
             }
-            None => process.emptied && !self.has(Rule::Emptied),
+            Told::Unlisted { changed: false } => process.emptied,
+            Told::Unlisted { changed: true } | Told::Gap => process.emptied && !self.has(Rule::Emptied),
         }
     }
 
-    /// What is left in memory when the primary has told the changes: all records are about the one key.
+    /// What is left in memory when the primary has told the changes: all records are about the one key, or another cache.
     fn near_after_sync(&self, s: &State<N>, i: usize) -> Option<u8> {
         let process = &s.processes[i];
-        let position = process.position.filter(|position| self.known(&s.primary.now.log, *position))?;
-        let mut news = s.primary.now.log.iter().skip(position.id.into());
-        process.near.filter(|_| news.all(|entry| process.stored == Some(entry.nonce)))
+        let spares = |entry: &Entry| entry.kind == Kind::Elsewhere || process.stored == Some(entry.nonce);
+        let kept = match self.told(&s.primary.now, process.position?) {
+            Told::Listed(news) => news.iter().all(spares),
+            Told::Unlisted { changed } => !changed,
+            Told::Gap => false,
+        };
+        process.near.filter(|_| kept)
     }
 
     /// Asks for a value that memory has not. The primary answers in two halves: position and changes, then the value (R3).

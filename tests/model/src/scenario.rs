@@ -27,6 +27,14 @@ pub enum Rule {
     Empty,
     /// R12: a change of tier empties memory.
     Switch,
+    /// R29: a record is noted as the last change of its cache,
+    Noted,
+    /// R29: in the step that writes it.
+    NotedAtOnce,
+    /// R29: the last change is compared with where the reader stands.
+    NotePosition,
+    /// R29: notes say nothing of another incarnation.
+    Incarnation,
     /// R30: who has a gap knows of no purge before it.
     Emptied,
     /// R31: the key of a fill that was lost is deleted.
@@ -52,6 +60,10 @@ pub struct Bounds {
     pub sets: u8,
     /// Sets that follow a miss, of what their process has just committed.
     pub commits: u8,
+    /// Changes of another cache.
+    pub elsewhere: u8,
+    /// How many records an answer lists at the most.
+    pub listed: u8,
     /// Cuts of one process from the primary.
     pub cuts: u8,
     /// Processes killed.
@@ -72,6 +84,8 @@ const NONE: Bounds = Bounds {
     invalidations: 1,
     sets: 0,
     commits: 0,
+    elsewhere: 0,
+    listed: u8::MAX,
     cuts: 0,
     crashes: 0,
     timed_lease: true,
@@ -117,27 +131,57 @@ pub(crate) const POSTED: Bounds =
 pub(crate) const POSTED_OUTAGE: Bounds =
     Bounds { name: "posted, with a fallback", invalidations: 0, values: 3, entered: 1, ..POSTED };
 
-/// All scenarios.
-pub const SCENARIOS: [Bounds; 14] = [
-    SERVER,
-    OUTAGE,
-    ZOMBIE,
+/// Answers list one record, and name the caches where there were more.
+pub(crate) const FAR_BEHIND: Bounds = Bounds { name: "far behind", sets: 1, elsewhere: 1, listed: 1, ..NONE };
+/// The same while the primary fails.
+pub(crate) const FAR_RESTART: Bounds =
+    Bounds { name: "far behind, in another history", values: 2, faults: 1, elsewhere: 2, listed: 1, ..NONE };
+/// Answers list nothing, and processes tell from a purge that the key is missing.
+pub(crate) const FAR_EMPTIED: Bounds =
+    Bounds { name: "far behind, emptied", elsewhere: 2, listed: 0, follows: true, ..NONE };
+/// Beside a fallback.
+pub(crate) const FAR_OUTAGE: Bounds = Bounds {
+    name: "far behind, with a fallback",
+    values: 2,
+    entered: 1,
+    faults: 1,
+    elsewhere: 1,
+    listed: 0,
+    ..NONE
+};
+
+impl Bounds {
+    /// The incarnation that a server of this identity begins; 0 where nobody asks.
+    pub(crate) fn incarnation(&self, identity: u8) -> u8 {
+        if self.listed == u8::MAX { 0 } else { identity }
+    }
+}
+
+/// All scenarios, those with few states first: one of them soon shows a rule to be missing.
+pub const SCENARIOS: [Bounds; 18] = [
     PARTITION,
-    SPLIT,
-    CRASH,
-    NODE,
-    NODE_OUTAGE,
-    COMMIT,
-    COMMIT_OUTAGE,
-    EMPTIED,
-    EMPTIED_OUTAGE,
     POSTED,
+    FAR_BEHIND,
+    FAR_RESTART,
+    FAR_EMPTIED,
+    COMMIT_OUTAGE,
+    NODE_OUTAGE,
+    EMPTIED_OUTAGE,
     POSTED_OUTAGE,
+    COMMIT,
+    NODE,
+    ZOMBIE,
+    SERVER,
+    CRASH,
+    EMPTIED,
+    FAR_OUTAGE,
+    SPLIT,
+    OUTAGE,
 ];
 
 impl Rule {
     /// All rules.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 19] = [
         Self::Nonce,
         Self::LogFirst,
         Self::Certify,
@@ -150,6 +194,10 @@ impl Rule {
         Self::Absorb,
         Self::Empty,
         Self::Switch,
+        Self::Noted,
+        Self::NotedAtOnce,
+        Self::NotePosition,
+        Self::Incarnation,
         Self::Emptied,
         Self::Lost,
         Self::OwnRecord,

@@ -26,11 +26,14 @@ pub(crate) enum Kind {
     Deleted,
     /// The cache was purged.
     Purged,
+    /// Another cache was changed.
+    Elsewhere,
 }
 
 /// A place in the primary's log: how many records, and the nonce of the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Position {
+    pub(crate) incarnation: u8,
     pub(crate) id: u8,
     pub(crate) nonce: u8,
 }
@@ -40,6 +43,10 @@ pub(crate) struct Position {
 pub(crate) struct Contents {
     pub(crate) value: Option<Value>,
     pub(crate) log: Vec<Entry>,
+    /// Which history that is; 0 where answers list everything, and nobody asks.
+    pub(crate) incarnation: u8,
+    /// How long the log was when the key's cache was changed last, as it was noted.
+    pub(crate) last_change: u8,
     /// The identity that was certified; 0 = none.
     pub(crate) certified: u8,
     /// How much of the control log was absorbed.
@@ -186,6 +193,7 @@ pub(crate) struct Spent {
     pub(crate) invalidations: u8,
     pub(crate) sets: u8,
     pub(crate) commits: u8,
+    pub(crate) elsewhere: u8,
     pub(crate) cuts: u8,
     pub(crate) crashes: u8,
 }
@@ -226,6 +234,8 @@ impl<const N: usize> State<N> {
         let now = Contents {
             value: None,
             log: vec![Entry { nonce: 1, kind: Kind::Deleted }],
+            incarnation: bounds.incarnation(1),
+            last_change: 0,
             certified: 1,
             absorbed: 0,
         };
@@ -245,6 +255,7 @@ impl Contents {
     /// The position at the end of the log; nonce 0 if it is empty.
     pub(crate) fn tail(&self) -> Position {
         let id = u8::try_from(self.log.len()).unwrap_or(u8::MAX);
-        Position { id, nonce: self.log.last().map_or(0, |entry| entry.nonce) }
+        let nonce = self.log.last().map_or(0, |entry| entry.nonce);
+        Position { incarnation: self.incarnation, id, nonce }
     }
 }

@@ -29,7 +29,7 @@ impl<const N: usize> World<N> {
         let mut missed = s.fallback.log.iter().take(needed.into()).skip(s.primary.now.absorbed.into());
         if let Some(change) = missed.rfind(|note| note.names_key()).copied() {
             s.primary.now.value = None;
-            s.log(if change == Note::Purged { Kind::Purged } else { Kind::Deleted });
+            self.log(s, if change == Note::Purged { Kind::Purged } else { Kind::Deleted });
         }
         s.primary.now.absorbed = needed;
         Some(())
@@ -65,6 +65,8 @@ impl<const N: usize> World<N> {
         s.primary.now = Contents {
             value: None,
             log: vec![Entry { nonce, kind: Kind::Deleted }],
+            incarnation: self.bounds.incarnation(s.primary.identity),
+            last_change: 0,
             certified: s.primary.identity,
             absorbed,
         };
@@ -110,7 +112,15 @@ impl<const N: usize> World<N> {
 
     pub(crate) fn restart_empty(s: &mut State<N>) -> Option<()> {
         (!s.primary.up).then_some(())?;
-        Self::replace(s, Contents { value: None, log: Vec::new(), certified: 0, absorbed: 0 });
+        let empty = Contents {
+            value: None,
+            log: Vec::new(),
+            incarnation: 0,
+            last_change: 0,
+            certified: 0,
+            absorbed: 0,
+        };
+        Self::replace(s, empty);
         Some(())
     }
 

@@ -4,9 +4,9 @@
 use larder::testing::failover::rules::{Mode, Verdict};
 
 use super::action::{Action, OF_PRIMARY, OF_PROCESS};
-use super::canonical::bit;
+use super::canonical::{bit, byte};
 use super::scenario::{Bounds, Rule};
-use super::state::{Entry, Invalidation, Kind, Position, Process, State, Values, Write};
+use super::state::{Contents, Entry, Invalidation, Kind, Position, Process, State, Values, Write};
 
 /// The protocol under the bounds of a scenario, with all rules or all but one.
 #[derive(Clone, Debug)]
@@ -58,6 +58,7 @@ impl<const N: usize> World<N> {
             Action::Cut(i) => self.cut(&mut next, i),
             Action::Heal(i) => Self::heal(&mut next, i),
             Action::Crash(i) => self.crash(&mut next, i),
+            Action::ChangeElsewhere => self.change_elsewhere(&mut next),
             Action::Snapshot => self.snapshot(&mut next),
             Action::Stall => self.stall(&mut next),
             Action::Resume => Self::resume(&mut next),
@@ -122,11 +123,51 @@ impl<const N: usize> World<N> {
             && self.drained(state, i, control.entered().unwrap_or(0))
     }
 
-    /// Whether a position is still part of the primary's history (R1).
-    pub(crate) fn known(&self, log: &[Entry], position: Position) -> bool {
-        let found = usize::from(position.id).checked_sub(1).and_then(|at| log.get(at));
-        found.is_some_and(|entry| entry.nonce == position.nonce || !self.has(Rule::Nonce))
+    /// What the primary tells one who stands at a position.
+    pub(crate) fn told<'s>(&self, now: &'s Contents, position: Position) -> Told<'s> {
+        let (at, tail) = (usize::from(position.id), now.tail());
+        let Some(listed) = now.log.get(at..) else { return Told::Gap };
+        if listed.len() > self.bounds.listed.into() {
+            // The record at the position may have been trimmed.
+            let known = position.incarnation == now.incarnation || !self.has(Rule::Incarnation);
+            let from = if self.has(Rule::NotePosition) { position.id } else { tail.id };
+            return if known { Told::Unlisted { changed: now.last_change > from } } else { Told::Gap };
+        }
+        let anchor = at.checked_sub(1).and_then(|at| now.log.get(at));
+        let known = anchor.is_some_and(|entry| entry.nonce == position.nonce || !self.has(Rule::Nonce));
+        if known { Told::Listed(listed) } else { Told::Gap }
     }
+
+    /// The primary's log goes on by one record, which is noted as the last change of its cache.
+    pub(crate) fn log(&self, s: &mut State<N>, kind: Kind) {
+        let nonce = s.fresh_nonce();
+        let now = &mut s.primary.now;
+        let before =
+            now.log.iter().rposition(|entry| entry.kind != Kind::Elsewhere).map_or(0, |at| byte(at + 1));
+        now.log.push(Entry { nonce, kind });
+        if kind != Kind::Elsewhere && self.has(Rule::Noted) {
+            now.last_change = if self.has(Rule::NotedAtOnce) { byte(now.log.len()) } else { before };
+        }
+    }
+
+    /// Somebody changes another cache.
+    pub(crate) fn change_elsewhere(&self, s: &mut State<N>) -> Option<()> {
+        let possible = s.primary.up && self.certified(s) && s.spent.elsewhere < self.bounds.elsewhere;
+        possible.then_some(())?;
+        s.spent.elsewhere += 1;
+        self.log(s, Kind::Elsewhere);
+        Some(())
+    }
+}
+
+/// What an answer says of what followed a position.
+pub(crate) enum Told<'s> {
+    /// These records.
+    Listed(&'s [Entry]),
+    /// Whether the key's cache was changed (R29).
+    Unlisted { changed: bool },
+    /// The position is none of this history (R1).
+    Gap,
 }
 
 impl<const N: usize> State<N> {
@@ -147,12 +188,6 @@ impl<const N: usize> State<N> {
 
     pub(crate) fn invalidation(&self, i: usize, purge: bool) -> Invalidation {
         Invalidation { kills: self.kills(i), purge, noted: None }
-    }
-
-    /// The primary's log goes on by one record.
-    pub(crate) fn log(&mut self, kind: Kind) {
-        let nonce = self.fresh_nonce();
-        self.primary.now.log.push(Entry { nonce, kind });
     }
 
     /// Somebody is given a value.

@@ -5,7 +5,7 @@ use larder::testing::failover::rules::Mode;
 use super::canonical::bit;
 use super::scenario::Rule;
 use super::state::{Entry, Invalidation, Kind, Miss, Note, Position, Process, State, Value, Values, Write};
-use super::world::World;
+use super::world::{Told, World};
 
 /// What a fill lost against.
 enum Lost {
@@ -84,15 +84,16 @@ impl<const N: usize> World<N> {
         match lost {
             None => {
                 s.primary.now.value = write.value();
-                s.log(match write {
+                let kind = match write {
                     Write::Invalidate { purge: true, .. } => Kind::Purged,
                     Write::Invalidate { purge: false, .. } => Kind::Deleted,
                     _ => Kind::Stored,
-                });
+                };
+                self.log(s, kind);
             }
             Some(Lost::ToSet) if self.has(Rule::Clear) => {
                 s.primary.now.value = None;
-                s.log(Kind::Deleted);
+                self.log(s, Kind::Deleted);
             }
             Some(_) => {}
         }
@@ -128,13 +129,17 @@ impl<const N: usize> World<N> {
         if !self.has(Rule::Guard) {
             return None;
         }
-        if !self.known(&now.log, position) {
-            return Some(if now.value.is_some() { Lost::ToSet } else { Lost::ToRemoval });
-        }
-        let mut since = now.log.iter().skip(position.id.into());
-        let counts = |entry: &&Entry| entry.kind != Kind::Purged || self.has(Rule::GuardPurge);
-        let last = since.rfind(counts)?;
-        Some(if last.kind == Kind::Stored { Lost::ToSet } else { Lost::ToRemoval })
+        let counts = |entry: &&Entry| match entry.kind {
+            Kind::Stored | Kind::Deleted => true,
+            Kind::Purged => self.has(Rule::GuardPurge),
+            Kind::Elsewhere => false,
+        };
+        let to_set = match self.told(now, position) {
+            Told::Listed(since) => since.iter().rfind(counts)?.kind == Kind::Stored,
+            Told::Unlisted { changed: false } => return None,
+            Told::Unlisted { changed: true } | Told::Gap => now.value.is_some(),
+        };
+        Some(if to_set { Lost::ToSet } else { Lost::ToRemoval })
     }
 
     /// No answer came in time. Nobody knows what became of the write, so a set becomes a delete (R16).
