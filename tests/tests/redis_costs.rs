@@ -1,6 +1,7 @@
 //! Round trips, counted.
 
-use larder::contract::{Backend, CacheId, Op, Outcome, Read};
+use larder::contract::{Backend, CacheId, Op, Outcome, Position, Read};
+use larder::testing::redis::Redis;
 use larder_testkit::RedisServer;
 use larder_tests::redis::{cache, delete, fill, get, here, make, open, set, trips};
 use redis::Value;
@@ -49,20 +50,48 @@ fn a_first_use_certifies_and_later_ones_do_not() {
     assert_eq!(trips(&third, |backend| make(backend, set(&cache(), b"k", b"v"))), 2);
 }
 
+/// However far behind: the log says that it lists too much, then the caches that changed and the entries come together (R29).
+#[test]
+fn to_be_told_which_caches_changed_is_one_round_trip_more() {
+    let server = RedisServer::start();
+    let (backend, other, cache) = (open(&server.unix_url()), open(&server.unix_url()), cache());
+    let quiet = CacheId::new("quiet", true).unwrap();
+    make(&other, set(&quiet, b"k", b"v"));
+    let position = here(&backend);
+    let keys: Vec<_> = (0..500).map(|n| format!("k{n}").into_bytes()).collect();
+    let batch: Vec<_> = keys.iter().map(|key| set(&cache, key, b"v")).collect();
+    for writes in [3, 40] {
+        for _ in 0..writes {
+            other.apply(None, &batch).unwrap();
+        }
+        let reads = [Read { cache: &quiet, key: b"k" }];
+        let behind = |backend: &Redis| {
+            let fetched = backend.fetch(Some(position), &reads).unwrap();
+            assert!(!fetched.delta.reset && fetched.delta.changes.len() == 1, "{:?}", fetched.delta);
+            assert_eq!(fetched.entries, [Some(b"v".to_vec())]);
+        };
+        assert_eq!(trips(&backend, behind), 2, "{writes}");
+        // The server keeps the script by now.
+        make(&backend, delete(&cache, b"k"));
+        let write = |backend: &Redis| {
+            let applied = backend.apply(Some(position), &[delete(&cache, b"k")]).unwrap();
+            assert!(!applied.delta.reset, "{:?}", applied.delta);
+        };
+        assert_eq!(trips(&backend, write), 2, "{writes}");
+    }
+}
+
 #[test]
 fn a_gap_is_three_round_trips_and_certifying_one_more() {
     let server = RedisServer::start();
     let (backend, other, cache) = (open(&server.unix_url()), open(&server.unix_url()), cache());
+    make(&other, set(&cache, b"k", b"v"));
     let position = here(&backend);
-    for _ in 0..1001 {
-        make(&other, set(&cache, b"k", b"v"));
-    }
-    let gap = |backend: &larder::testing::redis::Redis| {
-        assert!(backend.fetch(Some(position), &[]).unwrap().delta.reset);
-    };
-    assert_eq!(trips(&backend, gap), 3);
+    let strange = Position { nonce: !position.nonce, ..position };
+    let gap = |since| move |backend: &Redis| assert!(backend.fetch(Some(since), &[]).unwrap().delta.reset);
+    assert_eq!(trips(&backend, gap(strange)), 3);
     let _: Value = server.tell(&["FLUSHALL"]);
-    assert_eq!(trips(&backend, gap), 4);
+    assert_eq!(trips(&backend, gap(position)), 4);
 }
 
 /// Passwords and databases go along with the first question.

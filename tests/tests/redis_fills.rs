@@ -233,7 +233,7 @@ fn a_cache_that_is_filled_again_after_a_reset_is_registered_again() {
     b.next_request();
     b.fill("k", "v");
     b.next_request();
-    let members: Vec<String> = server.tell(&["SMEMBERS", "{fills:0}c"]);
+    let members: Vec<String> = server.tell(&["HKEYS", "{fills:0}m"]);
     assert!(members.contains(&"l:c".to_owned()), "{members:?}");
     a.engine.reset().unwrap();
     assert_eq!(server.tell::<Vec<String>>(&["KEYS", "{fills:0}*:c"]), Vec::<String>::new());

@@ -3,11 +3,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::sync::LazyLock;
 use std::thread;
 use std::time::Duration;
 
 use larder::ErrorKind;
-use larder::contract::{Backend, Change, Outcome, Read};
+use larder::contract::{Backend, CacheId, Change, Delta, Outcome, Position, Read};
+use larder::testing::redis::Redis;
 use larder_testkit::{Answers, Proxy, RedisServer};
 use larder_tests::redis::{
     READ_TIMEOUT, cache, delete, fill, get, here, make, open, open_with, refused, set, unlogged,
@@ -373,4 +375,151 @@ fn r7_a_delete_with_an_unknown_outcome_is_sent_again() {
     let fetched = reader.fetch(Some(position), &[Read { cache: &cache, key: b"k" }]).unwrap();
     assert_eq!(fetched.entries, [None]);
     assert!(fetched.delta.changes.contains(&key_change(b"k")));
+}
+
+/// A reader of two caches, one of which has changed more often since than an answer lists.
+struct FarBehind {
+    server: RedisServer,
+    reader: Redis,
+    writer: Redis,
+    since: Position,
+}
+
+impl FarBehind {
+    fn new() -> Self {
+        let server = RedisServer::start();
+        let (reader, writer) = (open(&server.unix_url()), open(&server.unix_url()));
+        make(&writer, set(&quiet(), b"k", b"v"));
+        let far = Self { since: here(&reader), server, reader, writer };
+        far.writes();
+        far
+    }
+
+    fn writes(&self) {
+        let keys: Vec<_> = (0..600_u32).map(u32::to_be_bytes).collect();
+        let batch: Vec<_> = keys.iter().map(|key| delete(&CHATTY, key)).collect();
+        for _ in 0..2 {
+            self.writer.apply(None, &batch).unwrap();
+        }
+    }
+
+    fn delta(&self) -> Delta {
+        self.reader.fetch(Some(self.since), &[]).unwrap().delta
+    }
+
+    /// Whether a fill of the other cache that missed where the reader stands is stored.
+    fn fills(&self) -> bool {
+        make(&self.writer, fill(&quiet(), b"f", b"v", self.since)) == Outcome::Stored
+    }
+
+    /// The same for one that is not waited for, when the log reaches back no more: it looks at as many records, not changes.
+    fn posts(&self) -> bool {
+        let _: Value = self.server.tell(&["XTRIM", LOG, "MAXLEN", "1"]);
+        let sent = self.writer.post(None, &fill(&quiet(), b"f", b"v", self.since));
+        sent && self.writer.settled(None, true).pop().unwrap().outcome == Some(Outcome::Stored)
+    }
+
+    fn is_told(&self, caches: &[&str]) {
+        let delta = self.delta();
+        let expected: Vec<_> =
+            caches.iter().map(|cache| Change::Unlisted { cache: (*cache).into() }).collect();
+        assert_eq!((delta.reset, delta.changes), (false, expected));
+    }
+}
+
+static CHATTY: LazyLock<CacheId> = LazyLock::new(cache);
+
+fn quiet() -> CacheId {
+    CacheId::new("quiet", true).unwrap()
+}
+
+#[test]
+fn r29_who_is_far_behind_is_told_which_caches_changed() {
+    let far = FarBehind::new();
+    far.is_told(&["c"]);
+    assert!(far.fills());
+    let mut delta = far.delta();
+    delta.changes.sort_by(|one, other| one.cache().cmp(other.cache()));
+    assert_eq!(delta.changes.iter().map(Change::cache).collect::<Vec<_>>(), ["c", "quiet"]);
+    assert!(!far.fills() && !far.posts());
+    let far = FarBehind::new();
+    assert!(far.posts());
+    assert!(!far.fills() && !far.posts());
+}
+
+/// Whatever happens to the notes of last changes: who could have been told of a change that they lack starts anew.
+#[test]
+fn r29_notes_that_may_lack_a_change_are_not_believed() {
+    let append = |far: &FarBehind| {
+        let names = "\0\0\0\u{7}quiet\0k";
+        let _: Value =
+            far.server.tell(&["XADD", LOG, "*", "n", "0123456789abcdef", "c", "1", "v", names, "t", "d"]);
+    };
+    let put_back = |far: &FarBehind, key: &str| {
+        let mut connection = far.server.connect();
+        let copy: Vec<u8> = redis::cmd("DUMP").arg(key).query(&mut connection).unwrap();
+        make(&far.writer, delete(&quiet(), b"k"));
+        let _: Value =
+            redis::cmd("RESTORE").arg(key).arg(0).arg(copy).arg("REPLACE").query(&mut connection).unwrap();
+    };
+    type Damage<'a> = &'a dyn Fn(&FarBehind);
+    let damages: [(&str, Damage<'_>); 8] = [
+        ("an older version logged a change", &append),
+        ("the notes are gone", &|far| drop(far.server.tell::<Value>(&["HDEL", META, "h"]))),
+        ("the notes are garbage", &|far| {
+            drop(far.server.tell::<Value>(&["HSET", META, "h", &"g".repeat(99)]))
+        }),
+        ("the meta key was evicted", &|far| drop(far.server.tell::<Value>(&["DEL", META]))),
+        ("the log was evicted", &|far| drop(far.server.tell::<Value>(&["DEL", LOG]))),
+        ("the notes were put back", &|far| put_back(far, META)),
+        ("the log was put back", &|far| put_back(far, LOG)),
+        ("all is gone", &|far| drop(far.server.tell::<Value>(&["FLUSHALL"]))),
+    ];
+    for (what, damage) in damages {
+        for writes in [false, true] {
+            let far = FarBehind::new();
+            damage(&far);
+            if writes {
+                far.writes();
+            }
+            let delta = far.delta();
+            let knows = delta.changes.contains(&Change::Unlisted { cache: "quiet".into() });
+            assert!(delta.reset || knows, "{what}, {writes}: {delta:?}");
+            let far = FarBehind::new();
+            damage(&far);
+            if writes {
+                far.writes();
+            }
+            assert!(!far.posts(), "{what}, {writes}");
+            assert!(!far.fills(), "{what}, {writes}");
+            // It heals: who comes after that is told again.
+            let far = FarBehind { since: here(&far.reader), ..far };
+            make(&far.writer, delete(&cache(), b"k"));
+            far.writes();
+            far.is_told(&["c"]);
+        }
+    }
+}
+
+/// A guard is looked at by a server that may have become another since the connection last asked.
+#[test]
+fn r29_a_far_guard_counts_only_on_the_certified_server() {
+    let far = FarBehind::new();
+    make(&far.writer, delete(&cache(), b"k"));
+    let _: Value = far.server.tell(&["HSET", META, "cert", "another"]);
+    assert!(!far.posts());
+    assert!(!far.fills());
+}
+
+/// What the trimmed log cannot prove is believed of the present incarnation only.
+#[test]
+fn r29_a_trimmed_position_is_known_by_its_incarnation() {
+    let far = FarBehind::new();
+    let _: Value = far.server.tell(&["XTRIM", LOG, "MAXLEN", "1"]);
+    far.is_told(&["c"]);
+    assert!(far.fills());
+    let of = |since| far.reader.fetch(Some(since), &[]).unwrap().delta;
+    assert!(of(Position { incarnation: 7, ..far.since }).reset);
+    assert!(of(Position { id: far.since.id - (1 << 80), ..far.since }).reset, "before the notes");
+    assert!(of(Position { id: far.since.id + (1 << 104), ..far.since }).reset, "after the log");
 }

@@ -1,6 +1,6 @@
 //! What a process knows of the backend's history, and so which values it may serve from memory.
 //!
-//! This is the reader's side of the protocol (`docs/protocol.md`): rules R2, R3, R4, R6, R12 and R30 stand here. It does no
+//! This is the reader's side of the protocol (`docs/protocol.md`): rules R2, R3, R4, R6, R12, R29 and R30 stand here. It does no
 //! input or output: `engine` asks the backend and hands the answers in.
 
 use std::collections::HashMap;
@@ -43,6 +43,8 @@ pub(crate) struct Coherence<V> {
     ban: Ban,
     /// The values that a memory which serves requests lost when caches were emptied.
     filled_before: FilledBefore,
+    /// How many values were lost because nobody knows whether they changed, by cache.
+    lost: Vec<(Box<str>, usize)>,
     /// Reads answered from memory.
     pub(crate) hits: u64,
 }
@@ -95,6 +97,7 @@ impl<V: Clone> Coherence<V> {
             serves_requests: false,
             ban: Ban::default(),
             filled_before,
+            lost: Vec::new(),
             hits: 0,
         }
     }
@@ -209,6 +212,10 @@ impl<V: Clone> Coherence<V> {
                     }
                     self.pin_misses(Some(cache));
                 }
+                Change::Unlisted { .. } => {
+                    self.emptied.forget(cache);
+                    self.pin_misses(Some(cache));
+                }
             }
         }
         if current {
@@ -262,13 +269,23 @@ impl<V: Clone> Coherence<V> {
 
     /// Drops what a change makes old. The number of its cache, if it has one.
     fn drop_changed(&mut self, change: &Change) -> Option<CacheNumber> {
-        let (Change::Key { cache, .. } | Change::Cache { cache }) = change;
         let (before, serves) = (&mut self.filled_before, self.serves_requests);
-        self.near.apply(change, |key| {
+        let mut values = 0;
+        let number = self.near.apply(change, |key| {
+            values += 1;
             if serves {
-                before.lost(cache, key);
+                before.lost(change.cache(), key);
             }
-        })
+        });
+        if let (Change::Unlisted { cache }, 1..) = (change, values) {
+            self.lost.push((cache.clone(), values));
+        }
+        number
+    }
+
+    /// How many values were lost since this was last asked because nobody knows whether they changed, by cache.
+    pub(crate) fn take_lost(&mut self) -> Vec<(Box<str>, usize)> {
+        std::mem::take(&mut self.lost)
     }
 
     /// Whether nothing was learned or written since.

@@ -46,7 +46,8 @@ impl Emptied {
         self.changed = 0;
     }
 
-    fn forget(&mut self, cache: CacheNumber) {
+    /// Nobody knows which of its keys changed.
+    pub(crate) fn forget(&mut self, cache: CacheNumber) {
         self.changed -= self.caches.remove(&cache).map_or(0, |keys| keys.len());
     }
 }

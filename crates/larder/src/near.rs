@@ -187,13 +187,12 @@ impl<V> Near<V> {
         self.held.retain(|key, _| key.cache != cache);
     }
 
-    /// Drops what a change makes old; calls `lost` with the keys of a cache that was emptied. The number of its cache, if it has one.
+    /// Drops what a change makes old; calls `lost` with the keys of a cache of which all goes. The number of its cache, if it has one.
     pub(crate) fn apply(&mut self, change: &Change, lost: impl FnMut(&[u8])) -> Option<CacheNumber> {
-        let (Change::Key { cache, .. } | Change::Cache { cache }) = change;
-        let number = *self.numbers.get(&**cache)?;
+        let number = *self.numbers.get(change.cache())?;
         match change {
             Change::Key { key, .. } => self.remove(number, key),
-            Change::Cache { .. } => self.remove_cache(number, lost),
+            Change::Cache { .. } | Change::Unlisted { .. } => self.remove_cache(number, lost),
         }
         Some(number)
     }

@@ -17,6 +17,8 @@ struct Shared {
     entries: HashMap<(CacheId, Vec<u8>), Vec<u8>>,
     /// Each change with whether it stored the key.
     log: VecDeque<(u128, Vec<(Change, bool)>)>,
+    /// The last record that changed each cache.
+    last_changes: HashMap<String, u128>,
     incarnation: u128,
     last: u128,
     now: Millis,
@@ -103,9 +105,22 @@ impl Shared {
         Position { incarnation: self.incarnation, id: self.last, nonce: self.last ^ self.incarnation }
     }
 
-    /// The changes after `since`; `None` at a gap.
+    /// Whether a position is of this history.
+    fn is_known(&self, since: Position) -> bool {
+        let is_present = since.incarnation == self.incarnation && since.id <= self.last;
+        is_present && since.nonce == since.id ^ self.incarnation
+    }
+
+    /// The caches that changed after `since`, for one whose changes are not listed; `None` if it is of another history.
+    fn unlisted(&self, since: Position) -> Option<Vec<Change>> {
+        let changed = self.last_changes.iter().filter(|(_, last)| **last > since.id);
+        let unlisted = |(cache, _): (&String, _)| Change::Unlisted { cache: (**cache).into() };
+        self.is_known(since).then(|| changed.map(unlisted).collect())
+    }
+
+    /// The changes after `since`; `None` if they are not listed.
     fn changes(&self, since: Position) -> Option<Vec<(Change, bool)>> {
-        if since.incarnation != self.incarnation || since.id > self.last {
+        if !self.is_known(since) {
             return None;
         }
         let known = since.id == self.last || self.log.front().is_some_and(|(id, _)| *id <= since.id + 1);
@@ -119,10 +134,11 @@ impl Shared {
     }
 
     fn delta(&self, since: Option<Position>) -> Delta {
-        let changes = since.and_then(|since| self.changes(since));
-        let reset = changes.is_none();
-        let changes = changes.unwrap_or_default().into_iter().map(|(change, _)| change).collect();
-        Delta { reset, changes, position: self.position() }
+        let changes = since.and_then(|since| match self.changes(since) {
+            Some(changes) => Some(changes.into_iter().map(|(change, _)| change).collect()),
+            None => self.unlisted(since),
+        });
+        Delta { reset: changes.is_none(), changes: changes.unwrap_or_default(), position: self.position() }
     }
 
     fn ruling(&self, op: &Op<'_>) -> Ruling {
@@ -130,11 +146,12 @@ impl Shared {
         if !cache.logged() {
             return Ruling::Store;
         }
-        let touches = |(change, _): &&(Change, bool)| match change {
-            Change::Key { cache: c, key: k } => **c == *cache.name() && **k == *key,
-            Change::Cache { cache: c } => **c == *cache.name(),
+        let touches = |(change, _): &&(Change, bool)| change.touches(cache.name(), key);
+        let far = |changes: Option<Vec<Change>>| {
+            changes.is_some_and(|changes| changes.iter().all(|change| change.cache() != cache.name()))
         };
         let since = match self.changes(guard.position()) {
+            None if far(self.unlisted(guard.position())) => Since::Nothing,
             None => Since::Changed,
             Some(changes) => match changes.iter().rfind(touches) {
                 None => Since::Nothing,
@@ -203,6 +220,8 @@ impl Backend for Memory {
         if !record.is_empty() {
             shared.last += 1;
             let id = shared.last;
+            let caches = record.iter().map(|(change, _)| (change.cache().to_owned(), id));
+            shared.last_changes.extend(caches.collect::<Vec<_>>());
             shared.log.push_back((id, record));
         }
         delta.position = shared.position();
@@ -235,6 +254,7 @@ impl Backend for Memory {
         let mut shared = lock(&self.shared);
         shared.entries.clear();
         shared.log.clear();
+        shared.last_changes.clear();
         shared.incarnation += 1;
         Ok(())
     }

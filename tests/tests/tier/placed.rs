@@ -244,16 +244,42 @@ fn a_newer_answer_enters_though_the_tier_moved() {
 }
 
 #[test]
-fn a_gap_empties_the_tier() {
+fn another_history_empties_the_tier() {
     let (memory, _node, first, second) = node();
     let here = first.set("k", "1");
-    first.set("same", "1");
+    first.set("gone", "1");
+    memory.reset().unwrap();
+    apply(&memory, "k", "2");
+    assert_eq!((second.get("k").as_deref(), second.get("gone")), (Some("2"), None));
+    assert!(first.sync(Some(here)).reset);
+}
+
+/// R29: of a server that lists no more what changed the tier keeps the caches that did not.
+#[test]
+fn a_tier_far_behind_keeps_the_caches_that_did_not_change() {
+    let (memory, _node, mut first, mut second) = node();
+    let quiet = CacheId::new("quiet", true).unwrap();
+    let of_quiet = [Read { cache: &quiet, key: b"k" }, read("k")];
+    let set = Op::Set { cache: &quiet, key: b"k", entry: b"kept", expires: None, guard: None, lock: None };
+    let here = first.tier.apply(None, &[set]).unwrap().delta.position;
+    first.set("k", "1");
     apply(&memory, "k", "2");
     apply(&memory, "other", "x");
     memory.trim(1);
-    assert_eq!(second.get("k").as_deref(), Some("2"));
-    assert_eq!(second.get("same").as_deref(), Some("1"));
-    assert!(first.sync(Some(here)).reset);
+    first.costs();
+    let fetched = first.tier.fetch(Some(here), &of_quiet).unwrap();
+    assert_eq!(fetched.entries, [Some(b"kept".to_vec()), Some(b"2".to_vec())]);
+    assert_eq!(first.costs(), (2, 1), "the tier had the first, and learned that the second is old");
+    let of_the_other = |delta: &larder::contract::Delta| {
+        let unlisted = delta.changes.contains(&Change::Unlisted { cache: "c".into() });
+        !delta.reset && unlisted && delta.changes.iter().all(|change| change.cache() == "c")
+    };
+    assert!(of_the_other(&fetched.delta), "{:?}", fetched.delta);
+    // The other process, too, which was told nothing of it yet.
+    let delta = second.sync(Some(here));
+    assert!(of_the_other(&delta), "{delta:?}");
+    assert_eq!(second.peek(delta.position, "k").as_deref(), Some("2"));
+    assert_eq!(second.costs(), (1, 0));
 }
 
 #[test]
@@ -346,16 +372,22 @@ fn nothing_is_peeked_for_a_caller_that_is_ahead_or_unknown() {
 }
 
 #[test]
-fn more_changes_than_an_answer_lists_reset_the_caller_and_not_the_tier() {
+fn more_changes_than_the_tier_remembers_name_the_caches() {
     let (_memory, _node, first, mut second) = node();
     let here = first.set("k", "1");
-    for i in 0..1001 {
-        first.set(&format!("l{}", i % 7), "x");
+    for writes in [1001, 300] {
+        for i in 0..writes {
+            first.set(&format!("l{}", i % 7), "x");
+        }
+        second.costs();
+        let delta = second.sync(Some(here));
+        assert_eq!((delta.reset, delta.changes), (false, vec![Change::Unlisted { cache: "c".into() }]));
+        assert_eq!(second.costs(), (1, 0));
+        assert_eq!(second.get("k").as_deref(), Some("1"));
+        assert_eq!(second.costs().1, 0);
+        let strange = Position { incarnation: !here.incarnation, ..here };
+        assert!(second.sync(Some(strange)).reset);
     }
-    second.costs();
-    assert!(second.sync(Some(here)).reset);
-    assert_eq!(second.get("k").as_deref(), Some("1"));
-    assert_eq!(second.costs().1, 0);
 }
 
 #[test]

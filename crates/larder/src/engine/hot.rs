@@ -3,7 +3,7 @@
 //!
 //! A list of names only: the values are read like any others, so an old or incomplete list costs time, never truth.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -26,6 +26,8 @@ const MAX_KEYS: usize = 5000;
 const SHARE: u64 = 2;
 /// So many values fetched one by one, or taken from the node, make a process list what it holds.
 const WORTH_LISTING: u64 = 16;
+/// So many values that a cache lost at once are worth a look at the list.
+const WORTH_FETCHING: usize = 16;
 /// A process that holds half as much again as it listed lists that at once, one that holds more after this time,
 const GROWN_INTERVAL: Duration = Duration::from_secs(1);
 /// and one that holds other values after this.
@@ -40,8 +42,8 @@ const MAX_BATCHES: usize = 4;
 pub(super) struct HotSet {
     /// Whether requests are served: a tool that reads a key or two has no use for the list.
     serving: bool,
-    /// Whether memory is empty, so that the list is worth its round trips.
-    wanted: bool,
+    /// What memory lacks, so that the list is worth its round trips.
+    wanted: Wanted,
     /// Reads answered by the backend when the list was last fetched or written.
     hits_before: u64,
     /// Values that were taken from the node since.
@@ -50,27 +52,56 @@ pub(super) struct HotSet {
     listed: Option<(usize, Duration)>,
 }
 
+/// What of the list is to be fetched.
+#[derive(Default)]
+enum Wanted {
+    #[default]
+    Nothing,
+    /// What it names of these caches.
+    Of(HashSet<String>),
+    All,
+}
+
 impl<D: Decode> Engine<D> {
     /// A request begins: a process that knows nothing yet will fetch the hot set first.
     pub(super) fn expect_hot_set(&self) {
         let cold = self.state().position().is_none();
         let mut hot = self.hot();
         hot.serving = true;
-        hot.wanted |= cold;
+        if cold {
+            hot.wanted = Wanted::All;
+        }
     }
 
     /// Memory was emptied.
     pub(super) fn expect_hot_set_again(&self) {
         let mut hot = self.hot();
-        hot.wanted = hot.serving;
+        if hot.serving {
+            hot.wanted = Wanted::All;
+        }
+    }
+
+    /// Memory lost so many values of a cache that were most likely not changed (R29).
+    pub(super) fn expect_of_hot_set(&self, cache: &str, lost: usize) {
+        let mut hot = self.hot();
+        if !hot.serving || lost < WORTH_FETCHING {
+            return;
+        }
+        match &mut hot.wanted {
+            Wanted::All => {}
+            Wanted::Of(caches) => drop(caches.insert(cache.to_owned())),
+            wanted @ Wanted::Nothing => *wanted = Wanted::Of([cache.to_owned()].into()),
+        }
     }
 
     /// Fetches what the list names, if this process wants it and has not done so.
     pub(super) fn fetch_hot_set(&self) -> Result<()> {
-        if std::mem::take(&mut self.hot().wanted) {
-            self.warm(|_, _| ())?;
+        let wanted = std::mem::take(&mut self.hot().wanted);
+        match wanted {
+            Wanted::Nothing => Ok(()),
+            Wanted::Of(caches) => self.fetch_listed(|cache| caches.contains(cache), |_, _| ()).map(drop),
+            Wanted::All => self.warm(|_, _| ()).map(drop),
         }
-        Ok(())
     }
 
     /// Fetches what warm processes hold: into memory, and so into the node tier or the page cache on the way. Calls
@@ -79,9 +110,17 @@ impl<D: Decode> Engine<D> {
     ///
     /// # Errors
     /// If the backend is unavailable or refuses; what was fetched before stays.
-    pub fn warm(&self, mut progress: impl FnMut(usize, usize)) -> Result<usize> {
+    pub fn warm(&self, progress: impl FnMut(usize, usize)) -> Result<usize> {
+        self.fetch_listed(|_| true, progress)
+    }
+
+    fn fetch_listed(
+        &self,
+        wanted: impl Fn(&str) -> bool,
+        mut progress: impl FnMut(usize, usize),
+    ) -> Result<usize> {
         let list = self.payload(&self.own_cache(CACHE, false, None), KEY)?;
-        let batches = batches(&list.unwrap_or_default());
+        let batches = batches(&list.unwrap_or_default(), wanted);
         let all = batches.iter().map(Vec::len).sum();
         let (mut asked, mut present) = (0, 0);
         for batch in batches {
@@ -104,7 +143,7 @@ impl<D: Decode> Engine<D> {
 
     /// How many of the keys had an entry.
     fn fetch_batch(&self, batch: Vec<HotKey>) -> Result<usize> {
-        let mut hot: Vec<Wanted> = batch
+        let mut hot: Vec<Sought> = batch
             .into_iter()
             .filter(|hot| hot.key.len() <= MAX_KEY)
             .filter_map(|hot| Some((self.named(&hot.cache).ok()?, hot.key, hot.weight)))
@@ -130,7 +169,7 @@ impl<D: Decode> Engine<D> {
         Ok(present)
     }
 
-    fn take_in_hot(&self, hot: &[Wanted], entries: &[Option<Vec<u8>>], ticket: Option<Ticket>) {
+    fn take_in_hot(&self, hot: &[Sought], entries: &[Option<Vec<u8>>], ticket: Option<Ticket>) {
         for (((cache, ..), read), entry) in hot.iter().zip(reads(hot)).zip(entries) {
             if let Some(entry) = entry {
                 self.take_in(cache, read, entry, ticket);
@@ -183,9 +222,9 @@ impl<D: Decode> Engine<D> {
 }
 
 /// A key to fetch with the weight that its value had; absences have none.
-type Wanted = (Handle, Vec<u8>, u64);
+type Sought = (Handle, Vec<u8>, u64);
 
-fn reads(hot: &[Wanted]) -> Vec<Read<'_>> {
+fn reads(hot: &[Sought]) -> Vec<Read<'_>> {
     hot.iter().map(|(cache, key, _)| Read { cache: cache.id(), key }).collect()
 }
 
@@ -212,10 +251,10 @@ fn list<V: Clone>(near: &Near<V>) -> Vec<u8> {
     rmp_serde::to_vec(&listed).unwrap_or_default()
 }
 
-/// Reads a list into batches, each worth one round trip. Whatever is no list is an empty one.
-fn batches(list: &[u8]) -> Vec<Vec<HotKey>> {
+/// Reads what a list names of some caches into batches, each worth one round trip. Whatever is no list is an empty one.
+fn batches(list: &[u8], wanted: impl Fn(&str) -> bool) -> Vec<Vec<HotKey>> {
     let listed: Listed = rmp_serde::from_slice(list).unwrap_or_default();
-    let keys = listed.into_iter().flat_map(|(cache, keys)| {
+    let keys = listed.into_iter().filter(|(cache, _)| wanted(cache)).flat_map(|(cache, keys)| {
         keys.into_iter().map(move |(key, weight)| HotKey {
             cache: cache.clone(),
             key: key.into_vec(),
@@ -252,7 +291,7 @@ mod tests {
             let number = near.number(cache);
             near.insert(number, key, Known::Value(()), 10, None);
         }
-        let batches = batches(&list(&near));
+        let batches = batches(&list(&near), |_| true);
         assert_eq!(batches.len(), 1);
         let mut keys: Vec<_> =
             batches[0].iter().map(|hot| (hot.cache.as_str(), hot.key.as_slice())).collect();
@@ -263,7 +302,7 @@ mod tests {
     #[test]
     fn what_is_no_list_is_empty() {
         for bytes in [&b""[..], b"\xc1", b"\xdf\xff\xff\xff\xff", &vec![0x91; 100_000]] {
-            assert!(batches(bytes).is_empty());
+            assert!(batches(bytes, |_| true).is_empty());
         }
     }
 
@@ -274,7 +313,7 @@ mod tests {
         for i in 0..20_000_u32 {
             near.insert(number, &i.to_le_bytes(), Known::Value(()), 2000, None);
         }
-        let batches = batches(&list(&near));
+        let batches = batches(&list(&near), |_| true);
         assert!(batches.iter().map(Vec::len).sum::<usize>() <= MAX_KEYS);
         assert!(batches.len() <= 4, "{}", batches.len());
     }

@@ -455,7 +455,14 @@ impl<D: Decode> Engine<D> {
             self.counters().resets.fetch_add(1, Ordering::Relaxed);
             self.expect_hot_set_again();
         }
-        self.state().absorb(ticket, delta)
+        let mut state = self.state();
+        let ticket = state.absorb(ticket, delta);
+        let lost = state.take_lost();
+        drop(state);
+        for (cache, values) in lost {
+            self.expect_of_hot_set(&cache, values);
+        }
+        ticket
     }
 
     /// Calls the backend. When it fails, what is in memory may be old by the time it answers again: the next read

@@ -76,11 +76,13 @@ impl<D: Decode> Engine<D> {
     /// As [`get`](Self::get).
     pub fn get_many(&self, cache: &Handle, keys: &[&[u8]]) -> Result<Vec<Option<D::Value>>> {
         keys.iter().try_for_each(|key| check_key(key))?;
-        self.fetch_hot_set()?;
-        self.take_from_node(cache, keys);
         let mut looks = 0;
         loop {
             looks += 1;
+            self.fetch_hot_set()?;
+            if looks == 1 {
+                self.take_from_node(cache, keys);
+            }
             let look = self.look_all(cache, keys, looks < MAX_LOOKS);
             let unknown: Vec<usize> = look.unknown().collect();
             if look.fresh && unknown.is_empty() {

@@ -1,6 +1,6 @@
 //! Guarded sets (R6): stored only if nothing changed since the miss.
 
-use larder::contract::{Guard, Op, Outcome, Position};
+use larder::contract::{Guard, MAX_CHANGES, Op, Outcome, Position};
 
 use super::log::BEYOND_EVERY_LOG;
 use super::{Fixture, Sure, delete, exchange, key_change, logged, purge, set, set_if, unlogged};
@@ -230,6 +230,31 @@ pub fn a_trimmed_anchor_drops(fixture: &dyn Fixture) {
         filler.one(delete(&cache, b"other"));
     }
     assert_eq!(filler.one(set_if(&cache, b"k", b"v", miss)), Outcome::Dropped);
+}
+
+/// Where the log lists no more what followed the miss, it counts whether anything changed in the cache (R29).
+pub fn far_behind_what_changed_in_the_cache_counts(fixture: &dyn Fixture) {
+    for writes in [MAX_CHANGES + 1, BEYOND_EVERY_LOG] {
+        let (filler, writer) = (fixture.open(), fixture.open());
+        let [quiet, changed, emptied] = ["quiet", "changed", "emptied"].map(logged);
+        writer.put(&quiet, b"other", b"v");
+        let miss = filler.here();
+        writer.put(&changed, b"other", b"v");
+        writer.one(purge(&emptied));
+        for _ in 0..writes {
+            writer.one(delete(&changed, b"other"));
+        }
+        let fills = [
+            set_if(&quiet, b"k", b"v", miss),
+            set_if(&changed, b"other", b"v", miss),
+            set_if(&emptied, b"k", b"v", miss),
+            set_if(&quiet, b"l", b"v", Position { nonce: !miss.nonce, ..filler.here() }),
+            exchange(&quiet, b"m", b"v", miss),
+        ];
+        let expected =
+            [Outcome::Stored, Outcome::Dropped, Outcome::Dropped, Outcome::Dropped, Outcome::Stored];
+        assert_eq!(filler.sure_apply(Some(miss), &fills).outcomes, expected, "{writes}");
+    }
 }
 
 /// Own changes count like everybody's: the miss is older than they are.

@@ -2,9 +2,12 @@
 
 use std::collections::HashMap;
 
-use larder::contract::{MAX_CHANGES, Outcome, Position, Read};
+use larder::contract::{CacheId, Change, MAX_CHANGES, Outcome, Position, Read};
 
-use super::{Fixture, Sure, cache_change, delete, key_change, logged, purge, set, unlogged};
+use super::{
+    Fixture, Sure, cache_change, delete, exchange, key_change, logged, purge, set, set_if, unlisted_change,
+    unlogged,
+};
 
 /// How many records no log keeps: every backend has trimmed by then.
 pub(super) const BEYOND_EVERY_LOG: usize = 12_000;
@@ -151,44 +154,128 @@ pub fn a_thousand_changes_are_listed(fixture: &dyn Fixture) {
     assert!(delta.changes.into_iter().eq(keys.iter().map(|key| key_change(&cache, key.as_bytes()))));
 }
 
-/// One more, and the reader must forget everything; what it then reads is right and can be continued.
-pub fn more_changes_reset(fixture: &dyn Fixture) {
-    let (writer, reader, cache) = (fixture.open(), fixture.open(), logged("c"));
+/// One more, and the reader is told which caches changed (R29); what it then reads is right and can be continued.
+pub fn more_changes_name_the_caches(fixture: &dyn Fixture) {
+    let (writer, reader, cache, other) = (fixture.open(), fixture.open(), logged("c"), logged("other"));
+    writer.put(&other, b"k", b"v");
     let here = reader.here();
     for i in 0..=MAX_CHANGES {
         writer.put(&cache, b"k", i.to_string().as_bytes());
     }
-    let fetched = reader.sure_fetch(Some(here), &[Read { cache: &cache, key: b"k" }]);
-    assert!(fetched.delta.reset);
-    assert_eq!(fetched.entries, [Some(MAX_CHANGES.to_string().into_bytes())]);
-    assert!(!reader.sync(Some(fetched.delta.position)).reset);
+    let reads = [Read { cache: &cache, key: b"k" }, Read { cache: &other, key: b"k" }];
+    for reader in [reader, fixture.open()] {
+        let fetched = reader.sure_fetch(Some(here), &reads);
+        assert_eq!((fetched.delta.reset, &*fetched.delta.changes), (false, &[unlisted_change(&cache)][..]));
+        assert_eq!(fetched.entries, [Some(MAX_CHANGES.to_string().into_bytes()), Some(b"v".to_vec())]);
+        assert_eq!(fetched.delta.position, writer.here());
+        let delta = reader.sync(Some(fetched.delta.position));
+        assert_eq!((delta.reset, delta.changes), (false, vec![]));
+    }
 }
 
-/// A single batch with more changes than an answer lists is a reset for others and none for its author.
-pub fn a_large_batch_resets_others(fixture: &dyn Fixture) {
-    let (writer, reader, cache) = (fixture.open(), fixture.open(), logged("c"));
+/// So is a writer, whose own record is the position: what follows that will be told, or has been.
+pub fn a_writer_far_behind_is_told_the_caches(fixture: &dyn Fixture) {
+    let (writer, other, cache, mine) = (fixture.open(), fixture.open(), logged("c"), logged("mine"));
+    let here = writer.here();
+    for _ in 0..=MAX_CHANGES {
+        other.put(&cache, b"k", b"v");
+    }
+    let delta = writer.sure_apply(Some(here), &[set(&mine, b"k", b"v")]).delta;
+    assert!(!delta.reset && delta.changes.contains(&unlisted_change(&cache)), "{delta:?}");
+    assert_eq!(delta.position, other.here());
+    other.put(&cache, b"k", b"w");
+    assert_eq!(writer.sync(Some(delta.position)).changes, [key_change(&cache, b"k")]);
+    let dropped = writer.sure_apply(Some(here), &[set_if(&cache, b"k", b"x", here)]);
+    assert_eq!((dropped.delta.reset, dropped.outcomes), (false, vec![Outcome::Cleared]));
+}
+
+/// Each cache that changed is named, however it did, and no other.
+pub fn every_cache_that_changed_is_named(fixture: &dyn Fixture) {
+    let (writer, reader, quiet) = (fixture.open(), fixture.open(), unlogged("quiet"));
+    let caches = ["set", "deleted", "purged", "first and last", "in the middle"].map(logged);
+    let [stored, deleted, purged, ends, middle] = &caches;
+    let untouched = [logged("untouched"), logged("filled in vain")];
+    for cache in caches.iter().chain(&untouched) {
+        writer.put(cache, b"k", b"v");
+    }
+    let here = reader.here();
+    writer.put(ends, b"k", b"v");
+    for i in 0..=MAX_CHANGES {
+        let batch = [set(stored, b"k", b"v"), delete(deleted, b"absent"), set(&quiet, b"k", b"v")];
+        writer.sure_apply(None, &batch);
+        if i == 500 {
+            writer.one(purge(purged));
+            writer.one(purge(middle));
+            writer.put(middle, b"k", b"w");
+        }
+    }
+    let vain = &untouched[1];
+    let guard = Position { nonce: !here.nonce, ..here };
+    assert_eq!(writer.one(exchange(vain, b"k", b"w", guard)), Outcome::Dropped);
+    writer.put(ends, b"k", b"w");
+    let delta = reader.sync(Some(here));
+    let mut named: Vec<&str> = delta.changes.iter().map(Change::cache).collect();
+    named.sort_unstable();
+    let mut expected = caches.each_ref().map(CacheId::name);
+    expected.sort_unstable();
+    assert_eq!((delta.reset, named), (false, expected.to_vec()));
+    assert!(delta.changes.iter().all(|change| matches!(change, Change::Unlisted { .. })), "{delta:?}");
+}
+
+/// A single batch with more changes than an answer lists is not listed to others, and its author is told nothing of it.
+pub fn a_large_batch_is_not_listed(fixture: &dyn Fixture) {
+    let (writer, reader, cache, other) = (fixture.open(), fixture.open(), logged("c"), logged("other"));
+    writer.put(&other, b"k", b"v");
     let here = reader.here();
     let keys: Vec<_> = (0..2 * MAX_CHANGES).map(|i| i.to_string()).collect();
     let ops: Vec<_> = keys.iter().map(|key| set(&cache, key.as_bytes(), b"v")).collect();
     let applied = writer.sure_apply(Some(here), &ops);
     assert!(!applied.delta.reset);
     assert!(applied.delta.changes.is_empty());
-    assert!(reader.sync(Some(here)).reset);
+    let delta = reader.sync(Some(here));
+    assert_eq!((delta.reset, delta.changes), (false, vec![unlisted_change(&cache)]));
     assert!(!reader.sync(Some(applied.delta.position)).reset);
 }
 
-/// The log is bounded; a position that fell out of it is not continued.
-pub fn a_trimmed_log_resets(fixture: &dyn Fixture) {
-    let (writer, reader, cache) = (fixture.open(), fixture.open(), logged("c"));
+/// The log is bounded; to a position that fell out of it the caches are named that changed since.
+pub fn a_trimmed_log_names_the_caches(fixture: &dyn Fixture) {
+    let (writer, reader, cache, other) = (fixture.open(), fixture.open(), logged("c"), logged("other"));
+    writer.put(&cache, b"k", b"v");
+    writer.put(&other, b"k", b"v");
     let here = reader.here();
     let mut last = here;
     for _ in 0..BEYOND_EVERY_LOG {
         last = writer.sure_apply(None, &[delete(&cache, b"k")]).delta.position;
     }
-    assert!(reader.sync(Some(here)).reset);
-    let delta = reader.sync(Some(last));
-    assert!(!delta.reset, "the newest record is always kept");
-    assert_eq!(delta.position, last);
+    for reader in [reader, fixture.open()] {
+        let delta = reader.sync(Some(here));
+        assert_eq!((delta.reset, delta.changes), (false, vec![unlisted_change(&cache)]));
+        let delta = reader.sync(Some(last));
+        assert!(!delta.reset, "the newest record is always kept");
+        assert_eq!(delta.position, last);
+        assert!(reader.sync(Some(Position { incarnation: !here.incarnation, ..here })).reset);
+        assert!(reader.sync(Some(Position { id: 0, ..here })).reset, "before the history");
+    }
+}
+
+/// Whoever is far behind in another history must forget everything.
+pub fn far_behind_in_another_history_resets(fixture: &dyn Fixture) {
+    let (writer, reader, cache) = (fixture.open(), fixture.open(), logged("c"));
+    writer.put(&cache, b"k", b"v");
+    let here = reader.here();
+    assert!(writer.reset().is_ok());
+    for _ in 0..=MAX_CHANGES {
+        writer.put(&cache, b"k", b"v");
+    }
+    let middle = writer.here();
+    for _ in 0..=MAX_CHANGES {
+        writer.put(&cache, b"k", b"v");
+    }
+    for reader in [reader, fixture.open()] {
+        assert!(reader.sync(Some(here)).reset);
+        assert!(reader.sync(Some(Position { incarnation: middle.incarnation, ..here })).reset);
+        assert!(!reader.sync(Some(middle)).reset);
+    }
 }
 
 /// A position of another history is not continued, whatever its id.

@@ -59,8 +59,9 @@ macro_rules! conformance_suite {
             log: sync_without_a_position_resets, empty_sync_says_nothing, own_writes_are_not_listed,
                 changes_of_others_are_listed_in_order, earlier_own_writes_do_no_harm,
                 position_moves_with_each_write, positions_only_grow,
-                what_is_peeked_is_as_new_as_the_position, a_thousand_changes_are_listed, more_changes_reset,
-                a_large_batch_resets_others, a_trimmed_log_resets, another_incarnation_resets,
+                what_is_peeked_is_as_new_as_the_position, a_thousand_changes_are_listed, more_changes_name_the_caches, a_writer_far_behind_is_told_the_caches,
+                every_cache_that_changed_is_named,
+                a_large_batch_is_not_listed, a_trimmed_log_names_the_caches, far_behind_in_another_history_resets, another_incarnation_resets,
                 another_nonce_resets, a_position_ahead_of_the_log_resets, reset_draws_a_new_incarnation,
                 unlogged_caches_are_not_logged, values_are_as_new_as_the_position;
             entries: what_is_set_is_read, a_miss_is_none, the_last_set_wins, operations_take_effect_in_order,
@@ -74,7 +75,7 @@ macro_rules! conformance_suite {
                 a_set_of_another_history_is_cleared, an_exchange_that_lost_changes_nothing,
                 many_fills_at_once_leave_one_or_none, a_deleted_key_drops, a_purged_cache_drops,
                 another_key_does_not_drop, another_cache_does_not_drop, a_lost_anchor_drops,
-                a_forged_anchor_drops, a_trimmed_anchor_drops, own_changes_drop_too,
+                a_forged_anchor_drops, a_trimmed_anchor_drops, far_behind_what_changed_in_the_cache_counts, own_changes_drop_too,
                 dropped_sets_are_not_logged, guards_are_ignored_when_unlogged, each_set_has_its_own_guard;
             purge: a_purge_empties_the_cache, a_purge_spares_other_caches, a_purge_is_one_change,
                 a_purge_of_nothing_is_logged, a_cache_lives_on_after_a_purge, a_batch_may_purge_and_set,
@@ -162,6 +163,10 @@ pub(crate) fn key_change(cache: &CacheId, key: &[u8]) -> Change {
 
 pub(crate) fn cache_change(cache: &CacheId) -> Change {
     Change::Cache { cache: cache.name().into() }
+}
+
+pub(crate) fn unlisted_change(cache: &CacheId) -> Change {
+    Change::Unlisted { cache: cache.name().into() }
 }
 
 /// Calls whose failure ends the case.

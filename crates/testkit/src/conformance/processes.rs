@@ -122,7 +122,7 @@ impl Peer {
                         self.near.remove(&(owner, key));
                     }
                 }
-                Change::Cache { cache } => {
+                Change::Cache { cache } | Change::Unlisted { cache } => {
                     let purged = owner(cache);
                     self.near.retain(|(owner, _), _| Some(*owner) != purged);
                 }

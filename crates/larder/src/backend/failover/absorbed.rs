@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 
-use super::names;
 use crate::bytes::Reader;
 use crate::clock::Millis;
 use crate::contract::{CacheId, Change, Op, Position};
@@ -51,10 +50,10 @@ impl Invalidation {
 pub(super) fn invalidations(changes: &[Change]) -> Vec<Invalidation> {
     let mut seen = HashSet::new();
     let named = changes.iter().filter_map(|change| {
-        let (_, cache) = CacheId::original(names::of(change))?;
+        let (_, cache) = CacheId::original(change.cache())?;
         let key = match change {
             Change::Key { key, .. } => Some(key.clone()),
-            Change::Cache { .. } => None,
+            Change::Cache { .. } | Change::Unlisted { .. } => None,
         };
         Some(Invalidation { cache, key })
     });
@@ -63,6 +62,7 @@ pub(super) fn invalidations(changes: &[Change]) -> Vec<Invalidation> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::names;
     use super::*;
 
     #[test]

@@ -175,12 +175,13 @@ fn still_serves(control: &ControlLog, view: &View, since: Option<Position>, delt
 /// What a delta of the fallback means to a caller who knows nothing of epochs.
 fn translate(delta: Delta, epoch: u64) -> Delta {
     let Delta { mut reset, changes, position } = delta;
-    reset |= changes.iter().any(|change| is_flip(change) || names::of(change) == names::everything().name());
+    reset |= changes.iter().any(|change| is_flip(change) || change.cache() == names::everything().name());
     let original = |change: &Change| {
-        let (of, cache) = CacheId::original(names::of(change))?;
+        let (of, cache) = CacheId::original(change.cache())?;
         (of == epoch && cache.logged()).then(|| match change {
             Change::Key { key, .. } => Change::Key { cache: cache.name().into(), key: key.clone() },
             Change::Cache { .. } => Change::Cache { cache: cache.name().into() },
+            Change::Unlisted { .. } => Change::Unlisted { cache: cache.name().into() },
         })
     };
     let changes = if reset { Vec::new() } else { changes.iter().filter_map(original).collect() };
@@ -194,7 +195,7 @@ fn in_history(position: Position, epoch: u64) -> Position {
 }
 
 fn is_flip(change: &Change) -> bool {
-    names::of(change) == names::mode().name()
+    change.cache() == names::mode().name()
 }
 
 #[cfg(test)]

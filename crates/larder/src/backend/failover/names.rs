@@ -40,15 +40,9 @@ pub(super) fn beats() -> CacheId {
     CacheId::own("beats", false)
 }
 
-/// The name of the cache of a change.
-pub(super) fn of(change: &Change) -> &str {
-    let (Change::Key { cache, .. } | Change::Cache { cache }) = change;
-    cache
-}
-
 /// Whether a change is an invalidation that the primary has to know of.
 pub(super) fn is_data(change: &Change) -> bool {
-    CacheId::original(of(change)).is_some() || of(change) == everything().name()
+    CacheId::original(change.cache()).is_some() || change.cache() == everything().name()
 }
 
 #[cfg(test)]

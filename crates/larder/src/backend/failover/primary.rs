@@ -105,7 +105,7 @@ impl Primary {
         if since == Some(delta.position) && !says {
             return Ok(delta.position);
         }
-        let complete = !delta.reset && !delta.changes.iter().any(|change| names::of(change) == all.name());
+        let complete = !delta.reset && !delta.changes.iter().any(|change| change.cache() == all.name());
         let told = if complete { invalidations(&delta.changes) } else { self.all_caches()? };
         let now = self.inform(control, &told, delta.position)?;
         if now != incarnation {

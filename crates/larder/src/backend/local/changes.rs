@@ -2,12 +2,15 @@
 //!
 //! A record is the nonce, then for each change a kind, the name of the cache and the key. (Older versions of Larder write the
 //! same kind for sets as for deletes, and take a set by a newer one for a purge.) A record with more
-//! changes than an answer lists has none but a mark that says so: whoever is before it must forget everything
-//! anyway.
+//! changes than an answer lists has none but a mark that says so: whoever is before it is told which caches changed. With
+//! the name of a cache behind it, the mark says that keys of that cache changed which are not listed.
+
+use std::collections::HashSet;
 
 use heed::{AnyTls, RoTxn, RwTxn};
 
 use super::fault::{Fault, damaged};
+use super::last_changes;
 use super::tables::{Space, Tables};
 use crate::bytes::Reader;
 use crate::contract::{CacheId, Change, Delta, MAX_CHANGES, Position};
@@ -32,14 +35,10 @@ pub(crate) struct Logged {
 
 /// A new history with an empty first record.
 pub(super) fn begin(tables: &Tables, txn: &mut RwTxn<'_>, number: u64, after: u64) -> Result<Space, Fault> {
-    let mut space = Space {
-        number,
-        incarnation: u128::from_le_bytes(random()?),
-        first: after + 1,
-        last: after,
-        nonce: 0,
-        log_bytes: 0,
-    };
+    let (incarnation, first) = (u128::from_le_bytes(random()?), after + 1);
+    let mut space =
+        Space { number, incarnation, first, last: after, nonce: 0, log_bytes: 0, noted_since: first };
+    last_changes::forget(tables, txn, number)?;
     append(tables, txn, &mut space, &Record::default(), u64::MAX)?;
     Ok(space)
 }
@@ -49,20 +48,48 @@ pub(super) fn position(space: &Space) -> Position {
     Position { incarnation: space.incarnation, id: space.last.into(), nonce: space.nonce }
 }
 
-/// The changes after `since`, a reset if they cannot be told exactly.
+/// The changes after `since`, or the caches that changed if the log does not list them; a reset if nobody can tell.
 pub(super) fn since(
     tables: &Tables,
     txn: &RoTxn<'_, AnyTls>,
     space: &Space,
     since: Option<Position>,
 ) -> Result<Delta, Fault> {
-    let changes = match since {
-        Some(since) => collect(tables, txn, space, since)?,
-        None => None,
-    };
-    let reset = changes.is_none();
-    let changes = changes.unwrap_or_default().into_iter().map(|logged| logged.change).collect();
-    Ok(Delta { reset, changes, position: position(space) })
+    let mut changes = None;
+    if let Some(since) = since {
+        let listed = collect(tables, txn, space, since)?;
+        changes = listed.map(|listed| listed.into_iter().map(|logged| logged.change).collect());
+        if changes.is_none() && is_past(tables, txn, space, since)? {
+            changes = last_changes::after(tables, txn, space.number, since.id)?;
+        }
+    }
+    Ok(Delta { reset: changes.is_none(), changes: changes.unwrap_or_default(), position: position(space) })
+}
+
+/// Whether it is certain that nothing changed a cache after a position that the log does not reach back to, or from where it lists
+/// too much.
+pub(super) fn is_unchanged(
+    tables: &Tables,
+    txn: &RoTxn<'_, AnyTls>,
+    space: &Space,
+    since: Position,
+    cache: &CacheId,
+) -> Result<bool, Fault> {
+    if !is_past(tables, txn, space, since)? {
+        return Ok(false);
+    }
+    Ok(last_changes::of(tables, txn, space.number, cache.name())?.is_none_or(|last| last <= since.id))
+}
+
+/// Whether a position is of this history, and the last changes of caches are noted since then.
+fn is_past(tables: &Tables, txn: &RoTxn<'_, AnyTls>, space: &Space, since: Position) -> Result<bool, Fault> {
+    let Ok(id) = u64::try_from(since.id) else { return Ok(false) };
+    if since.incarnation != space.incarnation || id < space.noted_since || id > space.last {
+        return Ok(false);
+    }
+    // One that was trimmed says nothing more; an incarnation is one file's history.
+    let Some(record) = tables.log.get(txn, &record_key(space, id))? else { return Ok(id < space.first) };
+    Ok(Reader::new(record).u128()? == since.nonce)
 }
 
 /// The changes after `since`; `None` if they cannot be told exactly.
@@ -101,6 +128,7 @@ pub(super) fn collect(
 pub(crate) struct Record {
     bytes: Vec<u8>,
     changes: usize,
+    caches: HashSet<Box<str>>,
 }
 
 impl Record {
@@ -126,7 +154,19 @@ impl Record {
         match change {
             Change::Key { cache, key } => self.push(KEY, cache, key),
             Change::Cache { cache } => self.push(CACHE, cache, b""),
+            Change::Unlisted { cache } => self.push(TOO_MANY, cache, b""),
         }
+    }
+
+    /// Notes the caches that it changes, as the record `id` of a space.
+    pub(crate) fn note(
+        &self,
+        tables: &Tables,
+        txn: &mut RwTxn<'_>,
+        space: u64,
+        id: u128,
+    ) -> Result<(), Fault> {
+        self.caches.iter().try_for_each(|cache| last_changes::note(tables, txn, space, cache, id))
     }
 
     /// The row of the record.
@@ -140,6 +180,9 @@ impl Record {
 
     fn push(&mut self, kind: u8, cache: &str, key: &[u8]) {
         self.changes += 1;
+        if !self.caches.contains(cache) {
+            self.caches.insert(cache.into());
+        }
         if self.changes > MAX_CHANGES || self.bytes.len() + key.len() > MAX_RECORD {
             self.changes = MAX_CHANGES + 1;
             self.bytes = vec![TOO_MANY];
@@ -160,7 +203,7 @@ pub(crate) fn decode(record: &[u8], changes: &mut Vec<Logged>) -> Result<bool, F
     row.u128()?;
     while !row.is_empty() {
         let kind = row.u8()?;
-        if kind == TOO_MANY {
+        if kind == TOO_MANY && row.is_empty() {
             return Ok(false);
         }
         let name = usize::from(row.u8()?);
@@ -168,6 +211,7 @@ pub(crate) fn decode(record: &[u8], changes: &mut Vec<Logged>) -> Result<bool, F
         let key = row.bytes()?;
         let change = match kind {
             KEY | STORED => Change::Key { cache: name.into(), key: key.into() },
+            TOO_MANY => Change::Unlisted { cache: name.into() },
             _ => Change::Cache { cache: name.into() },
         };
         changes.push(Logged { change, stored: kind == STORED });
@@ -187,6 +231,7 @@ pub(super) fn append(
     space.nonce = u128::from_le_bytes(random()?);
     let row = record.row(space.nonce);
     tables.log.put(txn, &record_key(space, space.last), &row)?;
+    record.note(tables, txn, space.number, space.last.into())?;
     space.log_bytes += size(&row);
     while space.first < space.last && (space.last - space.first >= MAX_RECORDS || space.log_bytes > max_bytes)
     {

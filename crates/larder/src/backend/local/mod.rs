@@ -38,6 +38,7 @@ mod directory;
 pub(super) mod environment;
 pub(super) mod fault;
 mod handle;
+pub(super) mod last_changes;
 mod lock_row;
 mod locks;
 mod process;

@@ -5,6 +5,7 @@
 //! | `meta` | `m` | [`Counters`] |
 //! | | `s` namespace | [`Space`] |
 //! | | `c` space, logged, name | the cache's number |
+//! | | `l` space, name | the last record that changed the cache, see [`super::last_changes`] |
 //! | | `d` number | a purged cache whose entries were not all removed yet |
 //! | `entries` | cache, key | header and entry, see [`super::rows`] |
 //! | `parts` | age, index | pieces of a large entry |
@@ -64,6 +65,8 @@ pub(super) struct Space {
     pub(super) nonce: u128,
     /// What the log takes.
     pub(super) log_bytes: u64,
+    /// The record since which the last changes of caches are noted.
+    pub(super) noted_since: u64,
 }
 
 impl Tables {
@@ -103,20 +106,18 @@ impl Tables {
     pub(super) fn space(&self, txn: &RoTxn<'_, AnyTls>, namespace: &str) -> Result<Option<Space>, Fault> {
         let Some(row) = self.meta.get(txn, &space_key(namespace))? else { return Ok(None) };
         let mut row = Reader::new(row);
-        Ok(Some(Space {
-            number: row.u64()?,
-            first: row.u64()?,
-            last: row.u64()?,
-            log_bytes: row.u64()?,
-            incarnation: row.u128()?,
-            nonce: row.u128()?,
-        }))
+        let (number, first, last, log_bytes) = (row.u64()?, row.u64()?, row.u64()?, row.u64()?);
+        let (incarnation, nonce) = (row.u128()?, row.u128()?);
+        // An older version wrote the newest record, and notes nothing.
+        let noted_since = if row.is_empty() { last } else { row.u64()? };
+        Ok(Some(Space { number, incarnation, first, last, nonce, log_bytes, noted_since }))
     }
 
     pub(super) fn put_space(&self, txn: &mut RwTxn<'_>, namespace: &str, space: &Space) -> Result<(), Fault> {
         let numbers = [space.number, space.first, space.last, space.log_bytes].map(u64::to_le_bytes);
         let marks = [space.incarnation, space.nonce].map(u128::to_le_bytes);
-        let row = [numbers.as_flattened(), marks.as_flattened()].concat();
+        let noted_since = space.noted_since.to_le_bytes();
+        let row = [numbers.as_flattened(), marks.as_flattened(), &noted_since].concat();
         Ok(self.meta.put(txn, &space_key(namespace), &row)?)
     }
 

@@ -8,7 +8,7 @@ use super::fault::{Fault, NAME};
 use super::tables::{Counters, Space};
 use super::{lock_row, room, rows};
 use crate::clock;
-use crate::contract::{Applied, CacheId, Change, Op, Outcome, Position, Ruling, Since};
+use crate::contract::{Applied, Op, Outcome, Position, Ruling, Since};
 use crate::error::Error;
 
 /// One call of `apply`.
@@ -131,20 +131,18 @@ impl Guards {
             self.changes = changes::collect(&open.tables, txn, space, position)?;
             self.at = Some(position);
         }
-        guard.judge(self.of_key(cache, key), entry, || {
+        let since = match &self.changes {
+            Some(changes) => {
+                let changes = changes.iter().filter(|logged| logged.change.touches(cache.name(), key));
+                Since::of(changes.map(|logged| logged.stored))
+            }
+            None if changes::is_unchanged(&open.tables, txn, space, position, cache)? => Since::Nothing,
+            None => Since::Changed,
+        };
+        guard.judge(since, entry, || {
             let Some(number) = open.tables.cache(txn, space.number, cache)? else { return Ok(None) };
             rows::get(&open.tables, txn, number, key, 0)
         })
-    }
-
-    /// What happened to a key.
-    fn of_key(&self, cache: &CacheId, key: &[u8]) -> Since {
-        let touches = |logged: &&Logged| match &logged.change {
-            Change::Key { cache: changed, key: k } => **changed == *cache.name() && **k == *key,
-            Change::Cache { cache: changed } => **changed == *cache.name(),
-        };
-        let changes = self.changes.as_ref().map(|changes| changes.iter().filter(touches));
-        changes.map_or(Since::Changed, |changes| Since::of(changes.map(|logged| logged.stored)))
     }
 }
 

@@ -1,6 +1,6 @@
 -- Makes a batch of changes and logs them as one record, or refuses before it touches anything.
 --
--- KEYS 1 meta  2 log  3 registry of caches, then for each cache: 4, 6, … its hash  5, 7, … its expiry index
+-- KEYS 1 meta  2 log  3 registry of unlogged caches, then for each cache: 4, 6, … its hash  5, 7, … its expiry index
 -- ARGV 1 incarnation  2 deadline (ms)  3 not before (ms)  4 nonce  5 most changes listed  6 '1': fields expire natively
 --      7 longest log  8 most bytes in a log  9 most bytes in a record  10 seconds that an unused logged cache is kept
 --      then the operations:  s <hash's index in KEYS> <field> <value> <expires ms or ''> <guard id or ''> <guard nonce>
@@ -8,12 +8,14 @@
 --                            d <hash's index in KEYS> <field>
 --                            p <hash's index in KEYS>
 -- Answers {'OK', now, id of the record or '', outcomes}, {'INC' | 'LATE' | 'WAIT' | 'LOCK', now}, {'TYPE', now, key}, or
---      {'LOG', now} if the log takes no record.
+--      {'LOG', now} if the log takes no record, or is not the one that was written here.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-if redis.call('HGET', KEYS[1], 'inc') ~= ARGV[1] then return {'INC', now} end
+local known = redis.call('HMGET', KEYS[1], 'inc', 'h')
+if known[1] ~= ARGV[1] then return {'INC', now} end
 if now > tonumber(ARGV[2]) then return {'LATE', now} end
 if now < tonumber(ARGV[3]) then return {'WAIT', now} end
+if not find_end(known[2], ARGV[1]) then return {'LOG', now} end
 
 local max, native = tonumber(ARGV[5]), ARGV[6] == '1'
 local base = string.sub(KEYS[1], 1, -2)
@@ -33,6 +35,7 @@ end
 -- The names changed since a position, each with the place of its last change, and which of these stored an entry (in records
 -- of older versions nobody can tell), or false when the log does not reach back to it.
 local function names_since(id, nonce)
+  if newest[1] == id and newest[2][2] == nonce then return {names = {}} end
   -- From the end, as most guards stand near it.
   local records = redis.call('XREVRANGE', KEYS[2], '+', id, 'COUNT', max + 2)
   local names, stored, count, place = {}, {}, 0, 0
@@ -61,6 +64,7 @@ local function history(id, nonce)
     -- It stumbles over records that were not written here.
     local read, names = pcall(names_since, id, nonce)
     known = read and names or {names = false}
+    known.id, known.nonce = id, nonce
     histories[id .. nonce] = known
   end
   return known
@@ -72,6 +76,7 @@ local function lost(op, name, known, value)
   local names = known.names
   local key, purge = names and names[name], names and names[op.cache.name]
   if names and not key and not purge then return nil end
+  if not names and is_unchanged(op.cache.name, known.id, known.nonce) then return nil end
   if value == '' then return 'x' end
   local standing = redis.call('HGET', op.cache.hash, op.field)
   if standing then
@@ -96,7 +101,7 @@ local function holds(cache, field, token, fence)
   return holder == token and number == fence and tonumber(since) >= born
 end
 
-local ops, record, kinds, sets, i = {}, {}, {}, false, 11
+local ops, record, kinds, changed, sets, i = {}, {}, {}, {}, false, 11
 while i <= #ARGV do
   local kind, cache = ARGV[i], caches[tonumber(ARGV[i + 1])]
   local op = {kind = kind, cache = cache}
@@ -122,6 +127,10 @@ while i <= #ARGV do
   if name and not op.dropped then
     record[#record + 1] = struct.pack('>I4', #name) .. name
     kinds[#kinds + 1] = op.cleared and 'd' or kind
+    if not cache.changed then
+      cache.changed = true
+      changed[#changed + 1] = cache.name
+    end
   end
   ops[#ops + 1] = op
 end
@@ -134,9 +143,7 @@ for _, op in ipairs(ops) do
   if op.kind == 's' and not op.dropped then op.cache.stored = true end
 end
 for _, cache in pairs(caches) do
-  if cache.stored then
-    redis.call('SADD', KEYS[3], cache.name and 'l:' .. cache.name or string.sub(cache.hash, #base + 1))
-  end
+  if cache.stored and not cache.name then redis.call('SADD', KEYS[3], string.sub(cache.hash, #base + 1)) end
 end
 
 local id = ''
@@ -152,6 +159,7 @@ if #record > 0 then
     if string.find(id.err, 'exhausted') or string.find(id.err, 'equal or smaller') then return {'LOG', now} end
     return id
   end
+  note(ARGV[1], id, ARGV[4], changed)
 end
 
 if not native then

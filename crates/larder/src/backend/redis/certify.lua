@@ -1,7 +1,7 @@
 -- Makes sure that what is here was written under this server's own identity and is whole, and empties the logged caches if
 -- not. Changes nothing when it is, so it may be sent by several processes at once, and late.
 --
--- KEYS 1 meta  2 log  3 registry of caches (members `l:<cache>` and `u:<cache>`, and `` as long as none was lost)
+-- KEYS 1 meta  2 log  3 registry of unlogged caches (members `u:<cache>`, and `` as long as none was lost)
 -- ARGV 1 incarnation to begin if need be  2 nonce of its first record  3 deadline (ms)  4 '1': begin it anyway, and
 --      empty the unlogged caches too  5 incarnation whose log cannot be read, or ''
 -- Answers {'OK', now, incarnation}, {'LATE', now}, {'ROLE', now} or {'TYPE', now, key}.
@@ -42,11 +42,22 @@ if known[2] and not listed then
     at = found[1]
   until at == '0'
 end
--- The hashes' names follow from the registry. They carry the hash tag of KEYS, so they are on this node.
+-- The hashes' names follow from the meta key and the registry (in older versions, from that alone). They carry the hash tag of
+-- KEYS, so they are on this node.
+local function unlink_logged(name)
+  if inc then redis.call('UNLINK', base .. inc .. ':' .. name, base .. inc .. 'x:' .. name) end
+end
+local fields = redis.call('HGETALL', KEYS[1])
+for i = 1, #fields, 2 do
+  if string.sub(fields[i], 1, 2) == 'l:' then
+    unlink_logged(string.sub(fields[i], 3))
+    redis.call('HDEL', KEYS[1], fields[i])
+  end
+end
 for _, member in ipairs(redis.call('SMEMBERS', KEYS[3])) do
   local kind, name = string.sub(member, 1, 2), string.sub(member, 3)
   if kind == 'l:' then
-    if inc then redis.call('UNLINK', base .. inc .. ':' .. name, base .. inc .. 'x:' .. name) end
+    unlink_logged(name)
     redis.call('SREM', KEYS[3], member)
   elseif kind ~= 'u:' then
     redis.call('SREM', KEYS[3], member)
@@ -76,5 +87,7 @@ end
 local kept = known[2] == cert and redis.call('HSETNX', base .. 'k', '', '') == 0
 redis.call('HSET', base .. 'k', '', '')
 redis.call('HSET', KEYS[1], 'inc', ARGV[1], 'cert', cert, 'born', kept and known[3] or born)
-redis.call('XADD', KEYS[2], '*', 'n', ARGV[2], 'c', 0, 'v', '')
+local id = redis.call('XADD', KEYS[2], '*', 'n', ARGV[2], 'c', 0, 'v', '')
+floor = padded(id)
+note(ARGV[1], id, ARGV[2], {})
 return {'OK', now, ARGV[1]}

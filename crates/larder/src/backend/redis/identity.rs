@@ -150,6 +150,12 @@ impl Redis {
     /// Asks the server who it is, and certifies it if it holds something of another identity. One round trip, two
     /// if it had to be certified.
     pub(super) fn hello(&self, slot: &mut Slot) -> Result<(), Failure> {
+        self.hello_and(slot, &Batch::default()).map(drop)
+    }
+
+    /// The same with more commands in the first round trip. Answers to these, which count only if the connection knows no other
+    /// incarnation after this than before.
+    pub(super) fn hello_and(&self, slot: &mut Slot, more: &Batch) -> Result<Replies, Failure> {
         let mut batch = Batch::default();
         let setup =
             slot.open(&self.settings, &self.door, self.settings.read_timeout, &self.settled, &mut batch)?;
@@ -160,7 +166,8 @@ impl Redis {
             .add(&log::length(&self.keys.log))
             // Gone if the registry was.
             .add(cmd("SISMEMBER").arg(&self.keys.registry).arg(""))
-            .add(&cmd("TIME"));
+            .add(&cmd("TIME"))
+            .append(more);
         let mut replies = Replies::new(slot.exchange(&batch, &self.trips)?);
         for _ in 0..setup {
             replies.next();
@@ -183,7 +190,7 @@ impl Redis {
             link.identify(Identity { incarnation, cert, expires_fields, checked: Some(sent) });
             self.admitted.store(true, Ordering::Relaxed);
         }
-        Ok(())
+        Ok(replies)
     }
 
     /// Empties the logged caches under a new incarnation if `why` calls for it, or if they are not whole and this server's
@@ -198,7 +205,7 @@ impl Redis {
             let deadline = self.clock.now().saturating_add(millis(budget));
             let mut command = cmd("EVAL");
             command
-                .arg(include_str!("certify.lua"))
+                .arg(concat!(include_str!("log.lua"), include_str!("certify.lua")))
                 .arg(3)
                 .arg(&self.keys.meta)
                 .arg(&self.keys.log)

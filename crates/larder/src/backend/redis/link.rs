@@ -120,6 +120,14 @@ impl Batch {
         self
     }
 
+    /// The commands of another batch, too.
+    pub(super) fn append(&mut self, other: &Self) -> &mut Self {
+        self.bytes.extend_from_slice(&other.bytes);
+        self.commands += other.commands;
+        self.most = self.most.max(other.most);
+        self
+    }
+
     /// The answers hold so many entries, or a page of a listing.
     pub(super) fn expect(&mut self, most: Most) -> &mut Self {
         self.most = most;

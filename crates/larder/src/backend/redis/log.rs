@@ -26,8 +26,12 @@ pub(super) struct Record {
 }
 
 impl Record {
-    fn is_at(&self, position: Position) -> bool {
+    pub(super) fn is_at(&self, position: Position) -> bool {
         self.id == position.id && self.nonce == position.nonce
+    }
+
+    pub(super) fn id(&self) -> u128 {
+        self.id
     }
 }
 

@@ -12,6 +12,7 @@ mod door;
 mod failure;
 mod identity;
 mod keys;
+mod last_changes;
 mod link;
 mod locks;
 mod log;

@@ -8,11 +8,12 @@ use super::backend::Redis;
 use super::failure::Failure;
 use super::identity::{Certify, Check, replica};
 use super::link::Batch;
-use super::log;
 use super::pool::Slot;
 use super::reply::{Replies, array, bytes, optional_bytes};
 use super::resp::Most;
-use crate::contract::{CacheId, Delta, Fetched, Position, Read};
+use super::survey::MAX_PAGE;
+use super::{last_changes, log};
+use crate::contract::{CacheId, Change, Delta, Fetched, Position, Read};
 
 impl Redis {
     pub(super) fn fetch_with(&self, since: Option<Position>, reads: &[Read<'_>]) -> Result<Fetched, Failure> {
@@ -44,7 +45,14 @@ impl Redis {
             return Ok(fetched);
         }
         // A gap, or another history: nothing of that answer counts (R2).
-        self.hello(slot)?;
+        match since {
+            Some(since) => {
+                if let Some(fetched) = self.catch_up(slot, since, reads)? {
+                    return Ok(fetched);
+                }
+            }
+            None => self.hello(slot)?,
+        }
         self.fetch_once(slot, None, reads)?.ok_or_else(|| {
             Failure::in_vain("the server was emptied again and again", self.settings.read_timeout)
         })
@@ -105,19 +113,39 @@ impl Redis {
         if let Some(since) = only_sync.filter(|since| delta == Delta::nothing_since(*since)) {
             slot.was_quiet(since);
         }
-        let mut entries = vec![None; reads.len()];
-        for places in groups {
-            let values = array(replies.next(), "HMGET")?;
-            if values.len() != places.len() {
-                return Err(Failure::garbled("HMGET"));
-            }
-            for (place, value) in places.into_iter().zip(values) {
-                if let Some(entry) = entries.get_mut(place) {
-                    *entry = optional_bytes(value, "HMGET")?;
-                }
-            }
+        Ok(Some(Fetched { delta, entries: read_entries(&mut replies, groups, reads.len())? }))
+    }
+
+    /// What a caller is told whose position is too far back for the log to list what followed: the caches that changed since, and the
+    /// entries (R29). `None` if its position is none of this history, or nobody can tell; the connection knows the server then.
+    /// One round trip, two if the server had to be certified.
+    fn catch_up(
+        &self,
+        slot: &mut Slot,
+        since: Position,
+        reads: &[Read<'_>],
+    ) -> Result<Option<Fetched>, Failure> {
+        let mut batch = Batch::default();
+        last_changes::ask(&mut batch, &self.keys, since);
+        let groups = self.ask_entries(&mut batch, since.incarnation, reads);
+        batch.expect(Most::of_entries(MAX_PAGE + reads.len()));
+        let mut replies = self.hello_and(slot, &batch)?;
+        if slot.identity_mut().map(|identity| identity.incarnation) != Some(since.incarnation) {
+            return Ok(None);
         }
-        Ok(Some(Fetched { delta, entries }))
+        let Some((changes, position)) = last_changes::read(&mut replies, since)? else { return Ok(None) };
+        slot.passed_stored();
+        let entries = read_entries(&mut replies, groups, reads.len())?;
+        Ok(Some(Fetched { delta: Delta { reset: false, changes, position }, entries }))
+    }
+
+    /// The same after a write, whose record is not the end of what is told.
+    pub(super) fn changes_since(
+        &self,
+        slot: &mut Slot,
+        since: Position,
+    ) -> Result<Option<Vec<Change>>, Failure> {
+        Ok(self.catch_up(slot, since, &[])?.map(|fetched| fetched.delta.changes))
     }
 
     /// One `HMGET` for each cache; answers which reads each of them is for.
@@ -143,6 +171,27 @@ impl Redis {
         }
         groups.into_iter().map(|(_, places)| places).collect()
     }
+}
+
+/// Takes in the answers to [`Redis::ask_entries`].
+fn read_entries(
+    replies: &mut Replies,
+    groups: Vec<Vec<usize>>,
+    reads: usize,
+) -> Result<Vec<Option<Vec<u8>>>, Failure> {
+    let mut entries = vec![None; reads];
+    for places in groups {
+        let values = array(replies.next(), "HMGET")?;
+        if values.len() != places.len() {
+            return Err(Failure::garbled("HMGET"));
+        }
+        for (place, value) in places.into_iter().zip(values) {
+            if let Some(entry) = entries.get_mut(place) {
+                *entry = optional_bytes(value, "HMGET")?;
+            }
+        }
+    }
+    Ok(entries)
 }
 
 fn twice_if_kept<T>(slot: &mut Slot, run: impl Fn(&mut Slot) -> Result<T, Failure>) -> Result<T, Failure> {

@@ -24,6 +24,11 @@ pub(super) struct Most {
 impl Most {
     /// Whatever has no entries in it; the largest is a thousand records of a log of 64 MB.
     pub(super) const SMALL: Self = Self { bytes: 128 << 20, values: 64 << 10 };
+    /// Enough for either.
+    pub(super) fn max(self, other: Self) -> Self {
+        Self { bytes: self.bytes.max(other.bytes), values: self.values.max(other.values) }
+    }
+
     /// As much for so many batches more.
     pub(super) const fn and_small(self, batches: usize) -> Self {
         Self {

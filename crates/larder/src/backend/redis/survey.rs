@@ -1,5 +1,6 @@
 //! Looking over what is there, and emptying it.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use redis::{Value, cmd};
@@ -82,21 +83,24 @@ impl Redis {
         let Some(incarnation) = slot.identity_mut().map(|identity| identity.incarnation) else {
             return Ok(Vec::new());
         };
-        let command = cmd("SMEMBERS").arg(&self.keys.registry).to_owned();
         let mut batch = Batch::default();
-        batch.expect(Most::of_entries(MAX_PAGE)).add(&command);
-        let members = slot.exchange(&batch, &self.trips)?.pop().unwrap_or(Value::Nil);
-        let mut caches = Vec::new();
-        for member in array(members, "SMEMBERS")? {
-            let member = bytes(member, "SMEMBERS")?;
-            // Others are not Larder's.
-            caches.extend(std::str::from_utf8(&member).ok().and_then(
-                |member| match member.split_once(':')? {
-                    (kind @ ("l" | "u"), name) => Some(CacheId::stored(name, kind == "l")),
-                    _ => None,
-                },
-            ));
+        batch
+            .expect(Most::of_entries(MAX_PAGE))
+            .add(cmd("HGETALL").arg(&self.keys.meta))
+            .add(cmd("SMEMBERS").arg(&self.keys.registry));
+        let mut replies = Replies::new(slot.exchange(&batch, &self.trips)?);
+        let logged = array(replies.next(), "HGETALL")?.into_iter().step_by(2);
+        let unlogged = array(replies.next(), "SMEMBERS")?;
+        let mut caches = HashSet::new();
+        for name in logged.chain(unlogged) {
+            let name = bytes(name, "names of caches")?;
+            // Others are no caches.
+            caches.extend(std::str::from_utf8(&name).ok().and_then(|name| match name.split_once(':')? {
+                (kind @ ("l" | "u"), name) => Some(CacheId::stored(name, kind == "l")),
+                _ => None,
+            }));
         }
+        let caches = Vec::from_iter(caches);
         if caches.is_empty() {
             return Ok(Vec::new());
         }

@@ -137,10 +137,9 @@ impl Redis {
         let mut command =
             if slot.knows_fills() { self.fill_script.cached() } else { self.fill_script.whole() };
         command
-            .arg(5)
+            .arg(4)
             .arg(&self.keys.meta)
             .arg(&self.keys.log)
-            .arg(&self.keys.registry)
             .arg(self.keys.hash(incarnation, cache))
             .arg(self.keys.expiry_index(incarnation, cache))
             .arg(incarnation_name(incarnation))
@@ -239,17 +238,14 @@ impl Redis {
         let delta = match tail {
             (Some(tail), _) => Delta { reset: false, changes: tail.changes, position: tail.position },
             (None, Some(position)) if since.is_none() || own.is_some() => {
-                Delta { reset: true, changes: Vec::new(), position }
+                // What follows the own record belongs to the next request, but may be told now (R4). The write is done, whatever
+                // comes of this.
+                let changes = since.and_then(|since| self.changes_since(slot, since).ok().flatten());
+                Delta { reset: changes.is_none(), changes: changes.unwrap_or_default(), position }
             }
             // A gap, and nothing was logged that could be the new position.
-            (None, _) => self.fetch_on(slot, None, &[])?.delta,
+            (None, _) => self.fetch_on(slot, since, &[])?.delta,
         };
-        if delta.reset && since.is_some() {
-            // A gap may be the sign of another server.
-            if let Some(identity) = slot.identity_mut() {
-                identity.checked = None;
-            }
-        }
         Ok(Verdict::Done(Applied { delta, outcomes }))
     }
 

@@ -20,6 +20,7 @@
 mod cooldown;
 mod node_cache;
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -121,6 +122,8 @@ impl Start {
             changes.extend(delta.changes);
             changes
         });
+        let changes =
+            changes.map(|changes| if changes.len() > MAX_CHANGES { unlisted(&changes) } else { changes });
         let changes = changes.filter(|changes| changes.len() <= MAX_CHANGES);
         Delta { reset: changes.is_none(), changes: changes.unwrap_or_default(), position: delta.position }
     }
@@ -238,9 +241,12 @@ fn made<'a>(op: &Op<'a>, outcome: Outcome) -> Option<Op<'a>> {
     }
 }
 
+/// The caches of some changes.
+fn unlisted(changes: &[Change]) -> Vec<Change> {
+    let caches: HashSet<&str> = changes.iter().map(Change::cache).collect();
+    caches.into_iter().map(|cache| Change::Unlisted { cache: cache.into() }).collect()
+}
+
 fn is_changed(changes: &[Change], read: &Read<'_>) -> bool {
-    changes.iter().any(|change| match change {
-        Change::Key { cache, key } => **cache == *read.cache.name() && **key == *read.key,
-        Change::Cache { cache } => **cache == *read.cache.name(),
-    })
+    changes.iter().any(|change| change.touches(read.cache.name(), read.key))
 }

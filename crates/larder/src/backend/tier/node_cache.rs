@@ -4,10 +4,11 @@
 //! | table | key | row |
 //! |---|---|---|
 //! | `meta` | `t` hash of the label | [`Head`] |
+//! | | `l` number, name | the last position at which the cache changed, see [`last_changes`] |
 //! | `log` | number, id of a position | its nonce and the changes that led there from the row before |
 //!
 //! The rows of the log are the *ring*: where the tier has stood, and beside them places where a process stands that was
-//! overtaken, without changes of their own. The entries are as those of any other space.
+//! overtaken, without changes of their own. A process that stands before the oldest row is told which caches changed (R29). The entries are as those of any other space.
 
 use std::cmp::Ordering;
 use std::ops::Bound;
@@ -20,7 +21,7 @@ use crate::backend::local::changes::{self, Record};
 use crate::backend::local::environment::Open;
 use crate::backend::local::fault::{Fault, damaged};
 use crate::backend::local::tables::{Counters, Tables};
-use crate::backend::local::{Handle, read, room, rows, write};
+use crate::backend::local::{Handle, last_changes, read, room, rows, write};
 use crate::bytes::Reader;
 use crate::clock::{self, Millis};
 use crate::contract::{CacheId, Change, Delta, MAX_CHANGES, Op, Position, Read};
@@ -76,13 +77,13 @@ impl Writing<'_, '_> {
         let (from, to) = (ring_key(self.number, 0), ring_key(self.number, u128::MAX));
         let all: (Bound<&[u8]>, Bound<&[u8]>) = (Bound::Included(&from), Bound::Included(&to));
         self.tables.log.delete_range(self.txn, &all)?;
-        Ok(())
+        last_changes::forget(self.tables, self.txn, self.number)
     }
 
     fn apply(&mut self, change: &Change) -> Result<(), Fault> {
         match change {
             Change::Key { cache, key } => self.remove(&CacheId::new(cache, true)?, key),
-            Change::Cache { cache } => {
+            Change::Cache { cache } | Change::Unlisted { cache } => {
                 self.tables.forget_cache(self.txn, self.number, &CacheId::new(cache, true)?)
             }
         }
@@ -118,6 +119,8 @@ struct Head {
     /// The rows of the ring, and what they take.
     rows: u64,
     bytes: u64,
+    /// The position since which the last changes of caches are noted.
+    noted_since: u128,
 }
 
 impl Head {
@@ -125,16 +128,19 @@ impl Head {
         let mut row = Reader::new(row);
         let (number, rows, bytes) = (row.u64()?, row.u64()?, row.u64()?);
         let at = Position { incarnation: row.u128()?, id: row.u128()?, nonce: row.u128()? };
-        Ok(Self { number, at, rows, bytes })
+        // An older version wrote the newest row, and notes nothing.
+        let noted_since = if row.is_empty() { at.id } else { row.u128()? };
+        Ok(Self { number, at, rows, bytes, noted_since })
     }
 
     fn row(&self) -> Vec<u8> {
         let numbers = [self.number, self.rows, self.bytes].map(u64::to_le_bytes);
-        let at = [self.at.incarnation, self.at.id, self.at.nonce].map(u128::to_le_bytes);
+        let at = [self.at.incarnation, self.at.id, self.at.nonce, self.noted_since].map(u128::to_le_bytes);
         [numbers.as_flattened(), at.as_flattened()].concat()
     }
 
-    /// The changes after `since`, perhaps some before it; `None` if it is not in the ring, or too much happened.
+    /// The changes after `since`, perhaps some before it, or the caches that changed if that is before the ring, or too much
+    /// happened; `None` if it is not known.
     fn changes_after(
         &self,
         tables: &Tables,
@@ -143,9 +149,28 @@ impl Head {
     ) -> Result<Option<Vec<Change>>, Fault> {
         let from = ring_key(self.number, since.id);
         let anchor = tables.log.get(txn, &from)?.map(|row| Reader::new(row).u128()).transpose()?;
-        if since.incarnation != self.at.incarnation || anchor != Some(since.nonce) {
+        let is_known = match anchor {
+            Some(nonce) => nonce == since.nonce,
+            None => self.oldest(tables, txn)?.is_some_and(|oldest| from[..] < oldest[..]),
+        };
+        if since.incarnation != self.at.incarnation || !is_known {
             return Ok(None);
         }
+        let listed = if anchor.is_some() { self.listed_after(tables, txn, since)? } else { None };
+        if listed.is_none() && (self.noted_since..=self.at.id).contains(&since.id) {
+            return last_changes::after(tables, txn, self.number, since.id);
+        }
+        Ok(listed)
+    }
+
+    /// The changes after a row of the ring; `None` if they are too many.
+    fn listed_after(
+        &self,
+        tables: &Tables,
+        txn: &RoTxn<'_, AnyTls>,
+        since: Position,
+    ) -> Result<Option<Vec<Change>>, Fault> {
+        let from = ring_key(self.number, since.id);
         let to = ring_key(self.number, self.at.id);
         let after: (Bound<&[u8]>, Bound<&[u8]>) = (Bound::Excluded(&from), Bound::Included(&to));
         let mut changes = Vec::new();
@@ -157,20 +182,25 @@ impl Head {
         Ok(Some(changes.into_iter().map(|logged| logged.change).collect()))
     }
 
+    /// The key of the oldest row in the ring.
+    fn oldest<'t>(&self, tables: &Tables, txn: &'t RoTxn<'_, AnyTls>) -> Result<Option<&'t [u8]>, Fault> {
+        let oldest = tables.log.prefix_iter(txn, &self.number.to_be_bytes())?.next();
+        Ok(oldest.transpose()?.map(|(key, _)| key))
+    }
+
     fn push(&mut self, writing: &mut Writing<'_, '_>, at: Position, record: &Record) -> Result<(), Fault> {
         let row = record.row(at.nonce);
         writing.tables.log.put(writing.txn, &ring_key(self.number, at.id), &row)?;
         self.rows += 1;
         self.bytes += changes::size(&row);
-        Ok(())
+        record.note(writing.tables, writing.txn, self.number, at.id)
     }
 
     /// Makes `at`, which the node cache went past, a place in the ring. The rows after it tell what changed since, and more.
     fn mark_overtaken(&mut self, writing: &mut Writing<'_, '_>, at: Position) -> Result<(), Fault> {
         let key = ring_key(self.number, at.id);
         let tables = writing.tables;
-        let oldest = tables.log.prefix_iter(writing.txn, &self.number.to_be_bytes())?.next();
-        let covered = oldest.transpose()?.is_some_and(|(oldest, _)| *oldest < key[..]);
+        let covered = self.oldest(tables, writing.txn)?.is_some_and(|oldest| *oldest < key[..]);
         if covered && tables.log.get(writing.txn, &key)?.is_none() {
             self.push(writing, at, &Record::default())?;
         }
@@ -305,7 +335,7 @@ impl NodeCache {
         let place = step.place(found.map(|head| head.at));
         let mut head = found.unwrap_or_else(|| {
             counters.next_number += 1;
-            Head { number: counters.next_number - 1, at: end, rows: 0, bytes: 0 }
+            Head { number: counters.next_number - 1, at: end, rows: 0, bytes: 0, noted_since: end.id }
         });
         let mut writing = Writing { tables, txn: &mut txn, counters: &mut counters, number: head.number };
         let mut record = Record::default();
@@ -314,7 +344,7 @@ impl NodeCache {
             Place::Behind => head.mark_overtaken(&mut writing, end)?,
             Place::Anew => {
                 writing.clear()?;
-                head = Head { at: end, rows: 0, bytes: 0, ..head };
+                head = Head { at: end, rows: 0, bytes: 0, noted_since: end.id, ..head };
                 head.push(&mut writing, end, &record)?;
             }
             Place::Onward => {

@@ -2,12 +2,12 @@
 //!
 //! ```text
 //! check  4   CRC-32 of all that follows
-//! position of the newest record, changes kept, files, caches with their keys, locks
+//! where the changes kept begin, these, files, caches with their keys, locks, last changes of caches (not in older versions)
 //! ```
 
 use std::collections::HashMap;
 
-use super::history::{History, Logged};
+use super::history::{History, LastChanges, Logged};
 use super::index::{FileNumber, Index, Location};
 use super::lock_table::{self, LockChange};
 use crate::backend::dir::fs::FileId;
@@ -48,6 +48,12 @@ pub(super) fn encode(index: &Index, history: &History, locks: &[LockChange]) -> 
         }
     }
     lock_table::write(&mut out, locks);
+    out.u128(history.last_changes().since);
+    out.count(history.last_changes().caches.len());
+    for (cache, last) in &history.last_changes().caches {
+        out.bytes(cache.as_bytes());
+        out.u128(*last);
+    }
     let check = crc32fast::hash(out.0.get(4..).unwrap_or_default());
     if let Some(place) = out.0.first_chunk_mut::<4>() {
         *place = check.to_le_bytes();
@@ -64,7 +70,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Checkpoint, Malformed> {
     if input.u32()? != crc32fast::hash(input.rest()) {
         return Err(Malformed);
     }
-    let history = read_history(&mut input)?;
+    let mut history = read_history(&mut input)?;
     let mut index = Index::default();
     let mut files = Vec::new();
     for _ in 0..input.u32()? {
@@ -87,6 +93,14 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Checkpoint, Malformed> {
         }
     }
     let locks = lock_table::read(&mut input)?;
+    if !input.is_empty() {
+        let mut last_changes = LastChanges::new(input.u128()?);
+        for _ in 0..input.u32()? {
+            let cache = input.text()?.into();
+            last_changes.caches.insert(cache, input.u128()?);
+        }
+        history = history.with(last_changes);
+    }
     if input.is_empty() { Ok(Checkpoint { index, history, locks }) } else { Err(Malformed) }
 }
 
@@ -109,7 +123,7 @@ fn write_history(out: &mut Writer, history: &History) {
         for Logged { change, stored } in changes {
             let (cache, key) = match change {
                 Change::Key { cache, key } => (cache, Some(key)),
-                Change::Cache { cache } => (cache, None),
+                Change::Cache { cache } | Change::Unlisted { cache } => (cache, None),
             };
             out.u8(u8::from(key.is_some()) + u8::from(*stored));
             out.bytes(cache.as_bytes());

@@ -6,6 +6,7 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
+use super::history::Logged;
 use super::record::{Body, EntryPlace, RecordChange, read};
 use super::*;
 use crate::backend::dir::fs::FileKind;
@@ -297,10 +298,7 @@ impl Case {
 /// What happened to a key, found by looking at all changes.
 fn since(case: &Case, position: Position, id: &CacheId, key: u8) -> Since {
     let later = case.history.iter().filter(|(at, _)| at.id > position.id).flat_map(|(_, changes)| changes);
-    let own = later.filter(|(change, _)| match change {
-        Change::Key { cache, key: changed } => **cache == *id.name() && **changed == [key],
-        Change::Cache { cache } => **cache == *id.name(),
-    });
+    let own = later.filter(|(change, _)| change.touches(id.name(), &[key]));
     Since::of(own.map(|(_, stored)| *stored))
 }
 
@@ -432,4 +430,50 @@ fn a_lock_that_is_not_held_allows_no_write() {
     assert!(table.allows(&set));
     table.apply(&grant(6), NOW);
     assert!(!table.allows(&set));
+}
+
+/// R29: whatever is kept, each cache that changed after a position is told, and of its keys none is said to be unchanged.
+#[test]
+fn last_changes_reach_further_back_than_the_changes_kept() {
+    let at = |id: u128| Position { incarnation: 7, id, nonce: id * 3 };
+    let names: Vec<String> = (0..5000).map(|number| format!("c{number}")).collect();
+    let key = |name: &str, n: u128| {
+        let change = Change::Key { cache: name.into(), key: n.to_be_bytes().into() };
+        Logged { change, stored: true }
+    };
+    let mut history = History::new(at(1));
+    history.push(at(2), vec![key("early", 0)]);
+    history.push(at(3), vec![key("again", 0)]);
+    for id in 4..10_000 {
+        history.push(at(id), vec![key("busy", id)]);
+    }
+    history.push(at(10_000), vec![key("again", 1)]);
+    let told = |history: &History, since| {
+        let delta = history.delta(Some(since));
+        let mut names: Vec<String> = delta.changes.iter().map(|change| change.cache().to_owned()).collect();
+        names.sort();
+        names.dedup();
+        (!delta.reset).then_some(names)
+    };
+    assert_eq!(told(&history, at(1)).unwrap(), ["again", "busy", "early"]);
+    assert_eq!(told(&history, at(2)).unwrap(), ["again", "busy"]);
+    assert_eq!(told(&history, at(9_999)).unwrap(), ["again"]);
+    assert_eq!(told(&history, Position { nonce: 5, ..at(9_000) }), None, "it is kept, and has another nonce");
+    assert_eq!(told(&history, Position { incarnation: 8, ..at(2) }), None);
+    assert_eq!((told(&history, at(0)), told(&history, at(10_001))), (None, None));
+    let of_key = |history: &History, since, name: &str| {
+        history.of_key(since, &CacheId::new(name, true).unwrap(), b"k")
+    };
+    assert_eq!(of_key(&history, at(2), "early"), Since::Nothing);
+    assert_eq!(of_key(&history, at(2), "never"), Since::Nothing);
+    assert_eq!(of_key(&history, at(2), "again"), Since::Changed);
+    assert_eq!(of_key(&history, at(0), "never"), Since::Changed);
+
+    // Too many caches: those that changed longest ago are forgotten, and what was before them is unknown.
+    for (name, id) in names.iter().zip(10_001..) {
+        history.push(at(id), vec![key(name, id)]);
+    }
+    assert!(history.last_changes().caches.len() <= 4000);
+    assert_eq!(told(&history, at(2)), None);
+    assert_eq!(told(&history, at(14_500)).unwrap().len(), 500);
 }

@@ -13,7 +13,7 @@ use super::beats::Beats;
 use super::stage::Stage;
 use crate::breaker::Breaker;
 use crate::clock::{boottime, wall_clock};
-use crate::contract::{Backend, CacheId, Delta, Guard, Op, Outcome, Position, Read};
+use crate::contract::{Backend, CacheId, Change, Delta, Guard, Op, Outcome, Position, Read};
 use crate::error::Result;
 use crate::node_state::NodeState;
 
@@ -200,7 +200,8 @@ impl ControlLog {
         let done = self.noted(&names::done())?.and_then(|entry| Absorbed::decode(at.incarnation, &entry));
         let delta = self.changes(done.map(|done| done.position))?;
         let data = delta.changes.iter().filter(|change| names::is_data(change));
-        Ok((!delta.reset).then(|| data.count()))
+        let counted = !delta.reset && !data.clone().any(|change| matches!(change, Change::Unlisted { .. }));
+        Ok(counted.then(|| data.count()))
     }
 
     /// Notes that other nodes use the primary, each with a control log of its own (R15).
