@@ -4,6 +4,7 @@ Codec: graphs of values with clones, casts, references and shared tables come ba
 <?php if (!function_exists("larder_probe_encode")) die("skip needs the feature probe"); ?>
 --INI--
 error_reporting=E_ALL & ~E_DEPRECATED
+zend.max_allowed_stack_size=-1
 --FILE--
 <?php
 require __DIR__ . "/store.inc";

@@ -63,7 +63,10 @@ foreach (['exit', 'error', 'compile', 'memory', 'limit'] as $how) {
                 same('many', ['plain', 'rows'], array_keys($cache->getMany(['plain', 'none', 'rows'])));
                 same('set', [true, 1, 1], [$cache->set('after', 1), $cache->get('after'), $cache->setMany(['x' => 1])]);
                 same('nothing half', [null, null], [$cache->get('half'), $cache->get('half2')]);
-                echo 'in order', error_get_last() ? ' after: ' . strtok(error_get_last()['message'], '(') : '', "\n";
+                $error = strtok(error_get_last()['message'] ?? '', '(');
+                // Versions of PHP say it in different words.
+                $error = preg_replace('/Cannot (re)?declare class Ending.*/', 'Ending is there', $error);
+                echo 'in order', $error ? " after: $error" : '', "\n";
             });
             $call($cache);
             exit("went on\n");
@@ -82,10 +85,10 @@ error in get: finishing, in order after: the end
 error in getMany: finishing, in order after: the end
 error in set: finishing, in order after: the end
 error in setMany: finishing, in order after: the end
-compile in get: finishing, in order after: Cannot declare class Ending, because the name is already in use
-compile in getMany: finishing, in order after: Cannot declare class Ending, because the name is already in use
-compile in set: finishing, in order after: Cannot declare class Ending, because the name is already in use
-compile in setMany: finishing, in order after: Cannot declare class Ending, because the name is already in use
+compile in get: finishing, in order after: Ending is there
+compile in getMany: finishing, in order after: Ending is there
+compile in set: finishing, in order after: Ending is there
+compile in setMany: finishing, in order after: Ending is there
 memory in get: finishing, in order after: Allowed memory size of 67108864 bytes exhausted 
 memory in getMany: finishing, in order after: Allowed memory size of 67108864 bytes exhausted 
 memory in set: finishing, in order after: Allowed memory size of 67108864 bytes exhausted 

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 const CRATES: [&str; 2] = ["crates/larder/src", "php-ext/src"];
 
 /// Folders that have a circle today. A line goes when its circle does; none is added.
-const CIRCLES: [&str; 2] = ["crates/larder/src/backend/redis", "crates/larder/src/engine"];
+const CIRCLES: [&str; 1] = ["crates/larder/src/backend/redis"];
 
 /// What the contract may name beside itself.
 const BELOW_THE_CONTRACT: [&str; 2] = ["clock", "error"];

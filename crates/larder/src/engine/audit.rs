@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Decode, Engine, Handle, Item};
+use super::calls::Engine;
+use super::handle::{Decode, Handle, Item};
 use crate::contract::Read;
 use crate::error::Result;
 use crate::payload;

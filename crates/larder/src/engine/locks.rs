@@ -3,23 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Decode, Engine, Handle, Item, check_key};
-use crate::contract::{Backend, LockBackend, Token, lock_name, named_lock_name};
+use super::calls::Engine;
+use super::handle::{Decode, Handle, Item, check_key};
+use crate::contract::{LockBackend, Token, lock_name, named_lock_name};
 use crate::error::Result;
-use crate::lock::{Lender, LockGuard, NamedLocks, Waiting};
-
-/// What an engine needs for locks.
-pub(super) struct EngineLocks {
-    lender: Arc<Lender>,
-    named: NamedLocks,
-}
-
-impl EngineLocks {
-    pub(super) fn new(backend: Arc<dyn Backend>, lease: Duration) -> Self {
-        let lender = Arc::new(Lender::new(backend, lease));
-        Self { named: NamedLocks::new(Arc::clone(&lender)), lender }
-    }
-}
+use crate::lock::{LockGuard, NamedLocks, Waiting};
 
 /// The name of the lock on a key.
 ///
@@ -65,14 +53,14 @@ impl<D: Decode> Engine<D> {
 
     fn lock_as(&self, name: &[u8], owner: &[u8], wait: Duration) -> Result<Option<LockGuard>> {
         let waiting = Waiting::new(name, owner, wait)?;
-        let held = self.call(|| self.locks.lender.acquire(waiting))?;
+        let held = self.call(|| self.lenders.lender.acquire(waiting))?;
         self.state().require_sync();
-        Ok(held.map(|held| LockGuard::new(Arc::clone(&self.locks.lender), held)))
+        Ok(held.map(|held| LockGuard::new(Arc::clone(&self.lenders.lender), held)))
     }
 
     /// The locks that are addressed by name and owner.
     pub fn named_locks(&self) -> &NamedLocks {
-        &self.locks.named
+        &self.lenders.named
     }
 
     /// Begins to wait for the lock of this [name](key_lock). No round trip; [`advance_lock`](Self::advance_lock) asks
@@ -81,12 +69,12 @@ impl<D: Decode> Engine<D> {
     /// # Errors
     /// If there are no random numbers.
     pub fn begin_lock(&self, name: &[u8], owner: &[u8], wait: Duration) -> Result<Token> {
-        self.locks.named.begin(name, owner, wait)
+        self.lenders.named.begin(name, owner, wait)
     }
 
     /// Gives a lock back; whether `owner` had got it here. One round trip, none if not.
     pub fn release_lock(&self, name: &[u8], owner: &[u8]) -> bool {
-        self.locks.named.release(name, owner)
+        self.lenders.named.release(name, owner)
     }
 
     /// Whose a lock is, see [`NamedLocks::state_of`].
@@ -94,7 +82,7 @@ impl<D: Decode> Engine<D> {
     /// # Errors
     /// If the backend is unavailable or refuses.
     pub fn lock_state(&self, name: &[u8], owner: &[u8]) -> Result<Option<bool>> {
-        self.call(|| self.locks.named.state_of(name, owner))
+        self.call(|| self.lenders.named.state_of(name, owner))
     }
 
     /// One step of waiting for a named lock, see [`NamedLocks::advance`]; a sync point when it ends.
@@ -102,9 +90,9 @@ impl<D: Decode> Engine<D> {
     /// # Errors
     /// If the backend is unavailable or refuses, or a grace outlasts the wait, which is over then.
     pub fn advance_lock(&self, token: Token) -> Result<Option<bool>> {
-        let step = self.call(|| self.locks.named.advance(token));
+        let step = self.call(|| self.lenders.named.advance(token));
         if step.is_err() {
-            self.locks.named.abandon(token);
+            self.lenders.named.abandon(token);
         }
         if !matches!(step, Ok(None)) {
             self.state().require_sync();
@@ -117,7 +105,7 @@ impl<D: Decode> Engine<D> {
     /// # Errors
     /// As [`set_many`](Self::set_many).
     pub fn set_many_under_locks(&self, cache: &Handle, items: &[Item<'_>]) -> Result<()> {
-        let named = &self.locks.named;
+        let named = &self.lenders.named;
         if named.is_empty() {
             return self.set_many(cache, items);
         }
@@ -135,6 +123,6 @@ impl<D: Decode> Engine<D> {
     /// # Errors
     /// If the backend keeps none.
     pub fn lock_backend(&self) -> Result<&dyn LockBackend> {
-        self.locks.lender.locks()
+        self.lenders.lender.locks()
     }
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use super::fills::Fills;
-use super::hot::HotSet;
+use super::hot_set::HotSet;
 use crate::coherence::Coherence;
 use crate::config::{Config, Identity};
 use crate::fills::before::FilledBefore;

@@ -1,6 +1,7 @@
 //! What other processes of the node fetched, taken without asking the backend.
 
-use super::{Decode, Engine, Handle};
+use super::calls::Engine;
+use super::handle::{Decode, Handle};
 use crate::coherence::Ticket;
 use crate::contract::Read;
 

@@ -4,44 +4,14 @@
 //! learned with the answer to whatever is asked next, or at the end of the request. One that was lost may have left another's older value in place:
 //! its key is deleted.
 
-use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::Ordering;
 
-use super::{Decode, Engine};
+use super::calls::Engine;
+use super::handle::Decode;
 use crate::breaker::Breaker;
 use crate::coherence::Ticket;
-use crate::contract::{CacheId, Guard, Op, Outcome, Settled};
+use crate::contract::{Guard, Op, Outcome, Settled};
 use crate::refusals::holds_any;
-
-/// The most lost fills that are remembered; past that their caches are purged.
-const MAX_LOST: usize = 4096;
-
-/// The cache and the key of a lost fill; the cache alone if too many of it were lost.
-type Lost = (CacheId, Option<Box<[u8]>>);
-
-/// What an engine has to ask about.
-#[derive(Default)]
-pub(super) struct Posts {
-    /// Fills were sent, and not all of them were told of.
-    any: AtomicBool,
-    lost: Mutex<Vec<Lost>>,
-}
-
-impl Posts {
-    fn take_lost(&self) -> Vec<Lost> {
-        std::mem::take(&mut *self.lost.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn add_lost(&self, more: Vec<Lost>) {
-        let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
-        lost.extend(more);
-        if lost.len() > MAX_LOST {
-            let caches: HashSet<CacheId> = lost.drain(..).map(|(cache, _)| cache).collect();
-            lost.extend(caches.into_iter().map(|cache| (cache, None)));
-        }
-    }
-}
 
 impl<D: Decode> Engine<D> {
     /// Sends what is nothing but a fill without waiting, if there is a request whose end will see to it. No round trip.
@@ -61,14 +31,14 @@ impl<D: Decode> Engine<D> {
         };
         let posted = in_request && self.backend.post(since, fill);
         if posted {
-            self.posts.any.store(true, Ordering::Relaxed);
+            self.lost_fills.any.store(true, Ordering::Relaxed);
         }
         posted
     }
 
     /// Learns what became of fills, without the changes around them: an answer that tells of those is about to be taken in.
     pub(super) fn learn_settled(&self) {
-        if self.posts.any.load(Ordering::Relaxed) {
+        if self.lost_fills.any.load(Ordering::Relaxed) {
             let settled = self.backend.settled(None, false);
             self.take_settled(None, settled);
         }
@@ -76,7 +46,7 @@ impl<D: Decode> Engine<D> {
 
     /// Takes in what has come so far, so that the guards of what is sent next stand as far on as can be known.
     pub(super) fn follow_settled(&self) {
-        if self.posts.any.load(Ordering::Relaxed) {
+        if self.lost_fills.any.load(Ordering::Relaxed) {
             self.ask_settled(false);
         }
     }
@@ -84,7 +54,7 @@ impl<D: Decode> Engine<D> {
     /// At the end of a request: waits for what became of its fills. A round trip if that is not known, and one more if any was
     /// lost.
     pub(super) fn await_settled(&self) {
-        if self.posts.any.swap(false, Ordering::Relaxed) {
+        if self.lost_fills.any.swap(false, Ordering::Relaxed) {
             self.ask_settled(true);
             self.delete_lost();
         }
@@ -116,12 +86,12 @@ impl<D: Decode> Engine<D> {
         }
         drop(state);
         self.counters().dropped_fills.fetch_add(dropped, Ordering::Relaxed);
-        self.posts.add_lost(lost);
+        self.lost_fills.add(lost);
     }
 
     /// Deletes the keys of lost fills. One round trip if there are any.
     pub(super) fn delete_lost(&self) {
-        let lost = self.posts.take_lost();
+        let lost = self.lost_fills.take();
         if lost.is_empty() {
             return;
         }
@@ -135,8 +105,8 @@ impl<D: Decode> Engine<D> {
         if let Err(error) = self.guarded(|| self.backend.apply(None, &ops)) {
             self.counters().errors.fetch_add(1, Ordering::Relaxed);
             self.note_refused(&ops, &error);
-            self.posts.add_lost(lost);
-            self.posts.any.store(true, Ordering::Relaxed);
+            self.lost_fills.add(lost);
+            self.lost_fills.any.store(true, Ordering::Relaxed);
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use std::sync::atomic::Ordering;
 
-use super::{Answer, Decode, Engine, Handle, check_key};
+use super::calls::{Answer, Engine};
+use super::handle::{Decode, Handle, check_key};
 use crate::coherence::{Keep, Ticket};
 use crate::contract::{Position, Read};
 use crate::entry::has_epoch;

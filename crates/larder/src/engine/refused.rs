@@ -2,8 +2,10 @@
 
 use std::sync::atomic::Ordering;
 
-use super::{DURABLE, Decode, Engine, Handle};
+use super::calls::Engine;
+use super::handle::{Decode, Handle};
 use crate::breaker::{Breaker, Pass};
+use crate::contract::DURABLE;
 use crate::contract::{CacheId, Health, Op};
 use crate::error::{Error, ErrorKind, Result};
 use crate::refusals::{Refusals, holds_any};

@@ -129,9 +129,9 @@ impl History {
     /// The caches that changed since, for whom no changes are listed (R29); `None` if nobody can tell, or they are too many.
     fn unlisted(&self, since: Position) -> Option<Vec<Change>> {
         self.is_past(since).then_some(())?;
-        let changed = self.last_changes.caches.iter().filter(|(_, last)| **last > since.id);
+        let caches = self.last_changes.caches.iter().filter(|(_, last)| **last > since.id);
         let changes: Vec<Change> =
-            changed.map(|(cache, _)| Change::Unlisted { cache: cache.clone() }).collect();
+            caches.map(|(cache, _)| Change::Unlisted { cache: cache.clone() }).collect();
         (changes.len() <= MAX_CHANGES).then_some(changes)
     }
 
