@@ -29,11 +29,11 @@ pub use crate::config::{RedisAddress, Secret, Server};
 pub use crate::lock::{Forgotten, NamedLocks};
 pub use crate::open::open as open_backend;
 
-/// The encoding of values: see `docs/format.md`.
+/// The encoding of values (`docs/format.md`), for bindings with values or a codec of their own.
 pub mod payload {
     pub use crate::payload::{
-        Broken, EXT_OBJECT, EXT_PHP, EXT_SHAPE, EXT_STRING, Key, MAX_DEPTH, MAX_SHAPE_KEYS,
-        MAX_SHARED_STRING, MIN_SHAPE_KEYS, MIN_SHARED_STRING, PayloadError, Reader, Token, Value,
-        from_payload, is_shape_len, is_shared_len, numeric_key, to_payload, to_php_serialized, write,
+        Broken, EXT_OBJECT, EXT_PHP, EXT_SHAPE, EXT_STRING, Key, MAX_DEPTH, MAX_SHAPE_KEYS, MIN_SHAPE_KEYS,
+        PayloadError, Reader, Token, Value, from_payload, is_shape_len, is_shared_len, numeric_key,
+        to_payload, to_php_serialized, write,
     };
 }

@@ -14,9 +14,9 @@ pub const EXT_STRING: i8 = 3;
 pub const EXT_PHP: i8 = 4;
 
 /// The shortest string, in bytes, that gets an index.
-pub const MIN_SHARED_STRING: usize = 4;
+pub(super) const MIN_SHARED_STRING: usize = 4;
 /// The longest string, in bytes, that gets an index. It bounds how far a hostile payload can expand.
-pub const MAX_SHARED_STRING: usize = 255;
+pub(super) const MAX_SHARED_STRING: usize = 255;
 /// The fewest keys of a map that makes a shape; an object makes one from no property on.
 pub const MIN_SHAPE_KEYS: usize = 2;
 /// The most keys of a shape.

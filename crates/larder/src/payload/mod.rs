@@ -17,8 +17,8 @@ pub mod write;
 
 pub use error::PayloadError;
 pub use format::{
-    EXT_OBJECT, EXT_PHP, EXT_SHAPE, EXT_STRING, MAX_DEPTH, MAX_SHAPE_KEYS, MAX_SHARED_STRING, MIN_SHAPE_KEYS,
-    MIN_SHARED_STRING, is_shape_len, is_shared_len, numeric_key,
+    EXT_OBJECT, EXT_PHP, EXT_SHAPE, EXT_STRING, MAX_DEPTH, MAX_SHAPE_KEYS, MIN_SHAPE_KEYS, is_shape_len,
+    is_shared_len, numeric_key,
 };
 pub use php::to_php_serialized;
 pub use read::{Broken, Reader, Token};

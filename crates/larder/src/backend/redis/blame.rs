@@ -7,8 +7,8 @@ use std::time::Duration;
 use redis::{Value, cmd};
 
 use super::backend::Redis;
+use super::batch::Batch;
 use super::failure::Failure;
-use super::link::Batch;
 use crate::clock::{boottime, nanos};
 use crate::contract::CacheId;
 use crate::error::{Blame, Error, ErrorKind, Trouble};

@@ -3,9 +3,9 @@
 use redis::{Value, cmd};
 
 use super::backend::Redis;
+use super::batch::Batch;
 use super::failure::Failure;
 use super::identity::info_field;
-use super::link::Batch;
 use super::log;
 use super::pool::Slot;
 use super::reply::Replies;

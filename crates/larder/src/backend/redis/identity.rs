@@ -6,19 +6,17 @@ use std::time::Duration;
 use redis::{Value, cmd};
 
 use super::backend::Redis;
+use super::batch::Batch;
+use super::connection::Identity;
 use super::failure::Failure;
 use super::failure::NAME;
 use super::keys::{incarnation_name, parse_incarnation};
-use super::link::Batch;
 use super::log;
 use super::pool::{Slot, sweep};
 use super::reply::{Replies, array, bytes, integer, optional_bytes, text, time};
 use crate::clock::{boottime, millis};
 use crate::error::Error;
 use crate::random::random;
-
-/// How long the identity of a connected server is taken for granted.
-const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Why to begin a new incarnation.
 #[derive(Clone, Copy)]
@@ -29,25 +27,6 @@ pub(super) enum Certify {
     Everything,
     /// The log of this incarnation has records that Larder did not write.
     Unreadable(u128),
-}
-
-/// What a connection knows of its server.
-#[derive(Debug)]
-pub(super) struct Identity {
-    /// The history that the server's logged caches belong to.
-    pub(super) incarnation: u128,
-    /// Run and replication history of the server, as in its `cert`.
-    pub(super) cert: Vec<u8>,
-    /// The server removes expired fields of hashes itself.
-    pub(super) expires_fields: bool,
-    /// When the request for the last check was sent; `None`: check with the next request.
-    pub(super) checked: Option<Duration>,
-}
-
-impl Identity {
-    pub(super) fn due(&self) -> bool {
-        self.checked.is_none_or(|checked| boottime().saturating_sub(checked) >= CHECK_INTERVAL)
-    }
 }
 
 /// What `INFO server` and `INFO replication` say.

@@ -4,142 +4,24 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use redis::{Cmd, Value};
+use redis::Value;
 
+use super::batch::Batch;
+use super::connection::{Identity, Link, Quiet};
 use super::door::Door;
-use super::failure::NAME;
-use super::failure::{Failure, Way, refusal};
-use super::identity::Identity;
+use super::failure::{Failure, NAME, Way, refusal};
 use super::pool::{self, Slot};
 use super::posts::{Post, Posts, Settlements};
-use super::resp::Most;
 use super::settings::Settings;
 use super::wire::Wire;
 use crate::clock::{boot_nanos, boottime, limit, nanos};
 use crate::contract::{CacheId, Position};
 use crate::error::{Blame, Error};
 
-/// A connection and what is known of the server behind it.
-pub(super) struct Link {
-    wire: Wire,
-    /// `None` until the server said who it is.
-    pub(super) identity: Option<Identity>,
-    /// When it was last used.
-    used: Duration,
-    /// Whether it was answered once.
-    answered: bool,
-    /// How long an answer is waited for.
-    wait: Duration,
-    quiet: Option<Quiet>,
-    posts: Posts,
-    /// Whether the server takes writes on it, as far as is known,
-    writes: bool,
-    /// and has the script for fills.
-    has_fill_script: bool,
-}
-
-/// A sync that showed no change: from which position, and the bytes of the answer. The same answer for the same position means
-/// the same, so it need not be taken apart.
-struct Quiet {
-    since: Position,
-    answers: Vec<u8>,
-}
-
-impl Link {
-    /// When it was last used.
-    pub(super) fn used(&self) -> Duration {
-        self.used
-    }
-
-    /// The server said who it is. In another history it knows none of the caches.
-    pub(super) fn identify(&mut self, identity: Identity) {
-        self.identity = Some(identity);
-        self.posts.forget_caches();
-    }
-
-    /// A write was done.
-    pub(super) fn wrote(&mut self) {
-        self.writes = true;
-    }
-
-    /// Takes in answers to what was posted.
-    fn answer_posts(&mut self, answers: Vec<Value>) {
-        if !self.posts.answer(answers) {
-            // The next write is waited for, and finds out.
-            (self.writes, self.has_fill_script) = (false, false);
-        }
-    }
-}
-
 /// See [`Slot::long_unused`].
 const LONG: Duration = Duration::from_secs(10);
 /// No server closes a connection that was unused for no longer.
 const BRIEF: Duration = Duration::from_millis(50);
-
-impl std::fmt::Debug for Link {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Link").field("identity", &self.identity).finish_non_exhaustive()
-    }
-}
-
-/// Commands to send together.
-#[derive(Debug)]
-pub(super) struct Batch {
-    bytes: Vec<u8>,
-    commands: usize,
-    /// The most that the answers can be.
-    most: Most,
-}
-
-impl Default for Batch {
-    fn default() -> Self {
-        Self { bytes: Vec::new(), commands: 0, most: Most::SMALL }
-    }
-}
-
-/// A letter, a number and two line ends.
-const LONGEST_HEAD: usize = 25;
-
-impl Batch {
-    pub(super) fn add(&mut self, command: &Cmd) -> &mut Self {
-        command.write_packed_command(&mut self.bytes);
-        self.commands += 1;
-        self
-    }
-
-    /// The same for a command that each request sends: without the detour of a [`Cmd`].
-    pub(super) fn add_words(&mut self, words: &[&[u8]]) -> &mut Self {
-        self.bytes.reserve(words.iter().map(|word| word.len() + LONGEST_HEAD).sum::<usize>() + LONGEST_HEAD);
-        self.head(b'*', words.len());
-        for word in words {
-            self.head(b'$', word.len());
-            self.bytes.extend_from_slice(word);
-            self.bytes.extend_from_slice(b"\r\n");
-        }
-        self.commands += 1;
-        self
-    }
-
-    /// The commands of another batch, too.
-    pub(super) fn append(&mut self, other: &Self) -> &mut Self {
-        self.bytes.extend_from_slice(&other.bytes);
-        self.commands += other.commands;
-        self.most = self.most.max(other.most);
-        self
-    }
-
-    /// The answers hold so many entries, or a page of a listing.
-    pub(super) fn expect(&mut self, most: Most) -> &mut Self {
-        self.most = most;
-        self
-    }
-
-    fn head(&mut self, kind: u8, number: usize) {
-        self.bytes.push(kind);
-        self.bytes.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
-        self.bytes.extend_from_slice(b"\r\n");
-    }
-}
 
 impl Slot {
     /// An operation begins that may take so long, in nanoseconds, with all its waits, or less

@@ -11,8 +11,8 @@ use std::time::Duration;
 use redis::{Value, cmd};
 
 use super::backend::Redis;
+use super::batch::Batch;
 use super::failure::Failure;
-use super::link::Batch;
 use super::pool::Slot;
 use super::reply::{Replies, array, bytes, integer, time};
 use super::resp::Most;

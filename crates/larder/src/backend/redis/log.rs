@@ -7,8 +7,8 @@
 
 use redis::{Cmd, Value, cmd};
 
+use super::batch::Batch;
 use super::failure::Failure;
-use super::link::Batch;
 use super::reply::{Replies, array, bytes, integer};
 use crate::contract::{Change, MAX_CHANGES, Position};
 

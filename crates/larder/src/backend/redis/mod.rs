@@ -5,8 +5,10 @@
 //! a forked child.
 
 mod backend;
+mod batch;
 mod blame;
 mod clock;
+mod connection;
 mod describe;
 mod door;
 mod failure;

@@ -17,9 +17,9 @@ use r2d2::{ManageConnection, NopErrorHandler, PooledConnection};
 use rustix::process::{Pid, getpid};
 use scheduled_thread_pool::ScheduledThreadPool;
 
+use super::connection::Link;
 use super::failure::Failure;
 use super::failure::NAME;
-use super::link::Link;
 use crate::clock::{boot_millis, boottime};
 use crate::error::{Blame, Error, Trouble};
 use crate::threads::without_signals;
@@ -234,13 +234,13 @@ fn forget(kept: Option<(Pid, Arc<Kept>)>) {
 pub(super) fn make_room() {
     let now = boottime();
     let mut idle = Vec::new();
-    each_idle(&mut |slot| idle.extend(slot.link.as_ref().map(Link::used)));
+    each_idle(&mut |slot| idle.extend(slot.link.as_ref().map(|link| link.used)));
     idle.sort_unstable();
     let surplus = (idle.len() + 1).saturating_sub(MAX_IDLE).checked_sub(1).and_then(|last| idle.get(last));
     let last = surplus.copied().unwrap_or_default().max(now.saturating_sub(KEPT));
     if idle.first().is_some_and(|used| *used <= last) {
         each_idle(&mut |slot| {
-            slot.link.take_if(|link| link.used() <= last);
+            slot.link.take_if(|link| link.used <= last);
         });
     }
 }

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use redis::cmd;
 
 use super::backend::Redis;
+use super::batch::Batch;
 use super::failure::Failure;
 use super::identity::{Certify, Check, replica};
-use super::link::Batch;
 use super::pool::Slot;
 use super::reply::{Replies, array, bytes, optional_bytes};
 use super::resp::Most;

@@ -6,11 +6,11 @@ use std::time::Duration;
 use redis::{Value, cmd};
 
 use super::backend::Redis;
+use super::batch::Batch;
 use super::failure::Failure;
 use super::failure::NAME;
 use super::identity::Certify;
 use super::keys::prefix_pattern;
-use super::link::Batch;
 use super::pool::Slot;
 use super::reply::{Replies, array, bytes, integer};
 use super::resp::Most;

@@ -6,10 +6,10 @@ use std::time::Duration;
 use redis::Cmd;
 
 use super::backend::Redis;
+use super::batch::Batch;
 use super::failure::Failure;
 use super::identity::{Certify, Check};
 use super::keys::incarnation_name;
-use super::link::Batch;
 use super::log;
 use super::pool::Slot;
 use super::posts::Post;
