@@ -7,9 +7,9 @@ use std::collections::HashMap;
 
 use redis::{Value, cmd};
 
+use super::batch::Batch;
 use super::failure::Failure;
 use super::keys::{Keys, parse_incarnation};
-use super::link::Batch;
 use super::log::{self, Record};
 use super::reply::{Replies, array, bytes};
 use crate::contract::{Change, MAX_CHANGES, Position};
