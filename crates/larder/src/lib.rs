@@ -46,7 +46,8 @@
 //! # Ok::<(), larder::Error>(())
 //! ```
 //!
-//! A lock, which one process holds at a time, and which is free when that process dies:
+//! A lock on an entry, which one process holds at a time, and which is free when that process dies ([`Store::lock`] is for what
+//! is outside of the cache):
 //!
 //! ```
 //! # let dir = std::env::temp_dir().join(format!("larder-doc-locks-{}", std::process::id()));
@@ -54,10 +55,12 @@
 //! use larder::{Config, Store};
 //!
 //! let store = Store::open(&Config::from_url(&format!("local:{}", dir.display()))?)?;
-//! if let Some(lock) = store.lock("nightly export", "host 7", Duration::from_secs(5))? {
-//!     // What is guarded can refuse a holder that was too late: its number is smaller.
-//!     assert!(lock.is_held() && lock.fence() > 0);
+//! let reports = store.cache("reports")?;
+//! if let Some(lock) = reports.lock("today", "host 7", Duration::from_secs(5))? {
+//!     // Stores nothing once another may have got the lock.
+//!     reports.set_locked(&lock, "today", &42)?;
 //! } // Released here.
+//! assert_eq!(reports.get("today")?, Some(42));
 //! # std::fs::remove_dir_all(dir).ok();
 //! # Ok::<(), larder::Error>(())
 //! ```

@@ -12,9 +12,9 @@
 //! - When a segment is full, the index is written beside it, and a new process begins there.
 //! - Locks are records of the same log: what grants one is in order with what is written under it.
 //!
-//! Its rooms, each of which imports from those before it only: [`fs`] makes the calls; [`replica`] is what records make, as
-//! plain state; [`log`] reads and appends records; [`locks`] decides about locks; [`entries`] reads and writes entries.
-//! [`client`] joins them, and [`backend`] hands it requests.
+//! Its rooms, each of which imports from those before it only: `fs` makes the calls; `replica` is what records make, as
+//! plain state; `log` reads and appends records; `locks` decides about locks; `entries` reads and writes entries.
+//! `client` joins them, and `backend` hands it requests.
 
 mod backend;
 mod client;
