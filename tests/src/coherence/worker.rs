@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+use larder::contract::MAX_CHANGES;
 use larder::engine::{Decode, Engine, Handle, Item};
 use larder::{Config, ErrorKind, Health};
 
@@ -112,8 +113,11 @@ impl State {
                 85..86 => self.delete(3)?,
                 86..98 => self.fill()?,
                 98 => self.sync(),
-                _ if self.below(4) == 0 => self.purge()?,
-                _ => {}
+                _ => match self.below(8) {
+                    0..2 => self.purge()?,
+                    2..4 => self.flood(),
+                    _ => {}
+                },
             }
         }
         Ok(())
@@ -248,6 +252,18 @@ impl State {
         let Some(cache) = self.caches.get(number).cloned() else { return Ok(()) };
         let truths = Name::all_of(number).map(|name| self.new_truth(name)).collect::<io::Result<_>>()?;
         self.write(&[Write::Purge { cache: number, truths }], |engine| engine.purge(&cache)).map(drop)
+    }
+
+    /// Changes more keys that nobody reads than an answer lists: the next requests of others are told which caches changed.
+    fn flood(&mut self) {
+        let number = if self.below(4) == 0 { self.index(CACHES) } else { CACHES };
+        let Some(cache) = self.caches.get(number).cloned() else { return };
+        let keys: Vec<Vec<u8>> = (0..=MAX_CHANGES).map(|number| number.to_string().into_bytes()).collect();
+        let keys: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
+        let (together, rest) = keys.split_at(if self.below(2) == 0 { keys.len() } else { keys.len() / 2 });
+        for keys in [together, rest].into_iter().filter(|keys| !keys.is_empty()) {
+            let _ = self.call(|engine| engine.delete_many(&cache, keys));
+        }
     }
 
     fn sync(&mut self) {

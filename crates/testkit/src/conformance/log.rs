@@ -192,13 +192,14 @@ pub fn a_writer_far_behind_is_told_the_caches(fixture: &dyn Fixture) {
 /// Each cache that changed is named, however it did, and no other.
 pub fn every_cache_that_changed_is_named(fixture: &dyn Fixture) {
     let (writer, reader, quiet) = (fixture.open(), fixture.open(), unlogged("quiet"));
-    let caches = ["set", "deleted", "purged", "first and last", "in the middle"].map(logged);
-    let [stored, deleted, purged, ends, middle] = &caches;
+    let caches = ["set", "deleted", "purged", "first", "first and last", "in the middle"].map(logged);
+    let [stored, deleted, purged, first, ends, middle] = &caches;
     let untouched = [logged("untouched"), logged("filled in vain")];
     for cache in caches.iter().chain(&untouched) {
         writer.put(cache, b"k", b"v");
     }
     let here = reader.here();
+    writer.put(first, b"k", b"w");
     writer.put(ends, b"k", b"v");
     for i in 0..=MAX_CHANGES {
         let batch = [set(stored, b"k", b"v"), delete(deleted, b"absent"), set(&quiet, b"k", b"v")];
