@@ -24,7 +24,7 @@
 
 use cachestore_larder\audit;
 use cachestore_larder\configuration;
-use cachestore_larder\news;
+use cachestore_larder\error_log;
 use core_cache\configurable_cache_interface;
 use core_cache\definition;
 use core_cache\key_aware_cache_interface;
@@ -85,11 +85,11 @@ class cachestore_larder extends store implements
             $configuration = configuration::for_extension($configuration);
             $this->lockwait = (float)($configuration['lock_wait'] ?? $this->lockwait);
             $this->store = \Larder\Store::open($configuration);
-            news::follow($name, $this->store);
+            error_log::follow($name, $this->store);
         } catch (\Throwable $e) {
             // Moodle now uses this node's file store instead, apart from all other nodes. That must not go unseen.
             $this->problem = $e->getMessage();
-            news::log("store \"{$name}\" cannot be used: {$this->problem}");
+            error_log::log("store \"{$name}\" cannot be used: {$this->problem}");
         }
     }
 

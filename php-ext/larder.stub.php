@@ -98,7 +98,7 @@ final class Store
      *
      * @return list<string>
      */
-    public function news(): array
+    public function events(): array
     {
     }
 

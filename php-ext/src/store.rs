@@ -153,7 +153,7 @@ impl Store {
 
     /// Takes the lines that there are to log about who serves: one for each change on this node, given to one process.
     /// No round trip.
-    pub fn news(&self) -> Vec<String> {
+    pub fn events(&self) -> Vec<String> {
         self.engine.events()
     }
 

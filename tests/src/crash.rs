@@ -163,7 +163,7 @@ pub fn wait_for_grace(backend: &dyn Backend) -> Result<(), Error> {
     while let Attempt::Wait { at_most } | Attempt::Grace { left: at_most } =
         ask(locks, "n ready", 9, INSTANT)?
     {
-        locks.doze(Token::from_number(9), at_most);
+        locks.park(Token::from_number(9), at_most);
     }
     locks.release(b"ready", Token::from_number(9)).map(drop)
 }

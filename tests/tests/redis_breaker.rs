@@ -49,8 +49,8 @@ fn spares(neighbour: &Process, mut trouble: impl FnMut()) {
     assert_eq!(read, READS);
     let Stats { available, .. } = neighbour.store.stats();
     assert!(available);
-    let news = neighbour.store.events();
-    assert!(!news.iter().any(|line| line.contains("nothing is cached")), "{news:?}");
+    let events = neighbour.store.events();
+    assert!(!events.iter().any(|line| line.contains("nothing is cached")), "{events:?}");
 }
 
 /// Text that cannot be compressed.
@@ -143,8 +143,8 @@ fn wrong_credentials() {
     });
     let said = wrong.store.health();
     assert!(said.reason.contains("WRONGPASS") && !said.reason.contains("simsalabim"), "{said:?}");
-    let news = wrong.store.events();
-    assert_eq!(news.iter().filter(|line| line.contains("cannot use")).count(), 1, "{news:?}");
+    let events = wrong.store.events();
+    assert_eq!(events.iter().filter(|line| line.contains("cannot use")).count(), 1, "{events:?}");
 }
 
 #[test]
@@ -185,8 +185,8 @@ fn that_the_server_is_away_is_everybodys_and_so_is_its_return() {
     server.restart();
     one.store.reach().unwrap();
     assert!(other.store.sync().is_ok(), "known to all");
-    let news = [one.store.events(), other.store.events()].concat();
-    assert_eq!(news.len(), 2, "once a node: {news:?}");
+    let events = [one.store.events(), other.store.events()].concat();
+    assert_eq!(events.len(), 2, "once a node: {events:?}");
 }
 
 #[test]

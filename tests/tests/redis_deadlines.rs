@@ -146,9 +146,9 @@ fn worry(machine: &Machine, port: u16, fault: Answers, open: &dyn Fn(u16) -> Red
         assert!(matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Foreign), "{case}: {error}");
     }
     // Whoever waits for a lock sleeps on a connection of its own.
-    let doze = Duration::from_millis(100);
+    let park = Duration::from_millis(100);
     let redis = open(proxy.port());
-    machine.in_time(&format!("doze, {fault:?}"), doze + BOTH, || redis.doze(token(), doze));
+    machine.in_time(&format!("park, {fault:?}"), park + BOTH, || redis.park(token(), park));
 }
 
 #[test]

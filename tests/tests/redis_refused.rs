@@ -101,8 +101,8 @@ fn refuses(url: &str, refuse: impl FnOnce(), take: impl FnOnce(), reason: &str) 
         );
         assert_eq!(health.tier, Tier::Primary);
     }
-    let news = [&a, &b, &late].map(|process| process.store.events()).concat();
-    assert_eq!(news.len(), 1, "once a node: {news:?}");
+    let events = [&a, &b, &late].map(|process| process.store.events()).concat();
+    assert_eq!(events.len(), 1, "once a node: {events:?}");
     take();
     // Whoever comes first makes up for it.
     until("the server has forgotten", || {

@@ -36,7 +36,7 @@ final class Outage {
     private int $started;
 
     /** @var string[] What the stores logged, with the time. */
-    public array $news = [];
+    public array $events = [];
 
     public function __construct(string $extension, Recording $recording) {
         $this->started = hrtime(true);
@@ -147,8 +147,8 @@ final class Outage {
         $done = function (string $answer) use (&$measured, $began): void {
             $one = json_decode($answer, true) ?? throw new \RuntimeException("a page failed: {$answer}");
             $one['at'] = (hrtime(true) - $began) / 1e9;
-            foreach ($one['news'] as $news) {
-                $this->news[] = sprintf('%.1f s: %s', (hrtime(true) - $this->started) / 1e9, $news);
+            foreach ($one['events'] as $events) {
+                $this->events[] = sprintf('%.1f s: %s', (hrtime(true) - $this->started) / 1e9, $events);
             }
             if (!$one['purged']) {
                 $measured[$one['label']][] = $one;

@@ -43,6 +43,6 @@ echo json_encode($measured + [
     'failed' => $failed,
     'purged' => isset($work['purge']),
     'refused' => $larder ? $store->refused : 0,
-    'news' => $larder ? $store->news() : [],
+    'events' => $larder ? $store->events() : [],
     'label' => $work['label'],
 ], JSON_THROW_ON_ERROR);

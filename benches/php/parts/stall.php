@@ -19,7 +19,7 @@ return function (Bench $bench): void {
     };
     $longest = fn(array $measured): float => max(array_column($measured, 'nanoseconds')) / 1e6;
     $hits = fn(array $measured): float => 100 * array_sum(array_column($measured, 'hits')) / array_sum(array_column($measured, 'reads'));
-    $rows = $news = [];
+    $rows = $events = [];
     $targets = new Targets();
     foreach (['local:', 'dir:'] as $kind) {
         $outage = new Outage($bench->extension, $bench->recording());
@@ -49,7 +49,7 @@ return function (Bench $bench): void {
             }
         }
         $rows[] = [];
-        $news[$kind] = $outage->news;
+        $events[$kind] = $outage->events;
         $during = array_values($phases)[1];
         $all = array_merge(...array_column($phases, $subject));
         $targets
@@ -63,7 +63,7 @@ return function (Bench $bench): void {
     $bench->screen->table(['store', 'requests', 'median', 'longest', 'hit rate', 'sets refused'], $rows);
     $bench->screen->line('Store time of a request, the plugin\'s PHP included, as a page sees it: connecting, waiting and probing are in it.');
     $bench->screen->line('Whatever a page misses it stores. Both stores play the same pages in turns, four requests under way all the time.');
-    foreach ($news as $kind => $lines) {
+    foreach ($events as $kind => $lines) {
         $bench->screen->line();
         $bench->screen->line("logged with the fallback {$kind}:");
         array_map($bench->screen->line(...), $lines);

@@ -90,8 +90,8 @@ final class LarderStore implements LockingStore {
     }
 
     /** @return string[] What there is to log: changes of who serves. */
-    public function news(): array {
-        return $this->store->news();
+    public function events(): array {
+        return $this->store->events();
     }
 
     /** A page is over: what its values were made of may be freed. Nothing of them is in use any more. */

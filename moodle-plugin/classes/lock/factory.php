@@ -17,7 +17,7 @@
 namespace cachestore_larder\lock;
 
 use cachestore_larder\configuration;
-use cachestore_larder\news;
+use cachestore_larder\error_log;
 use core\lock\lock;
 use core\lock\lock_factory;
 
@@ -57,7 +57,7 @@ class factory implements lock_factory {
         try {
             $this->store = \Larder\Store::open(self::configuration());
         } catch (\Throwable $e) {
-            news::log('locks cannot be used: ' . $e->getMessage());
+            error_log::log('locks cannot be used: ' . $e->getMessage());
         }
         \core_shutdown_manager::register_function([$this, 'auto_release']);
     }
@@ -105,7 +105,7 @@ class factory implements lock_factory {
                 return false;
             }
         } catch (\Throwable $e) {
-            news::log($e->getMessage());
+            error_log::log($e->getMessage());
             return false;
         }
         $this->open[$owner] = $name;

@@ -136,15 +136,15 @@ answer(fetch_all([ask('unset')])[0]);
 
 // One line a transition, not one a request; nothing else.
 $lines = @file("$work/php.log", FILE_IGNORE_NEW_LINES) ?: [];
-$news = preg_grep('~cachestore_larder: store "test_site": ~', $lines);
-foreach (array_diff($lines, $news) as $line) {
+$events = preg_grep('~cachestore_larder: store "test_site": ~', $lines);
+foreach (array_diff($lines, $events) as $line) {
     wrong('PHP logs: ' . substr($line, 0, 300));
 }
 $most = $fallback === 'none' ? 0 : 4 * count($faults);
-if (count($news) > $most || ($most > 0 && count($news) < 2 * count($faults))) {
-    wrong(count($news) . ' lines about ' . 2 * count($faults) . ' changes');
+if (count($events) > $most || ($most > 0 && count($events) < 2 * count($faults))) {
+    wrong(count($events) . ' lines about ' . 2 * count($faults) . ' changes');
 }
-foreach ($news as $line) {
+foreach ($events as $line) {
     echo '  ', preg_replace('~^.*cachestore_larder: ~', '', $line), "\n";
 }
 exit($failures ? 1 : 0);

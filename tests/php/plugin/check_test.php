@@ -73,8 +73,8 @@ final class check_test extends plugin_testcase {
         $store->initialise($this->definition());
         $log = $this->error_log_of(function () use ($store) {
             $this->assertFalse($store->get('k'));
-            \cachestore_larder\news::report();
-            \cachestore_larder\news::report();
+            \cachestore_larder\error_log::report();
+            \cachestore_larder\error_log::report();
         });
         $this->assertSame(1, substr_count($log, 'cachestore_larder: store "mine": '), $log);
     }

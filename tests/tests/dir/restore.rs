@@ -187,7 +187,7 @@ fn wait(backend: &Dir, token: u128, lease: Duration) -> u64 {
         match crash::ask(backend, "n", token, lease).unwrap() {
             Attempt::Mine { fence } => return fence,
             Attempt::Wait { at_most } | Attempt::Grace { left: at_most } => {
-                let _ = backend.doze(Token::from_number(token), at_most);
+                let _ = backend.park(Token::from_number(token), at_most);
             }
         }
     }

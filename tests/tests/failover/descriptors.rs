@@ -39,9 +39,9 @@ fn programs_inherit_none() {
     let held = cache.lock("k", "me", Duration::from_secs(15)).unwrap();
     assert!(held.is_some());
     let waits = std::thread::spawn(move || cache.lock("k", "another", Duration::from_secs(1)).map(drop));
-    let bells = site.directory.path().join("own/larder.wake");
+    let pipes = site.directory.path().join("own/larder.wake");
     crate::support::await_that("somebody who waits", || {
-        std::fs::read_dir(&bells).is_ok_and(|mut bells| bells.next().is_some())
+        std::fs::read_dir(&pipes).is_ok_and(|mut pipes| pipes.next().is_some())
     });
     assert_eq!(inherited(), before, "while it waits");
     waits.join().unwrap().unwrap();

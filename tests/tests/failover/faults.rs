@@ -29,8 +29,8 @@ fn survives(site: &mut Site, break_it: impl FnOnce(&mut Site), mend: impl FnOnce
     assert!(a.delete("deleted") && a.set("set", "new"));
     assert_eq!(b.get("deleted"), None);
     assert_eq!(b.get("set").as_deref(), Some("new"));
-    let news = [a.events(), b.events()].concat();
-    assert_eq!(news.len(), 1, "one line for the node: {news:?}");
+    let events = [a.events(), b.events()].concat();
+    assert_eq!(events.len(), 1, "one line for the node: {events:?}");
     let health = a.store.health();
     assert!(health.waiting >= Some(2) && health.since.is_some() && !health.reason.is_empty(), "{health:?}");
 

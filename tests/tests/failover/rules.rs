@@ -140,8 +140,8 @@ fn r13_the_return_is_not_undone_by_those_who_were_kept_away() {
         thread::sleep(Duration::from_millis(500));
         over.store(true, Ordering::Relaxed);
     });
-    let news: Vec<String> = processes.iter().flat_map(Process::events).collect();
-    assert_eq!(news.len(), 2, "{news:?}");
+    let events: Vec<String> = processes.iter().flat_map(Process::events).collect();
+    assert_eq!(events.len(), 2, "{events:?}");
 }
 
 /// R23, R25: nobody gets a named lock twice over a change of tier, and its holder keeps it.

@@ -122,7 +122,7 @@ pub struct LockInfo {
 
 /// Keeps locks: the part of a [`Backend`](super::Backend) that has them.
 ///
-/// All methods but [`doze`](Self::doze) take one round trip and block no longer than the configured time-outs. All may be
+/// All methods but [`park`](Self::park) take one round trip and block no longer than the configured time-outs. All may be
 /// sent again when their outcome is unknown.
 ///
 /// 1. A lock has at most one token. It changes hands only when it is released, broken, or not renewed for a lease.
@@ -140,7 +140,7 @@ pub trait LockBackend: Send + Sync {
     /// Sleeps until `token` is woken, for `at_most` at the longest; may wake up early for no reason. Called after an
     /// [`acquire`](Self::acquire) that answered [`Wait`](Attempt::Wait). `Some` if the lock was given to the token after
     /// that answer; `None` says nothing, and whoever gets it asks again.
-    fn doze(&self, token: Token, at_most: Duration) -> Option<Handed>;
+    fn park(&self, token: Token, at_most: Duration) -> Option<Handed>;
 
     /// Gives a lock back, or leaves its queue, and wakes the next. Whether the lock was the token's.
     ///

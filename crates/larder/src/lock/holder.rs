@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::random::random;
 
 /// Who waits asks again at least so often, and is passed over after three times as long.
-const DOZE: Duration = Duration::from_secs(1);
+const PARK: Duration = Duration::from_secs(1);
 /// How long a backend may be away while somebody stands in line for a named lock: longer, and the place is lost anyway.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// The same for a cache lock: who does not get it goes on without the cache.
@@ -106,7 +106,7 @@ impl Lender {
                 }
                 // Done while there is time, not when the lock is handed over.
                 let renewed = self.renewals().run(locks, self.lease);
-                let handed = locks.doze(waiting.token, at_most.min(left).min(DOZE)).filter(|_| renewed);
+                let handed = locks.park(waiting.token, at_most.min(left).min(PARK)).filter(|_| renewed);
                 Ok(handed.and_then(|handed| self.take_over(waiting, handed, sent, locks)))
             }
             Err(error) if error.kind() == ErrorKind::Unavailable && waiting.queued => {

@@ -59,8 +59,8 @@ impl Handle {
             match self.ask(name, token, true) {
                 Attempt::Mine { fence } => return fence,
                 Attempt::Wait { at_most } | Attempt::Grace { left: at_most } => {
-                    let doze = at_most.min(LEASE / 2);
-                    if let Some(Handed { fence, .. }) = self.locks().doze(Token::from_number(token), doze) {
+                    let park = at_most.min(LEASE / 2);
+                    if let Some(Handed { fence, .. }) = self.locks().park(Token::from_number(token), park) {
                         return fence;
                     }
                 }
@@ -263,7 +263,7 @@ pub fn a_wake_up_before_the_sleep_counts(fixture: &dyn Fixture) {
         a.sure_take(b"n", holder);
         b.stand_in_line(b"n", waiter);
         assert!(a.release(b"n", holder));
-        let handed = b.locks().doze(Token::from_number(waiter), LEASE / 4);
+        let handed = b.locks().park(Token::from_number(waiter), LEASE / 4);
         let fence = b.sure_take(b"n", waiter);
         assert!(handed.is_none_or(|handed| handed.fence == fence && handed.lease <= LEASE));
         assert!(b.release(b"n", waiter));
@@ -278,7 +278,7 @@ pub fn a_stale_wake_up_is_not_believed(fixture: &dyn Fixture) {
     assert!(a.release(b"n", 1));
     a.wait(b"n", 3);
     b.stand_in_line(b"n", 2);
-    assert_eq!(b.locks().doze(Token::from_number(2), PAUSE), None);
+    assert_eq!(b.locks().park(Token::from_number(2), PAUSE), None);
     assert_eq!(b.holder(b"n"), Some(3));
 }
 

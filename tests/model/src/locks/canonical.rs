@@ -51,7 +51,7 @@ impl<const N: usize> State<N> {
                 Phase::Wants { waits: None } | Phase::Idle => {}
             }
             if !matches!(process.phase, Phase::Wants { .. }) {
-                process.bell = None;
+                process.woken = None;
             }
             if let Some(ask) = &mut process.ask {
                 ask.sent = ask.sent.max(NOW - LEASE);

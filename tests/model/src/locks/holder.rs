@@ -23,7 +23,7 @@ impl<const N: usize> World<N> {
                 (s.attempts < self.bounds.attempts).then_some(())?;
                 s.attempts += 1;
                 process.attempts += 1;
-                process.bell = None;
+                process.woken = None;
                 process.phase = Phase::Wants { waits: None };
                 Wish::Acquire
             }
@@ -61,7 +61,7 @@ impl<const N: usize> World<N> {
         let answer = match ask.wish {
             Wish::Acquire => {
                 if self.has(Rule::Drain) {
-                    s.processes[i].bell = None;
+                    s.processes[i].woken = None;
                 }
                 let turn = |turn: &mut Turn<'_, ()>| {
                     if !self.has(Rule::OldRow)
@@ -157,11 +157,11 @@ impl<const N: usize> World<N> {
     /// Who stands in line is told that it has the lock.
     pub(crate) fn wake(&self, s: &mut State<N>, i: usize) -> Option<()> {
         let Phase::Wants { waits: Some((sent, stage)) } = s.processes[i].phase else { return None };
-        let (tier, fence, lease) = s.processes[i].bell.filter(|_| s.processes[i].ask.is_none())?;
+        let (tier, fence, lease) = s.processes[i].woken.filter(|_| s.processes[i].ask.is_none())?;
         let counts = tier == stage.tier() && self.counts(s, i, stage);
         let from = if self.has(Rule::Woken) { sent } else { NOW };
         let process = &mut s.processes[i];
-        process.bell = None;
+        process.woken = None;
         if counts && from + lease > NOW {
             process.phase = Phase::Holds { fence, until: from + lease };
         }
@@ -232,10 +232,10 @@ impl<const N: usize> World<N> {
 }
 
 /// A wake-up says where, which number, and how long the lease is. It reaches a process that still makes that attempt.
-fn wake<const N: usize>(s: &mut State<N>, to: Token, bell: (Tier, u64, u8)) {
+fn wake<const N: usize>(s: &mut State<N>, to: Token, woken: (Tier, u64, u8)) {
     for (i, process) in s.processes.iter_mut().enumerate() {
         if token(i, process.attempts) == to && matches!(process.phase, Phase::Wants { .. }) {
-            process.bell = Some(bell);
+            process.woken = Some(woken);
         }
     }
 }

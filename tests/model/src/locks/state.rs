@@ -99,7 +99,7 @@ pub(crate) struct Process {
     pub(crate) phase: Phase,
     pub(crate) ask: Option<Ask>,
     /// What woke it, and was not looked at yet: where, the fencing number and the lease.
-    pub(crate) bell: Option<(Tier, u64, u8)>,
+    pub(crate) woken: Option<(Tier, u64, u8)>,
     /// A write under the lock, on its way.
     pub(crate) write: Option<(Tier, u8, u64)>,
     /// What it read last in the control log, and when.
@@ -163,7 +163,7 @@ impl<const N: usize> State<N> {
             attempts: 0,
             phase: Phase::Idle,
             ask: None,
-            bell: None,
+            woken: None,
             write: None,
             seen: (Stage(0), super::NOW),
         };

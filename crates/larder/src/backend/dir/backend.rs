@@ -136,7 +136,7 @@ impl LockBackend for Dir {
         Ok(attempt)
     }
 
-    fn doze(&self, token: Token, at_most: Duration) -> Option<Handed> {
+    fn park(&self, token: Token, at_most: Duration) -> Option<Handed> {
         self.sockets.park(token, at_most);
         None
     }

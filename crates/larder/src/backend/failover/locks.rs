@@ -93,16 +93,16 @@ impl LockBackend for Failover {
     }
 
     /// Who sleeps while the other tier takes over asks again: what the first one gave may not count.
-    fn doze(&self, token: Token, at_most: Duration) -> Option<Handed> {
+    fn park(&self, token: Token, at_most: Duration) -> Option<Handed> {
         let Some(before) = self.control.last() else {
             // The fallback cannot be used.
-            return self.locks_of(Mode::Primary)?.doze(token, at_most);
+            return self.locks_of(Mode::Primary)?.park(token, at_most);
         };
         let Some(locks) = self.locks_of(before.stage.tier) else {
             thread::sleep(at_most);
             return None;
         };
-        let handed = locks.doze(token, at_most)?;
+        let handed = locks.park(token, at_most)?;
         self.same(&before).unwrap_or(false).then_some(handed)
     }
 

@@ -41,7 +41,7 @@ impl LockBackend for Local {
         Ok(attempt)
     }
 
-    fn doze(&self, token: Token, at_most: Duration) -> Option<Handed> {
+    fn park(&self, token: Token, at_most: Duration) -> Option<Handed> {
         let handed = self.pipes.park(token, at_most);
         if handed.is_some() {
             self.pipes.close(token);

@@ -37,7 +37,7 @@ pub struct Redis {
     /// What became of fills that were posted.
     pub(super) settled: Settlements,
     /// Connections of those who wait for locks.
-    pub(super) bells: Pool,
+    pub(super) wake_pool: Pool,
     /// Whether the server has let this process in before.
     pub(super) admitted: AtomicBool,
     /// Whether it has taken a write of this process before.
@@ -63,7 +63,7 @@ impl Redis {
             fill_script: Script::new(concat!(include_str!("log.lua"), include_str!("fill.lua"))),
             lock_script: Script::new(include_str!("locks.lua")),
             settled: Settlements::default(),
-            bells: Pool::new(settings.connect_timeout),
+            wake_pool: Pool::new(settings.connect_timeout),
             admitted: AtomicBool::new(false),
             wrote: AtomicBool::new(false),
             settings,

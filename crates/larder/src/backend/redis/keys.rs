@@ -44,7 +44,7 @@ impl Keys {
     }
 
     /// The list that wakes who waits for a lock.
-    pub(super) fn bell(&self, token: Token) -> String {
+    pub(super) fn wake_list(&self, token: Token) -> String {
         format!("{}w:{token}", self.base)
     }
 

@@ -47,8 +47,8 @@ impl LockBackend for Redis {
         })
     }
 
-    fn doze(&self, token: Token, at_most: Duration) -> Option<Handed> {
-        let woken = self.bells.slot().and_then(|mut slot| self.doze_on(&mut slot, token, at_most));
+    fn park(&self, token: Token, at_most: Duration) -> Option<Handed> {
+        let woken = self.wake_pool.slot().and_then(|mut slot| self.park_on(&mut slot, token, at_most));
         woken.unwrap_or_else(|_| {
             thread::sleep(BLIND_DOZE.min(at_most));
             None
@@ -163,7 +163,7 @@ impl Redis {
         Err(Failure::in_vain("the server's clock or identity keeps changing", self.settings.read_timeout))
     }
 
-    fn doze_on(&self, slot: &mut Slot, token: Token, at_most: Duration) -> Result<Option<Handed>, Failure> {
+    fn park_on(&self, slot: &mut Slot, token: Token, at_most: Duration) -> Result<Option<Handed>, Failure> {
         let at_most = at_most.min(LONGEST_DOZE).max(Duration::from_millis(1));
         slot.begin(boottime(), self.whole.saturating_add(nanos(at_most)));
         let mut batch = Batch::default();
@@ -171,7 +171,7 @@ impl Redis {
         let patience = self.settings.read_timeout + LONGEST_DOZE;
         let setup = slot.open(&self.settings, &self.door, patience, &self.settled, &mut batch)?;
         let seconds = at_most.as_secs_f64();
-        batch.add(cmd("BLPOP").arg(self.keys.bell(token)).arg(format!("{seconds:.3}")));
+        batch.add(cmd("BLPOP").arg(self.keys.wake_list(token)).arg(format!("{seconds:.3}")));
         let answer = slot.exchange(&batch, &self.trips)?.into_iter().nth(setup).unwrap_or(Value::Nil);
         if matches!(answer, Value::Nil) {
             return Ok(None);

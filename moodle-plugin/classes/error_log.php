@@ -28,7 +28,7 @@ namespace cachestore_larder;
  * @copyright 2026 Larder contributors
  * @license   http://www.gnu.org/copyleft/gpl.html GNU GPL v3 or later
  */
-final class news {
+final class error_log {
     /** @var \Larder\Store[] The stores of this request, by the names of their instances. */
     private static $stores = [];
 
@@ -50,7 +50,7 @@ final class news {
      */
     public static function report(): void {
         foreach (self::$stores as $name => $store) {
-            foreach ($store->news() as $message) {
+            foreach ($store->events() as $message) {
                 self::log("store \"{$name}\": {$message}");
             }
         }
