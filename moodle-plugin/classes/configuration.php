@@ -234,7 +234,8 @@ final class configuration {
      */
     public static function command(#[\SensitiveParameter] array $stored): string {
         $config = self::for_extension($stored);
-        $server = preg_replace('~//[^/@]*@~', '//', $config['server'] ?? '');
+        // Credentials end at the last "@", as the extension reads them; the path of a socket may hold that, too.
+        $server = preg_replace('~^(rediss?://|redis\+unix://(?!/)).*@~s', '$1', $config['server'] ?? '');
         $words = ['larder', '--server', escapeshellarg($server), '--namespace', escapeshellarg($config['namespace'])];
         if (isset($config['generation'])) {
             array_push($words, '--option', escapeshellarg("generation={$config['generation']}"));

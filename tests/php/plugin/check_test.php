@@ -86,8 +86,14 @@ final class check_test extends plugin_testcase {
         $this->assertStringContainsString("--namespace &#039;{$configuration['namespace']}&#039;", $details);
         $this->assertStringContainsString('--option &#039;generation=7&#039; doctor', $details);
         $this->assertStringNotContainsString('hidden', $details);
-        $command = \cachestore_larder\configuration::command(['server' => 'redis://user:hidden@h:1/2', 'namespace' => 'n']);
-        $this->assertSame("larder --server 'redis://h:1/2' --namespace 'n' doctor", $command);
+        foreach (['hidden', 'hid/den', 'hid@den', 'hid/d@en?#'] as $password) {
+            $command = \cachestore_larder\configuration::command(['server' => "redis://user:{$password}@h:1/2", 'namespace' => 'n']);
+            $this->assertSame("larder --server 'redis://h:1/2' --namespace 'n' doctor", $command);
+        }
+        $command = \cachestore_larder\configuration::command(['server' => 'redis+unix:///run/a@b', 'namespace' => 'n']);
+        $this->assertSame("larder --server 'redis+unix:///run/a@b' --namespace 'n' doctor", $command);
+        $command = \cachestore_larder\configuration::command(['server' => 'redis+unix://user:hid/den@/run/a', 'namespace' => 'n']);
+        $this->assertSame("larder --server 'redis+unix:///run/a' --namespace 'n' doctor", $command);
     }
 
     /** Runs in a PHP without the extension. */
