@@ -39,7 +39,8 @@ final class connection_test {
         }
         $servers = array_filter(['server' => $config['server'] ?? '', 'fallback' => $config['fallback'] ?? '']);
         unset($config['fallback'], $config['node_tier'], $config['generation']);
-        $config['namespace'] .= '_connection_test';
+        // A namespace has at most 100 characters.
+        $config['namespace'] = substr($config['namespace'], 0, 84) . '_connection_test';
         $well = true;
         $found = [];
         $labels = ['server' => 'header_server', 'fallback' => 'fallback'];

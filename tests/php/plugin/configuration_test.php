@@ -88,6 +88,9 @@ final class configuration_test extends plugin_testcase {
         $data = (object)(['name' => 'new', 'serverkind' => 'local', 'serverpath' => "{$this->directory}/store"]);
         [$well, $text] = connection_test::run($data);
         $this->assertTrue($well, $text);
+        $data->namespace = str_repeat('n', 100);
+        [$well, $text] = connection_test::run($data);
+        $this->assertTrue($well, $text);
         $data->fallback = "local:{$this->directory}/file/store";
         file_put_contents("{$this->directory}/file", '');
         [$well, $text] = connection_test::run($data);
