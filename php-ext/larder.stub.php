@@ -37,7 +37,7 @@ final class Store
     /**
      * The store for a configuration, kept by the process across requests. Does not connect.
      *
-     * @param array<string, string|int|float|null> $config See "Configuration" in the README.
+     * @param array<string, string|int|float|null> $config See docs/configuration.md.
      * @throws ConfigException
      */
     public static function open(#[\SensitiveParameter] array $config): Store

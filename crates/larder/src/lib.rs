@@ -83,13 +83,15 @@
 //!
 //! Backends: Redis (TCP, TLS, Unix socket), a directory on this machine, a directory that nodes share. Before them, by an
 //! option of [`Config`]: a tier of the node's own disk, and a fallback that takes over while Redis is away. Values are typed
-//! through serde and readable from PHP; they may be compressed and sealed with a secret. The crate has no Cargo features.
+//! through serde and readable from PHP; they may be compressed and sealed with a secret. Programs need none of the crate's
+//! Cargo features: the one that there is, `next-entry-version`, is for tests.
 //!
 //! # Limits
 //!
-//! - Linux only, and a single Redis server of version 7.0 or later: no cluster.
+//! - Linux only, and a single Redis server of version 6.2 or later (tested with 7.0): no cluster.
 //! - Keys have at most 64 KiB, names of caches 200 bytes, values 1 GiB. A log lists at most 1000 changes; a process that
-//!   missed more empties its memory.
+//!   missed more drops what it holds of the caches that changed, and keeps the others. Only if the server cannot tell which
+//!   these are, the process empties its memory.
 //! - Calls block their thread; there is no async interface.
 //! - An entry may vanish: it is a cache. Entries of [`CacheKind::Durable`] are kept as long as the server keeps its data.
 //!

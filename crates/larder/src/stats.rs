@@ -52,9 +52,9 @@ counters! {
     dropped_fills,
     /// Entries that could not be read: broken, forged or of another version.
     broken,
-    /// Missing keys that this process waited for because another one computed them,
+    /// Missing keys that this process waited for because another one computed them.
     awaited,
-    /// and those of them that it then found.
+    /// Missing keys that this process waited for, and then found.
     shared_fills,
     /// How often memory was emptied because the history of changes had a gap.
     resets,

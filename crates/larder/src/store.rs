@@ -68,15 +68,15 @@ pub struct Store {
 }
 
 impl Store {
-    /// A store for `config`. Does not connect yet.
+    /// A store for `config`. Does not connect yet: no round trip.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if a file that the configuration names cannot be read.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if the configuration does not suit the backend.
     pub fn open(config: &Config) -> Result<Self> {
         Ok(Self { engine: Arc::new(Engine::open_in(&MEMORIES, config, Payloads)?) })
     }
 
-    /// A store on a given backend, with a memory of its own as a store of another process has.
+    /// A store on a given backend, with a memory of its own as a store of another process has. No round trip.
     pub fn with_backend(backend: Arc<dyn Backend>, config: &Config) -> Self {
         Self { engine: Arc::new(Engine::with_backend(backend, config, Payloads)) }
     }
@@ -238,7 +238,7 @@ impl Store {
         self.engine.audit_log()
     }
 
-    /// Empties every cache of the namespace; the audit log stays.
+    /// Empties every cache of the namespace; the audit log stays. Some six round trips.
     ///
     /// # Errors
     /// If the backend is unavailable or refuses.
@@ -275,7 +275,8 @@ impl Cache {
         self.engine.unreadable(&self.handle, key.as_ref(), self.engine.position());
     }
 
-    /// The encoded value of a key (`docs/format.md`), for tools that do not know its type.
+    /// The encoded value of a key (`docs/format.md`), for tools that do not know its type. Costs what [`get`](Self::get)
+    /// costs.
     ///
     /// # Errors
     /// If the backend is unavailable or refuses.
@@ -283,7 +284,7 @@ impl Cache {
         self.engine.get(&self.handle, key.as_ref())
     }
 
-    /// The values of many keys, in order. One round trip for all that memory does not hold.
+    /// The values of many keys, in order; `None` where there is none. One round trip for all that memory does not hold.
     ///
     /// # Errors
     /// As [`get`](Self::get); if one of the values is not a `T`, all of the keys count as missing.
@@ -310,7 +311,8 @@ impl Cache {
             .set_many(&self.handle, &[Item { key: key.as_ref(), payload: &payload, ttl: None, lock: None }])
     }
 
-    /// Stores many values in one round trip, all or none.
+    /// Stores many values in one round trip. If there is an error, none is stored; if there is none, each value is treated as
+    /// by [`set`](Self::set).
     ///
     /// # Errors
     /// As [`set`](Self::set).
@@ -378,7 +380,7 @@ impl Cache {
     /// Removes a value; whether there was one. One round trip.
     ///
     /// # Errors
-    /// If the backend is unavailable or refuses; the value may then still be there.
+    /// If the backend is unavailable or refuses; the value may then still be there, and other processes may serve it.
     pub fn delete(&self, key: impl AsRef<[u8]>) -> Result<bool> {
         Ok(self.engine.delete_many(&self.handle, &[key.as_ref()])?.first() == Some(&true))
     }
@@ -386,7 +388,7 @@ impl Cache {
     /// Removes all values of this cache. One round trip, however many there are.
     ///
     /// # Errors
-    /// If the backend is unavailable or refuses.
+    /// If the backend is unavailable or refuses; the values may then still be there, and other processes may serve them.
     pub fn purge(&self) -> Result<()> {
         self.engine.purge(&self.handle)
     }

@@ -45,7 +45,7 @@ impl ConfigBuilder {
         self.with("ca_file", path)
     }
 
-    /// What separates this site's entries from another's.
+    /// What separates this site's entries from another's: 1 to 100 bytes.
     pub fn namespace(self, name: &str) -> Self {
         self.with("namespace", name)
     }
@@ -65,27 +65,27 @@ impl ConfigBuilder {
         self.with("near_bytes", bytes)
     }
 
-    /// How long reads go on without asking the backend for changes; zero = never.
+    /// How long reads go on without asking the backend for changes: at most an hour; zero = each read asks.
     pub fn max_staleness(self, time: Duration) -> Self {
         self.with("max_staleness", time.as_secs_f64())
     }
 
-    /// How long to wait for a connection.
+    /// How long to wait for a connection: 1 ms to 60 s.
     pub fn connect_timeout(self, time: Duration) -> Self {
         self.with("connect_timeout", time.as_secs_f64())
     }
 
-    /// How long to wait for an answer.
+    /// How long to wait for an answer, to its last byte: 1 ms to 60 s.
     pub fn read_timeout(self, time: Duration) -> Self {
         self.with("read_timeout", time.as_secs_f64())
     }
 
-    /// How long a lock outlives its holder.
+    /// How long a lock outlives its holder: 1 s to an hour.
     pub fn lock_lease(self, time: Duration) -> Self {
         self.with("lock_lease", time.as_secs_f64())
     }
 
-    /// How long to wait for a lock when the caller does not say.
+    /// How long to wait for a lock when the caller does not say: at most an hour.
     pub fn lock_wait(self, time: Duration) -> Self {
         self.with("lock_wait", time.as_secs_f64())
     }
@@ -100,7 +100,7 @@ impl ConfigBuilder {
         self.with("compress_from", bytes)
     }
 
-    /// The secret that seals entries: those not sealed with it are misses.
+    /// The secret of 16 bytes or more that seals entries: those not sealed with it are misses.
     pub fn seal_key(self, secret: &str) -> Self {
         self.with("seal_key", secret)
     }

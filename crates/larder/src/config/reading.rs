@@ -19,7 +19,7 @@ impl Config {
     ///
     /// # Errors
     /// [`ErrorKind::Config`](crate::ErrorKind::Config), naming the option, if one is unknown, given twice, or has
-    /// a value that it cannot have.
+    /// a value that it cannot have, or does not suit the others; if `server` is missing, too.
     pub fn from_options<'a>(options: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self> {
         let mut draft = Draft::default();
         let mut seen = Vec::new();

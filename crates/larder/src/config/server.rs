@@ -37,14 +37,14 @@ pub enum Server {
     Local {
         /// The directory.
         path: PathBuf,
-        /// The most that it may take on disk.
+        /// The most that it may take on disk, in bytes.
         max_bytes: u64,
     },
     /// `dir:/path[?size=4G]`: a directory that all nodes share, as on NFS, bounded in size.
     Dir {
         /// The directory.
         path: PathBuf,
-        /// The most that it may take, but for a tenth.
+        /// The most that it may take, in bytes; it may pass that by a sixteenth and the newest checkpoint.
         max_bytes: u64,
     },
 }

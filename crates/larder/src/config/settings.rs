@@ -28,7 +28,9 @@ use super::server::Server;
 /// | `seal_key` | secret of 16 bytes or more: entries not sealed with it are misses | none |
 /// | `node_tier` | `local:/path[?size=1G]`: a directory of this node's own disk, where its processes share what one of them fetched | none |
 ///
-/// Sizes take the suffixes `K`, `M` and `G`. An empty value means the default.
+/// Sizes are in bytes and take the suffixes `K`, `M` and `G` (2¹⁰, 2²⁰, 2³⁰). Times may have fractions: the two
+/// time-outs 0.001 to 60, `lock_lease` 1 to 3600, `max_staleness` and `lock_wait` 0 to 3600. Names have at most 100
+/// characters: letters, digits and `- _ . : @ +`, but no dot at the beginning. An empty value means the default.
 ///
 /// ```
 /// let config = larder::Config::from_options([("server", "local:/var/cache/larder"), ("near_bytes", "8M")])?;
@@ -175,7 +177,7 @@ impl Config {
         largest_near_value(self.near_bytes)
     }
 
-    /// How long reads may go on without asking the backend for changes; zero = never.
+    /// How long reads may go on without asking the backend for changes; zero = each read asks.
     pub fn max_staleness(&self) -> Duration {
         self.max_staleness
     }
@@ -200,7 +202,7 @@ impl Config {
         self.lock_wait
     }
 
-    /// From how many bytes on payloads are compressed.
+    /// From how many bytes on payloads are compressed; `None` = never.
     pub fn compress_from(&self) -> Option<usize> {
         self.compress_from
     }

@@ -53,19 +53,19 @@ pub trait Backend: Send + Sync {
     }
 
     /// Calls `visit` with each key of `cache` that starts with `prefix`, in no particular order. Keys stored or
-    /// removed meanwhile may be seen or not, all others are seen once or more. Bounded batches.
+    /// removed meanwhile may be seen or not, all others are seen once or more. A round trip for each batch of some hundred keys.
     ///
     /// # Errors
     /// If the backend cannot be reached or refuses.
     fn list(&self, cache: &CacheId, prefix: &[u8], visit: &mut dyn FnMut(&[u8])) -> Result<()>;
 
-    /// The caches that hold entries.
+    /// The caches that hold entries. Some round trips, more with more caches.
     ///
     /// # Errors
     /// If the backend cannot be reached or refuses.
     fn usage(&self) -> Result<Vec<CacheUsage>>;
 
-    /// Empties everything, unlogged caches included, under a new incarnation.
+    /// Empties everything, unlogged caches included, under a new incarnation. Some round trips, however much there is.
     ///
     /// # Errors
     /// If the backend cannot be reached or refuses.
@@ -107,7 +107,7 @@ pub trait Backend: Send + Sync {
     /// Round trips (Redis), transactions (local) or filesystem calls (dir) made by this handle so far.
     fn round_trips(&self) -> u64;
 
-    /// Facts about the backend for people: names and values in the order to print, no secrets.
+    /// Facts about the backend for people: names and values in the order to print, no secrets. Some round trips.
     ///
     /// # Errors
     /// If the backend cannot be reached or refuses.

@@ -122,8 +122,8 @@ pub struct LockInfo {
 
 /// Keeps locks: the part of a [`Backend`](super::Backend) that has them.
 ///
-/// All methods but [`park`](Self::park) take one round trip and block no longer than the configured time-outs. All may be
-/// sent again when their outcome is unknown.
+/// All methods but [`park`](Self::park), [`list`](Self::list) and [`another`](Self::another) take one round trip and block
+/// no longer than the configured time-outs. All may be sent again when their outcome is unknown.
 ///
 /// 1. A lock has at most one token. It changes hands only when it is released, broken, or not renewed for a lease.
 /// 2. Fencing numbers only grow, whatever the backend loses (R25).
@@ -178,7 +178,7 @@ pub trait LockBackend: Send + Sync {
     /// If the backend cannot be reached or refuses.
     fn distrust(&self, fence: u64) -> Result<()>;
 
-    /// Another handle on the same locks, which shares no connection with this one.
+    /// Another handle on the same locks, which shares no connection with this one. No round trip.
     fn another(&self) -> Box<dyn LockBackend>;
 }
 

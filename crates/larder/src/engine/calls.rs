@@ -50,7 +50,7 @@ impl<D: Decode> Engine<D> {
     /// An engine for `config`, with a memory of its own. Does not touch the backend yet.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] if the configuration names files that cannot be read.
+    /// [`ErrorKind::Config`] if the configuration does not suit the backend.
     pub fn open(config: &Config, decode: D) -> Result<Self> {
         Self::open_in(&Memories::new(), config, decode)
     }
@@ -59,7 +59,7 @@ impl<D: Decode> Engine<D> {
     /// touch the backend yet.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] if the configuration names files that cannot be read.
+    /// [`ErrorKind::Config`] if the configuration does not suit the backend.
     pub fn open_in(memories: &Memories<D::Value>, config: &Config, decode: D) -> Result<Self> {
         let backend = crate::open::open(config)?;
         Ok(Self::with_memory(backend, config, decode, memories.of(config)))
