@@ -37,7 +37,8 @@ impl<D: Decode> Engine<D> {
         Ok(value)
     }
 
-    /// The same for [`get_many`](Self::get_many); it waits for all keys together no longer than for one.
+    /// [`get_many`](Self::get_many) that waits as [`get_or_wait`](Self::get_or_wait) does: for all keys together no longer
+    /// than for one.
     ///
     /// # Errors
     /// As [`get_many`](Self::get_many).

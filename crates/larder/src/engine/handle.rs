@@ -19,7 +19,8 @@ pub trait Decode {
     /// Runs while the engine waits for it without a lock; it must not call the engine.
     fn decode(&self, payload: &[u8]) -> Option<(Self::Value, usize)>;
 
-    /// The same for a value that memory does not keep.
+    /// The value of a payload that memory does not keep; `None` if the payload is broken. As [`decode`](Self::decode)
+    /// otherwise.
     fn decode_once(&self, payload: &[u8]) -> Option<Self::Value> {
         self.decode(payload).map(|(value, _)| value)
     }

@@ -43,7 +43,7 @@ impl<D: Decode> Engine<D> {
         self.lock_as(&key_lock(cache, key)?, owner, wait)
     }
 
-    /// The same for a named lock.
+    /// Waits for a named lock, as [`lock`](Self::lock) does for one on a key. One round trip if the lock is free.
     ///
     /// # Errors
     /// As [`get`](Self::get), and [`ErrorKind::Grace`](crate::ErrorKind::Grace).

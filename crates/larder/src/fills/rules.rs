@@ -7,9 +7,9 @@ use std::time::Duration;
 
 /// How long after an emptying misses are looked up.
 pub const WINDOW: Duration = Duration::from_secs(10);
-/// The longest wait for a key,
+/// The longest wait for a key.
 pub const KEY_WAIT: Duration = Duration::from_millis(200);
-/// and for all keys of a request.
+/// The longest wait for all keys of a request together.
 pub const REQUEST_WAIT: Duration = Duration::from_secs(1);
 /// Who has not filled a key for so long is waited for no more.
 pub const LIFE: Duration = Duration::from_secs(1);

@@ -20,13 +20,13 @@ use crate::node_state::{alone_in_process, directory, open};
 const NAME: &str = "fills";
 /// A row: two numbers, a time with a mark in its lowest bits, and a checksum.
 const ROW: usize = 32;
-/// The rows in which a key may stand,
+/// The number of rows in a bucket: a key may stand in any row of its bucket.
 const BUCKET: usize = 8;
-/// and how many times that there are: 512 KiB of which only what is used takes room.
+/// The number of buckets: 512 KiB, of which only what is used takes room.
 const BUCKETS: u64 = 2048;
-/// The same for who waits: 512 at once. More do not wait.
+/// The number of buckets for who waits: 512 at once. More do not wait.
 const WAITER_BUCKETS: u64 = 64;
-/// Where these stand.
+/// The offset, in bytes, of the buckets for who waits.
 const WAITERS_AT: u64 = BUCKETS * (BUCKET * ROW) as u64;
 /// The longest wait for the lock of the file; who waited in vain does not try again for [`rules::KEY_WAIT`].
 const PATIENCE: Duration = Duration::from_millis(20);

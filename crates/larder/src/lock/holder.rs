@@ -15,7 +15,8 @@ use crate::random::random;
 const PARK: Duration = Duration::from_secs(1);
 /// How long a backend may be away while somebody stands in line for a named lock: longer, and the place is lost anyway.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// The same for a cache lock: who does not get it goes on without the cache.
+/// How long a backend may be away while somebody stands in line for a cache lock: who does not get it goes on without the
+/// cache.
 const CACHE_PATIENCE: Duration = Duration::from_secs(1);
 /// The pause before asking a backend again that did not answer.
 const RETRY: Duration = Duration::from_millis(50);

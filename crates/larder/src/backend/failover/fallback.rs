@@ -103,7 +103,7 @@ impl Fallback {
         }
     }
 
-    /// The same for what is refused while the fallback is being entered.
+    /// Does what [`journal`](Self::journal) does for what is refused while the fallback is being entered.
     pub(super) fn journal_refused(&self, control: &ControlLog, epoch: u64, removals: Removals<'_>) -> Error {
         let left = self.noted.shorten(epoch, removals);
         match self.note_removals(control, &left) {

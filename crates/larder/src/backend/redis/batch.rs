@@ -29,7 +29,7 @@ impl Batch {
         self
     }
 
-    /// The same for a command that each request sends: without the detour of a [`Cmd`].
+    /// Adds a command that each request sends: without the detour of a [`Cmd`].
     pub(super) fn add_words(&mut self, words: &[&[u8]]) -> &mut Self {
         self.bytes.reserve(words.iter().map(|word| word.len() + LONGEST_HEAD).sum::<usize>() + LONGEST_HEAD);
         self.head(b'*', words.len());

@@ -25,9 +25,9 @@ pub(super) struct Link {
     pub(super) wait: Duration,
     pub(super) quiet: Option<Quiet>,
     pub(super) posts: Posts,
-    /// Whether the server takes writes on it, as far as is known,
+    /// Whether the server takes writes on this connection, as far as is known.
     pub(super) writes: bool,
-    /// and has the script for fills.
+    /// Whether the server has the script for fills, as far as is known.
     pub(super) has_fill_script: bool,
 }
 

@@ -132,7 +132,7 @@ impl Redis {
         self.hello_and(slot, &Batch::default()).map(drop)
     }
 
-    /// The same with more commands in the first round trip. Answers to these, which count only if the connection knows no other
+    /// [`hello`](Self::hello) with more commands in the first round trip. Answers to these, which count only if the connection knows no other
     /// incarnation after this than before.
     pub(super) fn hello_and(&self, slot: &mut Slot, more: &Batch) -> Result<Replies, Failure> {
         let mut batch = Batch::default();

@@ -108,7 +108,7 @@ pub(super) fn forget_changes(records: &mut [Record], of: impl Fn(u128) -> bool) 
     }
 }
 
-/// The same where `at` is anywhere among the records.
+/// What [`tail`] gives, where `at` is anywhere among the records.
 pub(super) fn tail_from(mut records: Vec<Record>, at: Position, own: u128) -> Option<Tail> {
     let anchor = records.iter().position(|record| record.is_at(at))?;
     records.drain(..anchor);

@@ -9,9 +9,9 @@ use super::log::{self, Record};
 use super::reply::{Replies, array, bytes};
 use crate::contract::{CacheId, Delta, Outcome, Position, Settled};
 
-/// A server that takes no more requests, or does not answer, is waited for after so many fills,
+/// The most fills without an answer: after so many a server is waited for.
 const MAX_UNANSWERED: usize = 64;
-/// or so many bytes of them.
+/// The most bytes of fills without an answer: after so many a server is waited for.
 const MAX_BYTES: usize = 1 << 20;
 /// Every so many fills the log is asked for, too: the further on a guard stands, the less the server has to look at.
 const PER_TAIL: usize = 16;

@@ -139,7 +139,7 @@ impl Redis {
         Ok(Some(Fetched { delta: Delta { reset: false, changes, position }, entries }))
     }
 
-    /// The same after a write, whose record is not the end of what is told.
+    /// What [`catch_up`](Self::catch_up) tells after a write, whose record is not the end of what is told.
     pub(super) fn changes_since(
         &self,
         slot: &mut Slot,

@@ -64,7 +64,7 @@ impl History {
         Self { floor, records: VecDeque::new(), changes: 0, bytes: 0, last_changes }
     }
 
-    /// The same with last changes from before its floor.
+    /// This history with last changes from before its floor.
     pub(crate) fn with(self, last_changes: LastChanges) -> Self {
         Self { last_changes, ..self }
     }
