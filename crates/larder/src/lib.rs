@@ -89,9 +89,9 @@
 //! # Limits
 //!
 //! - Linux only, and a single Redis server of version 6.2 or later (tested with 7.0): no cluster.
-//! - Keys have at most 64 KiB, names of caches 200 bytes, values 1 GiB. A log lists at most 1000 changes; a process that
-//!   missed more drops what it holds of the caches that changed, and keeps the others. Only if the server cannot tell which
-//!   these are, the process empties its memory.
+//! - Keys have at most 64 KiB, names of caches 200 bytes, values 1 GiB, on Redis 512 MiB as stored.
+//! - A log lists at most 1000 changes; a process that missed more drops what it holds of the caches that changed, and keeps
+//!   the others. Only if the backend cannot tell which these are, the process empties its memory.
 //! - Calls block their thread; there is no async interface.
 //! - An entry may vanish: it is a cache. Entries of [`CacheKind::Durable`] are kept as long as the server keeps its data.
 //!

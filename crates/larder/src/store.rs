@@ -304,15 +304,16 @@ impl Cache {
     ///
     /// # Errors
     /// [`ErrorKind::Value`](crate::ErrorKind::Value) if the value cannot be encoded; others if the backend is
-    /// unavailable or refuses.
+    /// unavailable or refuses. If it refuses, the value that would have been overwritten is removed, if it takes that.
     pub fn set<T: Serialize + ?Sized>(&self, key: impl AsRef<[u8]>, value: &T) -> Result<()> {
         let payload = payload::to_payload(value)?;
         self.engine
             .set_many(&self.handle, &[Item { key: key.as_ref(), payload: &payload, ttl: None, lock: None }])
     }
 
-    /// Stores many values in one round trip. If there is an error, none is stored; if there is none, each value is treated as
-    /// by [`set`](Self::set).
+    /// Stores many values in one round trip: each as by [`set`](Self::set), and all in one step. After an error of kind
+    /// [`Unavailable`](crate::ErrorKind::Unavailable) nobody knows whether that step was made; after any other it was not.
+    /// What a refused step would have overwritten is removed, if the backend takes that.
     ///
     /// # Errors
     /// As [`set`](Self::set).
