@@ -104,7 +104,8 @@ final class Store
 
     /**
      * Adds a record to the audit log of the namespace, which keeps the last 1,000 for a year: what was done, and by whom or
-     * from where. Nothing is recorded by itself. Two round trips, now and then three.
+     * from where. Nothing is recorded by itself. Two round trips, now and then three. What is not UTF-8 is
+     * replaced.
      *
      * @param array<string, string> $details
      * @return bool false if the backend is away or refuses.

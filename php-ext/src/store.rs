@@ -1,6 +1,6 @@
 //! `Larder\Store`.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::time::UNIX_EPOCH;
 
 use ext_php_rs::boxed::ZBox;
@@ -157,11 +157,23 @@ impl Store {
         self.engine.events()
     }
 
-    /// Adds a record to the audit log: what was done, and by whom or from where; false if the backend is away or refuses.
+    /// Adds a record to the audit log: what was done, and by whom or from where; false if the backend is away or refuses. In names
+    /// and values, what is not UTF-8 is replaced.
     #[php(optional = details)]
-    pub fn audit(&self, action: &str, details: Option<HashMap<String, String>>) -> PhpResult<bool> {
-        let details = details.unwrap_or_default().into_iter().collect();
-        Ok(outage(self.engine.audit(action, details))?.is_some())
+    pub fn audit(&self, action: &str, details: Option<&ZendHashTable>) -> PhpResult<bool> {
+        let mut texts = BTreeMap::new();
+        let mut entries = details.into_iter().flat_map(|details| {
+            let mut entries = details.iter();
+            std::iter::from_fn(move || entries.next_zval())
+        });
+        entries.try_for_each(|(name, value)| {
+            let text = value.dereference().zend_str();
+            let text = text.ok_or_else(|| bad_value("a detail of a record must be a string".into()))?;
+            let name = String::from_utf8_lossy(&key_bytes(&name)?).into_owned();
+            texts.insert(name, String::from_utf8_lossy(text.as_bytes()).into_owned());
+            Ok::<_, PhpException>(())
+        })?;
+        Ok(outage(self.engine.audit(action, texts))?.is_some())
     }
 
     /// The records of the audit log, oldest first; none if the backend is away.
