@@ -30,7 +30,7 @@ final class audit {
     /** @var int The most frames of a backtrace in a record. */
     private const FRAMES = 6;
 
-    /** @var array[] What this request purged, by the instance: its store, the caches as keys, the first backtrace. */
+    /** @var array[] What was purged, by process (a script may fork) and instance: store, caches as keys, first backtrace. */
     private static $purged = [];
 
     /**
@@ -41,18 +41,19 @@ final class audit {
      * @param string $cache
      */
     public static function purged(string $instance, object $store, string $cache): void {
-        if (!self::$purged) {
+        $process = getmypid();
+        if (empty(self::$purged[$process])) {
             \core_shutdown_manager::register_function([self::class, 'record']);
         }
-        self::$purged[$instance] ??= ['store' => $store, 'caches' => [], 'trace' => self::trace()];
-        self::$purged[$instance]['caches'][$cache] = true;
+        self::$purged[$process][$instance] ??= ['store' => $store, 'caches' => [], 'trace' => self::trace()];
+        self::$purged[$process][$instance]['caches'][$cache] = true;
     }
 
     /**
      * Writes what this request purged, one record an instance.
      */
     public static function record(): void {
-        [$all, self::$purged] = [self::$purged, []];
+        [$all, self::$purged] = [self::$purged[getmypid()] ?? [], []];
         foreach ($all as $purged) {
             $details = ['caches' => self::names(array_keys($purged['caches'])), 'trace' => $purged['trace']] + self::where();
             try {

@@ -174,6 +174,24 @@ final class lifecycle_test extends plugin_testcase {
         $this->assertSame($log, $store->audit_log());
     }
 
+    /** A child of a script that forks ends with what its parent purged before in its memory. */
+    public function test_who_purged_is_recorded_once_by_a_script_that_forks(): void {
+        $this->define_two();
+        $store = new cachestore_larder('test', $this->configuration());
+        $this->bound('core/one')->purge();
+        $child = pcntl_fork();
+        if ($child === 0) {
+            \cachestore_larder\audit::record();
+            $this->bound('core/two')->purge();
+            \cachestore_larder\audit::record();
+            posix_kill(getmypid(), SIGKILL);
+        }
+        pcntl_waitpid($child, $status);
+        \cachestore_larder\audit::record();
+        $caches = array_map(fn($record) => $record['details']['caches'], $store->audit_log());
+        $this->assertSame(['core/two', 'core/one'], $caches);
+    }
+
     public function test_the_performance_test_touches_nothing_but_its_own(): void {
         $this->define_two();
         $this->assertFalse(cachestore_larder::initialise_test_instance($this->definition()));
