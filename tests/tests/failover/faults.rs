@@ -379,3 +379,21 @@ fn long_stall(seconds: u64) {
     processes[0].await_tier(Tier::Primary);
     assert_ne!(processes[1].get("k").as_deref(), Some("old"));
 }
+
+/// A node tier before the two passes on who serves, and has no breaker of its own before them.
+#[test]
+fn behind_a_node_tier() {
+    let mut site = Site::new();
+    let tier = format!("local:{}", site.directory.path().join("tier").display());
+    let process = site.process_with(&[("node_tier", &tier)]);
+    assert!(process.set("k", "old"));
+    site.server.kill();
+    let _ = process.get("k");
+    process.await_tier(Tier::Fallback);
+    assert!(process.set("k", "new"));
+    assert_eq!(process.get("k").as_deref(), Some("new"));
+    assert_eq!(process.events().len(), 1);
+    site.server.restart();
+    process.await_tier(Tier::Primary);
+    assert_ne!(process.get("k").as_deref(), Some("old"));
+}
