@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use larder::ErrorKind;
-use larder::contract::{Backend, CacheId, Guard, Op, Outcome, Read};
+use larder::contract::{Backend, CacheId, Change, Guard, Op, Outcome, Read};
 use larder::testing::redis::Redis;
 use larder_testkit::{Answers, Proxy, RedisServer, free_port};
 use larder_tests::redis::{cache, delete, get, here, make, open, open_in, open_with, refused, set, unlogged};
@@ -322,8 +322,9 @@ fn a_large_batch_keeps_the_log_small() {
         backend.apply(None, &ops).unwrap();
     }
     assert!(server.tell::<u64>(&["MEMORY", "USAGE", "{t:0}l"]) < 1 << 20);
-    // Names that were not listed make others start anew.
-    assert!(backend.fetch(Some(position), &[]).unwrap().delta.reset);
+    // Names that were not listed cost others what they know of that cache.
+    let changed = Change::Unlisted { cache: cache.name().into() };
+    assert_eq!(backend.fetch(Some(position), &[]).unwrap().delta.changes, [changed]);
 }
 
 #[test]

@@ -245,3 +245,14 @@ fn parse_push(push: &[u8]) -> Option<Handed> {
 fn number(number: u64) -> Vec<u8> {
     number.to_string().into_bytes()
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::lock::rules::{CLAIM, SEEN};
+
+    #[test]
+    fn the_script_has_the_times_of_the_rules() {
+        let script = include_str!("locks.lua");
+        assert!(script.contains(&format!("local SEEN, CLAIM, RUBBISH = {SEEN}, {CLAIM}, ")));
+    }
+}
