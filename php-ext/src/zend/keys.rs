@@ -41,6 +41,7 @@ pub(crate) fn find(key: &[u8]) -> Option<Text> {
 }
 
 /// Bytes that the keys hold.
+#[cfg(feature = "probe")]
 pub(crate) fn bytes() -> usize {
     KEYS.with_borrow(|keys| keys.bytes)
 }
