@@ -1,7 +1,7 @@
 //! The PHP extension `larder`: `Larder\Store` and `Larder\Cache` over the core crate.
 //!
-//! - [`codec`]: PHP values to payloads and back.
-//! - [`near`]: decoded values that are handed out without copying.
+//! - `codec`: PHP values to payloads and back.
+//! - `near`: decoded values that are handed out without copying.
 //! - `store`, `cache`: the classes; `values` and `keys` carry values and keys between them and the core.
 //! - `hit`: the short way to a value in memory.
 //! - `registry`: the stores of this process, kept across requests.
