@@ -218,6 +218,15 @@ class cachestore_larder extends store implements
     }
 
     /**
+     * What to do about a server that does not answer. Asks it again.
+     *
+     * @return string In English; empty when it answers, or there is nothing to advise.
+     */
+    public function advice(): string {
+        return $this->store?->reach()['advice'] ?? '';
+    }
+
+    /**
      * Who purged this instance.
      *
      * @return array[] As the extension's Store::auditLog(); empty when the store could not be opened.

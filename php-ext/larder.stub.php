@@ -94,6 +94,16 @@ final class Store
     }
 
     /**
+     * Asks the server now, also while it is left alone after a failure: null if it answers; if not, what is wrong and what
+     * to do about it, in English. A round trip or two.
+     *
+     * @return array{error: string, advice: string}|null
+     */
+    public function reach(): ?array
+    {
+    }
+
+    /**
      * Takes the lines that there are to log about outages and refusals: one for each change on this node, given to one process.
      *
      * @return list<string>

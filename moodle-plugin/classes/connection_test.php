@@ -63,7 +63,11 @@ final class connection_test {
             unset($config['username'], $config['password'], $config['ca_file']);
         }
         try {
-            $health = \Larder\Store::open($config)->health();
+            $store = \Larder\Store::open($config);
+            if ($wrong = $store->reach()) {
+                return [false, s(trim("{$wrong['error']}. {$wrong['advice']}"))];
+            }
+            $health = $store->health();
         } catch (\Throwable $e) {
             return [false, s($e->getMessage())];
         }

@@ -151,6 +151,15 @@ impl Store {
         Ok(array)
     }
 
+    /// Asks the server now, also while it is left alone after a failure: null if it answers, or `error` and `advice`.
+    pub fn reach(&self) -> PhpResult<Option<ZBox<ZendHashTable>>> {
+        let Err(error) = self.engine.reach() else { return Ok(None) };
+        let mut array = ZendHashTable::new();
+        array.insert("error", error.to_string())?;
+        array.insert("advice", error.advice())?;
+        Ok(Some(array))
+    }
+
     /// Takes the lines that there are to log about who serves: one for each change on this node, given to one process.
     /// No round trip.
     pub fn events(&self) -> Vec<String> {

@@ -77,6 +77,9 @@ class backend extends check {
             $store = new \cachestore_larder($name, $instance['configuration']);
             if ($store->is_ready()) {
                 $healths[$name] = $store->health();
+                if (empty($healths[$name]['reachable'])) {
+                    $healths[$name] += array_filter(['advice' => $store->advice()]);
+                }
             }
         }
         return $healths;

@@ -30,7 +30,9 @@ final class check_test extends plugin_testcase {
         $configuration = ['server' => 'redis://127.0.0.1:1', 'password' => 'hidden-secret', 'seal_key' => 'hidden-seal-of-16-bytes'];
         config::$stores = ['mine' => ['plugin' => 'larder', 'configuration' => $this->configuration($configuration)]];
         $this->assertSame([result::OK, result::ERROR], $this->statuses());
-        $this->assertStringNotContainsString('hidden', cachestore_larder_status_checks()[1]->get_result()->details);
+        $details = cachestore_larder_status_checks()[1]->get_result()->details;
+        $this->assertStringNotContainsString('hidden', $details);
+        $this->assertStringContainsString('advice: check that the server runs and listens at this address', $details);
     }
 
     public function test_what_serves_is_told(): void {
