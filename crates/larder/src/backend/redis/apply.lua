@@ -162,14 +162,12 @@ if #record > 0 then
   note(ARGV[1], id, ARGV[4], changed)
 end
 
-if not native then
-  for _, cache in pairs(caches) do
-    if cache.indexed then
-      local expired = redis.call('ZRANGEBYSCORE', cache.index, '-inf', now, 'LIMIT', 0, 20)
-      for _, field in ipairs(expired) do
-        redis.call('HDEL', cache.hash, field)
-        redis.call('ZREM', cache.index, field)
-      end
+for _, cache in pairs(caches) do
+  if cache.indexed then
+    local expired = redis.call('ZRANGEBYSCORE', cache.index, '-inf', now, 'LIMIT', 0, 20)
+    for _, field in ipairs(expired) do
+      redis.call('HDEL', cache.hash, field)
+      redis.call('ZREM', cache.index, field)
     end
   end
 end
@@ -184,13 +182,14 @@ for n, op in ipairs(ops) do
     outcomes[n] = 'c'
   elseif op.kind == 's' then
     redis.call('HSET', cache.hash, op.field, op.value)
-    if op.expires == '' then
-      if cache.indexed then redis.call('ZREM', cache.index, op.field) end
-    elseif native then
-      redis.call('HPEXPIREAT', cache.hash, op.expires, 'FIELDS', 1, op.field)
-    else
+    -- The account may not have the command that makes a field expire.
+    local expires = op.expires ~= '' and native
+      and not redis.pcall('HPEXPIREAT', cache.hash, op.expires, 'FIELDS', 1, op.field).err
+    if op.expires ~= '' and not expires then
       redis.call('ZADD', cache.index, op.expires, op.field)
       cache.indexed = true
+    elseif cache.indexed then
+      redis.call('ZREM', cache.index, op.field)
     end
     outcomes[n] = 's'
   elseif op.kind == 'd' then

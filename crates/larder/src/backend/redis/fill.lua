@@ -49,13 +49,7 @@ if not (last <= ARGV[10] and redis.call('HSETNX', KEYS[3], field, value) == 1) t
 end
 
 if outcome == 's' then
-  if expires ~= '' and ARGV[3] == '1' then
-    local done = redis.pcall('HPEXPIREAT', KEYS[3], expires, 'FIELDS', 1, field)
-    if done.err then
-      redis.call('HDEL', KEYS[3], field)
-      return done
-    end
-  elseif expires ~= '' then
+  if expires ~= '' and not (ARGV[3] == '1' and not redis.pcall('HPEXPIREAT', KEYS[3], expires, 'FIELDS', 1, field).err) then
     redis.call('ZADD', KEYS[4], expires, field)
     redis.call('EXPIRE', KEYS[4], ARGV[15])
   end
