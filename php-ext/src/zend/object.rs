@@ -11,7 +11,7 @@ use super::shared::put_std_class;
 use super::table::Entries;
 
 /// A class that PHP code declares.
-const USER_CLASS: i8 = 2;
+const USER_CLASS: std::ffi::c_char = 2;
 /// The longest class name that is looked up without `unserialize()`.
 const LONGEST_NAME: usize = 255;
 
