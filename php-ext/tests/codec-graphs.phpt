@@ -4,7 +4,6 @@ Codec: graphs of values with clones, casts, references and shared tables come ba
 <?php if (!function_exists("larder_probe_encode")) die("skip needs the feature probe"); ?>
 --INI--
 error_reporting=E_ALL & ~E_DEPRECATED
-zend.max_allowed_stack_size=-1
 --FILE--
 <?php
 require __DIR__ . "/store.inc";
@@ -53,6 +52,11 @@ $maker = new GraphMaker($seed);
 $end = hrtime(true) + 40_000_000_000;
 for ($made = $failed = $joined = $direct = 0; $made < $count && $failed < 3 && ($made < 20000 || hrtime(true) < $end); $made++) {
     $value = $maker->graph();
+    try {
+        serialize($value);
+    } catch (Error) {
+        continue; // PHP 8.3 and later find no end in some, and say so.
+    }
     $failed += !check("seed $seed, graph $made", $value, $made % 100 === 0 ? $cache : null);
     $joined += preg_match('/[{;][rR]:\d+;/', serialize($value));
     $direct += !in_array(larder_probe_encode($value)[0], ["\xc7", "\xc8", "\xc9"], true);
