@@ -89,7 +89,7 @@ final class configuration {
                 $config[$name] = $old[$name] ?? '';
             }
         }
-        $stays = isset($old['generation']) && self::place($old) === self::place($config);
+        $stays = isset($old['generation']) && self::location($old) === self::location($config);
         return array_filter($config, fn($value) => $value !== '') + ['generation' => $stays ? $old['generation'] : time()];
     }
 
@@ -99,8 +99,8 @@ final class configuration {
      * @param array $config
      * @return string[]
      */
-    private static function place(#[\SensitiveParameter] array $config): array {
-        return [server_url::place($config['server'] ?? ''), $config['namespace'] ?? ''];
+    private static function location(#[\SensitiveParameter] array $config): array {
+        return [server_url::location($config['server'] ?? ''), $config['namespace'] ?? ''];
     }
 
     /**

@@ -71,9 +71,8 @@ final class connection_test {
         } catch (\Throwable $e) {
             return [false, s($e->getMessage())];
         }
-        $reason = ($health['reason'] ?? '') ?: ($health['error'] ?? '');
         if (empty($health['reachable']) || !empty($health['refusing'])) {
-            return [false, s($reason)];
+            return [false, s($health['reason'])];
         }
         $text = get_string('connection_ok', 'cachestore_larder');
         if (isset($health['redis_version'])) {

@@ -27,22 +27,13 @@ final class server_url {
     /** @var string The kind whose URL is entered as it is. */
     public const OTHER = 'url';
 
-    /** @var string[] Kinds of servers, each with the pattern of its URLs; its groups are named like the fields. */
-    private const PATTERNS = [
-        'redis' => '~^redis://(?<serverhost>[^/@?#\s]+)(?:/(?<serverdatabase>\d+))?$~',
-        'rediss' => '~^rediss://(?<serverhost>[^/@?#\s]+)(?:/(?<serverdatabase>\d+))?$~',
-        'unix' => '~^redis\+unix://(?<serverpath>/[^?#%\s]+)(?:\?db=(?<serverdatabase>\d+))?$~',
-        'dir' => '~^dir:(?<serverpath>/[^?#%]+)(?:\?size=(?<serversize>\w+))?$~',
-        'local' => '~^local:(?<serverpath>/[^?#%]+)(?:\?size=(?<serversize>\w+))?$~',
-    ];
-
-    /** @var string[] What stands before the parts of a URL, and before the optional one of them. */
+    /** @var array[] Of each kind: how its URL begins, the main part and its pattern, the separator, the optional part and its pattern. */
     private const SHAPES = [
-        'redis' => ['redis://', 'serverhost', '/', 'serverdatabase'],
-        'rediss' => ['rediss://', 'serverhost', '/', 'serverdatabase'],
-        'unix' => ['redis+unix://', 'serverpath', '?db=', 'serverdatabase'],
-        'dir' => ['dir:', 'serverpath', '?size=', 'serversize'],
-        'local' => ['local:', 'serverpath', '?size=', 'serversize'],
+        'redis' => ['redis://', 'serverhost', '[^/@?#\s]+', '/', 'serverdatabase', '\d+'],
+        'rediss' => ['rediss://', 'serverhost', '[^/@?#\s]+', '/', 'serverdatabase', '\d+'],
+        'unix' => ['redis+unix://', 'serverpath', '/[^?#%\s]+', '?db=', 'serverdatabase', '\d+'],
+        'dir' => ['dir:', 'serverpath', '/[^?#%]+', '?size=', 'serversize', '\w+'],
+        'local' => ['local:', 'serverpath', '/[^?#%]+', '?size=', 'serversize', '\w+'],
     ];
 
     /** @var string[] The fields for the parts of a URL, in the order of the form. */
@@ -74,9 +65,10 @@ final class server_url {
      * @return string[] The kind, and either its parts or, for a URL of no other shape, the URL.
      */
     public static function split(string $url): array {
-        foreach (self::PATTERNS as $kind => $pattern) {
-            if (preg_match($pattern, $url, $parts)) {
-                return ['serverkind' => $kind] + array_intersect_key($parts, array_flip(self::FIELDS));
+        foreach (self::SHAPES as $kind => [$scheme, $main, $first, $separator, $optional, $second]) {
+            [$scheme, $separator] = [preg_quote($scheme, '~'), preg_quote($separator, '~')];
+            if (preg_match("~^{$scheme}({$first})(?:{$separator}({$second}))?$~", $url, $parts)) {
+                return ['serverkind' => $kind, $main => $parts[1]] + (isset($parts[2]) ? [$optional => $parts[2]] : []);
             }
         }
         return ['serverkind' => self::OTHER, 'server' => $url];
@@ -94,7 +86,7 @@ final class server_url {
         if ($shape === null) {
             return $field('server');
         }
-        [$scheme, $main, $separator, $optional] = $shape;
+        [$scheme, $main, , $separator, $optional] = $shape;
         if ($field($main) === '') {
             return '';
         }
@@ -117,7 +109,7 @@ final class server_url {
      * @param string $url
      * @return string
      */
-    public static function place(string $url): string {
+    public static function location(string $url): string {
         return preg_replace('~\?size=\w+$~', '', $url);
     }
 }
