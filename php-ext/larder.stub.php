@@ -114,7 +114,7 @@ final class Store
 
     /**
      * Adds a record to the audit log of the namespace, which keeps the last 1,000 for a year: what was done, and by whom or
-     * from where. Nothing is recorded by itself. Two round trips, now and then three. What is not UTF-8 is
+     * from where. Nothing is recorded by itself. On Redis a round trip, and one for each hundred records. What is not UTF-8 is
      * replaced.
      *
      * @param array<string, string> $details
@@ -125,7 +125,7 @@ final class Store
     }
 
     /**
-     * The records of the audit log, oldest first. Two round trips or some more; none if the backend is away.
+     * The records of the audit log, oldest first. On Redis a round trip, and one for each hundred records; none if the backend is away.
      *
      * @return list<array{time: float, action: string, details: array<string, string>}> The time in Unix seconds.
      */

@@ -222,7 +222,7 @@ impl Store {
     }
 
     /// Adds a record to the audit log of the namespace, which keeps the last 1,000 for a year: what was done, and by whom or
-    /// from where, as names and values. Nothing is recorded by itself. Two round trips, now and then three.
+    /// from where, as names and values. Nothing is recorded by itself. On Redis a round trip, and one for each hundred records.
     ///
     /// # Errors
     /// If the backend is unavailable or refuses.
@@ -230,7 +230,7 @@ impl Store {
         self.engine.audit(action, details)
     }
 
-    /// The records of the audit log, oldest first. Two round trips or some more.
+    /// The records of the audit log, oldest first. On Redis a round trip, and one for each hundred records.
     ///
     /// # Errors
     /// If the backend is unavailable or refuses.

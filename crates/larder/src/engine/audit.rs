@@ -34,7 +34,8 @@ pub struct AuditRecord {
 }
 
 impl<D: Decode> Engine<D> {
-    /// Adds a record to the audit log, which keeps the last 1,000 for a year. Two round trips, now and then three.
+    /// Adds a record to the audit log, which keeps the last 1,000 for a year. On Redis a round trip, and one for each hundred
+    /// records.
     ///
     /// # Errors
     /// If the backend is unavailable or refuses.
@@ -51,7 +52,7 @@ impl<D: Decode> Engine<D> {
         Ok(())
     }
 
-    /// The records of the audit log, oldest first. Two round trips or some more.
+    /// The records of the audit log, oldest first. On Redis a round trip, and one for each hundred records.
     ///
     /// # Errors
     /// If the backend is unavailable or refuses.
