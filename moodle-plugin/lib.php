@@ -64,6 +64,9 @@ class cachestore_larder extends store implements
     /** @var \Larder\Cache|null The extension's cache for the definition, null until initialise(). */
     protected $cache = null;
 
+    /** @var bool Whether another directory serves while the server is away. */
+    protected $hasfallback = false;
+
     /** @var string The definition that initialise() was called with, as people read it. */
     protected $definition = '';
 
@@ -84,6 +87,7 @@ class cachestore_larder extends store implements
             }
             $configuration = configuration::for_extension($configuration);
             $this->lockwait = (float)($configuration['lock_wait'] ?? $this->lockwait);
+            $this->hasfallback = isset($configuration['fallback']);
             $this->store = \Larder\Store::open($configuration);
             error_log::follow($name, $this->store);
         } catch (\Throwable $e) {
@@ -171,7 +175,8 @@ class cachestore_larder extends store implements
         // The hash names the definition, what stands before it is for people who look at statistics. Ad-hoc definitions
         // have ids of any length with any characters.
         $this->definition = substr(preg_replace('~[^a-zA-Z0-9_/.-]~', '_', $id), 0, 100);
-        $this->cache = $this->store->cache($this->definition . '@' . substr($definition->generate_definition_hash(), 0, 12), $options);
+        $hash = substr($definition->generate_definition_hash(), 0, 12);
+        $this->cache = $this->store->cache("{$this->definition}@{$hash}", $options);
     }
 
     /**
@@ -218,12 +223,18 @@ class cachestore_larder extends store implements
     }
 
     /**
-     * What to do about a server that does not answer. Asks it again.
+     * The state of the server, as {@see health()}, and what is wrong with it and what to do. A server that does not answer is
+     * waited for once.
      *
-     * @return string In English; empty when it answers, or there is nothing to advise.
+     * @return array|null With "error" and "advice", in English, if the server does not answer.
      */
-    public function advice(): string {
-        return $this->store?->reach()['advice'] ?? '';
+    public function diagnosis(): ?array {
+        $wrong = $this->store?->reach();
+        if ($wrong === null || $this->hasfallback) {
+            $health = $this->health();
+            return $health === null ? null : $health + (array)$wrong;
+        }
+        return ['reachable' => false, 'tier' => 'none', 'reason' => $wrong['error']] + $wrong;
     }
 
     /**

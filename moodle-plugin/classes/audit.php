@@ -43,7 +43,8 @@ final class audit {
     public static function purged(string $instance, object $store, string $cache): void {
         $process = getmypid();
         if (empty(self::$purged[$process])) {
-            \core_shutdown_manager::register_function([self::class, 'record']);
+            // PHP also calls what is registered while it shuts down, in which Moodle and plugins may purge.
+            register_shutdown_function([self::class, 'record']);
         }
         self::$purged[$process][$instance] ??= ['store' => $store, 'caches' => [], 'trace' => self::trace()];
         self::$purged[$process][$instance]['caches'][$cache] = true;

@@ -76,10 +76,7 @@ class backend extends check {
         foreach (configuration::instances() as $name => $instance) {
             $store = new \cachestore_larder($name, $instance['configuration']);
             if ($store->is_ready()) {
-                $healths[$name] = $store->health();
-                if (empty($healths[$name]['reachable'])) {
-                    $healths[$name] += array_filter(['advice' => $store->advice()]);
-                }
+                $healths[$name] = $store->diagnosis();
             }
         }
         return $healths;
@@ -116,9 +113,11 @@ class backend extends check {
                 $tier .= ' ' . get_string('checkbackend_since', 'cachestore_larder', userdate((int)$health['since']));
             }
             $items[] = get_string('checkbackend_tier', 'cachestore_larder') . ': ' . s($tier);
-            // The extension does not count further.
-            $waiting = $health['waiting'] > 1000 ? '> 1000' : $health['waiting'];
-            $items[] = get_string('checkbackend_waiting', 'cachestore_larder') . ': ' . s($waiting);
+            if (isset($health['waiting'])) {
+                // The extension does not count further.
+                $waiting = $health['waiting'] > 1000 ? '> 1000' : $health['waiting'];
+                $items[] = get_string('checkbackend_waiting', 'cachestore_larder') . ': ' . s($waiting);
+            }
             $told = ['tier', 'since', 'waiting', 'error', 'tier_since_ms', 'tier_reason', 'invalidations_waiting'];
             $health = array_filter(array_diff_key($health, array_flip($told)), fn($fact) => $fact !== '');
         }

@@ -27,8 +27,8 @@ use core\lock\lock_factory;
  * The server is that of $CFG->cachestore_larder_lock, an array as of the store's configuration; without it that of the first
  * Larder instance. All nodes must use the same one.
  *
- * They are named locks: what they guard lies outside of the cache. So after the server was restarted or replaced, or a fallback took
- * over, nobody new gets one for a lease.
+ * They are named locks: what they guard lies outside of the cache. So after the server was restarted or replaced, or a fallback
+ * took over, nobody new gets one for a lease.
  *
  * A lock lives as long as its process works, so the maximal lifetime that callers name is not needed. It is not
  * recursive.
@@ -90,7 +90,8 @@ class factory implements lock_factory {
     }
 
     /**
-     * Waits for a lock. In the grace after a loss of locks this ends at once, with a line in the log, unless the grace ends in time.
+     * Waits for a lock. In the grace after a loss of locks this ends at once, with a line in the log, unless the grace ends in
+     * time.
      *
      * @param string $resource
      * @param int $timeout Seconds to wait at the most.

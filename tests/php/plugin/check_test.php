@@ -35,6 +35,20 @@ final class check_test extends plugin_testcase {
         $this->assertStringContainsString('advice: check that the server runs and listens at this address', $details);
     }
 
+    public function test_a_server_that_does_not_answer_is_waited_for_once(): void {
+        // The system takes connections in, and nobody answers.
+        $listener = stream_socket_server('tcp://127.0.0.1:0');
+        $server = 'redis://' . stream_socket_get_name($listener, false);
+        $configuration = $this->configuration(['server' => $server, 'read_timeout' => '0.05', 'connect_timeout' => '0.05']);
+        config::$stores = ['mine' => ['plugin' => 'larder', 'configuration' => $configuration]];
+        $this->assertSame(result::ERROR, cachestore_larder_status_checks()[1]->get_result()->status);
+        $this->assertNotFalse(stream_socket_accept($listener, 0));
+        $this->assertFalse(@stream_socket_accept($listener, 0), 'it was asked again');
+        $store = new cachestore_larder('mine', ['fallback' => "local:{$this->directory}/fallback"] + $configuration);
+        $this->assertStringContainsString('not overloaded or stopped', $store->diagnosis()['advice']);
+        $this->assertArrayHasKey('waiting', $store->diagnosis(), 'a fallback says more');
+    }
+
     public function test_what_serves_is_told(): void {
         $facts = ['since' => 1790000000.5, 'waiting' => 7, 'reason' => 'x < y'];
         $expected = [

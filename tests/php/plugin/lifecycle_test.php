@@ -192,6 +192,23 @@ final class lifecycle_test extends plugin_testcase {
         $this->assertSame(['core/two', 'core/one'], $caches);
     }
 
+    /** Moodle and its plugins may purge while PHP shuts down, also after others have. */
+    public function test_who_purged_while_php_shuts_down_is_recorded(): void {
+        $this->define_two();
+        $child = pcntl_fork();
+        if ($child === 0) {
+            $this->bound('core/one')->purge();
+            $late = fn() => register_shutdown_function(fn() => $this->bound('core/two')->purge());
+            register_shutdown_function($late);
+            exit;
+        }
+        pcntl_waitpid($child, $status);
+        $this->assertSame(0, $status);
+        $records = (new cachestore_larder('test', $this->configuration()))->audit_log();
+        $caches = array_map(fn($record) => $record['details']['caches'], $records);
+        $this->assertEqualsCanonicalizing(['core/one', 'core/two'], $caches);
+    }
+
     public function test_the_performance_test_touches_nothing_but_its_own(): void {
         $this->define_two();
         $this->assertFalse(cachestore_larder::initialise_test_instance($this->definition()));
