@@ -17,6 +17,7 @@
 namespace cachestore_larder\check;
 
 use cachestore_larder\configuration;
+use cachestore_larder\forced\configuration as forced;
 use core\check\check;
 use core\check\result;
 
@@ -44,7 +45,7 @@ class requirements extends check {
                 get_string('checkrequirements_noextension_details', 'cachestore_larder'),
             );
         }
-        $warnings = [];
+        $warnings = array_map('s', array_filter([forced::problem()]));
         foreach ($instances as $name => $details) {
             $store = new \cachestore_larder($name, $details['configuration']);
             $warnings = array_merge($warnings, $store->get_warnings());

@@ -64,6 +64,7 @@ $string['fallback_help'] = 'What serves while a Redis server is away:
 Cron and scripts count as web nodes if they run elsewhere. Empty: nothing is cached while the server is away.
 
 The directory must lie outside of those that Moodle deletes when it purges caches.';
+$string['forced'] = 'This is set in config.php ($CFG->larder). Change it there, on every web node.';
 $string['forgetsecrets'] = 'Remove secrets';
 $string['forgetsecrets_help'] = 'Removes the stored password and seal key, unless new ones are entered.';
 $string['header_fallback'] = 'Fallback and node tier';
