@@ -23,4 +23,14 @@ skip() {
     printf '\n── %s\n   skipped: %s\n' "$1" "$2"
 }
 
-build_extension() { cargo build --release --locked -p larder-php; }
+build_extension() { cargo build --release --locked -p larder-php "$@"; }
+
+# venv NAME REQUIREMENTS: sees to it that $target/NAME has these Python packages.
+venv() {
+    local directory=$target/$1
+    cmp -s "$2" "$directory/requirements.txt" && return
+    rm -rf "$directory"
+    python3 -m venv "$directory"
+    "$directory/bin/pip" install --quiet --disable-pip-version-check -r "$2" || fail "the Python packages of $2 could not be installed"
+    cp "$2" "$directory/requirements.txt"
+}
