@@ -85,9 +85,10 @@ final class Store
      * Asks now: `reachable` (somebody serves), `tier` ('primary', 'fallback' or 'none'), `since` (Unix seconds, 0 if that was
      * never otherwise), `waiting` (invalidations that the server was not told yet, 1001 = more than 1000), `refusing` (the
      * server serves, but has refused them: this node does not serve what they are about), `reason` (why it does not serve, or
-     * what it refuses, or ''), then facts about the backend, or `error`.
+     * what it refuses, or ''), `facts` about the backend by name (empty if it is away).
      *
-     * @return array<string, string|bool|int|float>
+     * @return array{reachable: bool, tier: string, since: float, waiting: int, refusing: bool, reason: string,
+     *     facts: array<string, int|string>}
      */
     public function health(): array
     {

@@ -75,8 +75,8 @@ final class connection_test {
             return [false, s($health['reason'])];
         }
         $text = get_string('connection_ok', 'cachestore_larder');
-        if (isset($health['redis_version'])) {
-            $text = get_string('connection_redis', 'cachestore_larder', s($health['redis_version']));
+        if (isset($health['facts']['redis_version'])) {
+            $text = get_string('connection_redis', 'cachestore_larder', s($health['facts']['redis_version']));
         }
         if (str_starts_with($health['maxmemory_policy'] ?? '', 'allkeys')) {
             $text .= ' ' . get_string('connection_eviction', 'cachestore_larder', s($health['maxmemory_policy']));

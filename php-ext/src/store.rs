@@ -7,7 +7,7 @@ use ext_php_rs::boxed::ZBox;
 use ext_php_rs::class::RegisteredClass;
 use ext_php_rs::prelude::*;
 use ext_php_rs::types::{ZendHashTable, Zval};
-use larder::contract::{MAX_CHANGES, Tier};
+use larder::contract::{Fact, Facts, MAX_CHANGES, Tier};
 use larder::engine::{AuditRecord, named_lock};
 
 use crate::cache::Cache;
@@ -121,7 +121,7 @@ impl Store {
 
     /// Asks now: `reachable` (somebody serves), `tier` (`primary`, `fallback` or `none`), `since` (Unix seconds, 0 if that was
     /// never otherwise), `waiting` (invalidations that the server was not told yet), `refusing` (the server serves but has
-    /// refused them), `reason` (why it does not serve, or what it refuses, or empty), then facts about the backend, or `error`. Some round trips.
+    /// refused them), `reason` (why it does not serve, or what it refuses, or empty), `facts` about the backend. Some round trips.
     pub fn health(&self) -> PhpResult<ZBox<ZendHashTable>> {
         let mut array = ZendHashTable::new();
         let health = self.engine.health();
@@ -135,19 +135,21 @@ impl Store {
             i64::try_from(health.waiting.unwrap_or(MAX_CHANGES as u64 + 1)).unwrap_or(i64::MAX),
         )?;
         array.insert("refusing", health.refusing)?;
-        array.insert("reason", health.reason.clone())?;
-        if health.tier == Tier::None {
-            array.insert("error", health.reason)?;
-        }
+        array.insert("reason", health.reason)?;
         let backend = self.engine.backend();
         // One without a fallback that did not answer would be waited for again.
         let asked = health.tier != Tier::None || backend.copes_with_outages();
-        let facts = if asked { backend.describe().unwrap_or_default() } else { Vec::new() };
-        for (name, fact) in facts {
-            if array.get(name.as_str()).is_none() {
-                array.insert(name.as_str(), fact)?;
+        let described = if asked { backend.describe().unwrap_or_default() } else { Facts::default() };
+        let mut facts = ZendHashTable::new();
+        for (name, fact) in described {
+            match fact {
+                Fact::Number(number) => {
+                    facts.insert(name.as_str(), i64::try_from(number).unwrap_or(i64::MAX))?
+                }
+                Fact::Text(text) => facts.insert(name.as_str(), text)?,
             }
         }
+        array.insert("facts", facts)?;
         Ok(array)
     }
 

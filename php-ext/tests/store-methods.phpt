@@ -96,7 +96,7 @@ foreach ([true, false] as $near) {
         same($name, true, is_int($stats[$name]) && $stats[$name] >= 0);
     }
     same('broken', [0, 0], [$stats['broken'], $stats['errors']]);
-    same('health', [true, false], [$store->health()['reachable'], isset($store->health()['error'])]);
+    same('health', [true, '', true], [$store->health()['reachable'], $store->health()['reason'], $store->health()['facts'] !== []]);
 }
 // A hit in memory makes no round trip.
 $cache = $store->cache('counted');

@@ -19,7 +19,7 @@ function all_away(string $what, Larder\Store $store): void {
     }
     same("$what: sync", null, $store->sync());
     $health = $store->health();
-    same("$what: health", [false, true], [$health['reachable'], is_string($health['error']) && $health['error'] !== '']);
+    same("$what: health", [false, true, []], [$health['reachable'], $health['reason'] !== '', $health['facts']]);
     $wrong = $store->reach();
     same("$what: reach", true, ($wrong['error'] ?? '') !== '' && is_string($wrong['advice']));
     same("$what: no secret", false, str_contains(json_encode([$health, $wrong]), 'sesame'));

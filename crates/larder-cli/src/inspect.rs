@@ -4,7 +4,7 @@ use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::process::ExitCode;
 
-use larder::contract::CacheId;
+use larder::contract::{CacheId, Fact};
 use larder::engine::Server;
 use larder::engine::payload::Value;
 use larder::{Cache, CacheKind, Config, Store};
@@ -87,8 +87,13 @@ pub(crate) fn stats(store: &Store, as_json: bool, out: &mut dyn Write) -> Result
                 json!({"cache": usage.cache.name(), "logged": usage.cache.logged(), "entries": usage.entries})
             })
             .collect();
-        let facts: serde_json::Map<_, _> =
-            facts.into_iter().map(|(name, value)| (name, value.into())).collect();
+        let facts: serde_json::Map<_, _> = facts
+            .into_iter()
+            .map(|(name, fact)| match fact {
+                Fact::Number(number) => (name, number.into()),
+                Fact::Text(text) => (name, text.into()),
+            })
+            .collect();
         output::json(out, &json!({"caches": caches, "backend": facts}))?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -101,7 +106,7 @@ pub(crate) fn stats(store: &Store, as_json: bool, out: &mut dyn Write) -> Result
         output::table(out, Some(["CACHE", "CHANGES", "ENTRIES"]), rows)?;
     }
     writeln!(out)?;
-    output::table(out, None, facts.into_iter().map(|(name, value)| [name, value]))?;
+    output::table(out, None, facts.into_iter().map(|(name, fact)| [name, fact.to_string()]))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use larder::contract::{
-    Applied, Backend, CacheId, CacheUsage, Change, Delta, Fetched, MAX_CHANGES, Op, Outcome, Position, Read,
-    Result, Ruling, Since,
+    Applied, Backend, CacheId, CacheUsage, Change, Delta, Facts, Fetched, MAX_CHANGES, Op, Outcome, Position,
+    Read, Result, Ruling, Since,
 };
 use larder::{Config, Error, Store};
 use serde_bytes::ByteBuf as Bytes;
@@ -192,8 +192,10 @@ impl Backend for Journal {
     fn round_trips(&self) -> u64 {
         self.1.load(Ordering::Relaxed)
     }
-    fn describe(&self) -> Result<Vec<(String, String)>> {
-        self.with(|rows| vec![("changes".to_owned(), rows.0.len().to_string())])
+    fn describe(&self) -> Result<Facts> {
+        let mut facts = Facts::default();
+        facts.push("changes", self.with(|rows| rows.0.len())? as u64);
+        Ok(facts)
     }
 }
 

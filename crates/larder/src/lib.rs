@@ -128,7 +128,7 @@ pub mod testing;
 mod threads;
 
 pub use config::{Config, ConfigBuilder};
-pub use contract::Health;
+pub use contract::health::Health;
 pub use error::{Error, ErrorKind};
 pub use lock::LockGuard;
 pub use payload::Value;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use larder::Error;
 use larder::contract::{
-    Applied, Backend, CacheId, CacheUsage, Change, Delta, Fetched, MAX_CHANGES, Millis, Op, Outcome,
+    Applied, Backend, CacheId, CacheUsage, Change, Delta, Facts, Fetched, MAX_CHANGES, Millis, Op, Outcome,
     Position, Read, Result, Ruling, Since,
 };
 
@@ -267,8 +267,8 @@ impl Backend for Memory {
         self.round_trips.load(Ordering::Relaxed)
     }
 
-    fn describe(&self) -> Result<Vec<(String, String)>> {
-        self.begin().map(|()| Vec::new())
+    fn describe(&self) -> Result<Facts> {
+        self.begin().map(|()| Facts::default())
     }
 }
 

@@ -106,23 +106,21 @@ class backend extends check {
      * @return string HTML.
      */
     private function describe(array $health): string {
-        $items = [];
-        if (isset($health['tier'])) {
-            $tier = get_string("checkbackend_tier_{$health['tier']}", 'cachestore_larder');
-            if (!empty($health['since'])) {
-                $tier .= ' ' . get_string('checkbackend_since', 'cachestore_larder', userdate((int)$health['since']));
-            }
-            $items[] = get_string('checkbackend_tier', 'cachestore_larder') . ': ' . s($tier);
-            if (isset($health['waiting'])) {
-                // The extension does not count further.
-                $waiting = $health['waiting'] > 1000 ? '> 1000' : $health['waiting'];
-                $items[] = get_string('checkbackend_waiting', 'cachestore_larder') . ': ' . s($waiting);
-            }
-            $told = ['tier', 'since', 'waiting', 'error', 'tier_since_ms', 'tier_reason', 'invalidations_waiting'];
-            $health = array_filter(array_diff_key($health, array_flip($told)), fn($fact) => $fact !== '');
+        $tier = get_string("checkbackend_tier_{$health['tier']}", 'cachestore_larder');
+        if (!empty($health['since'])) {
+            $tier .= ' ' . get_string('checkbackend_since', 'cachestore_larder', userdate((int)$health['since']));
         }
-        foreach ($health as $name => $value) {
-            $items[] = s($name) . ': ' . s(is_bool($value) ? json_encode($value) : (string)$value);
+        $items = [get_string('checkbackend_tier', 'cachestore_larder') . ': ' . s($tier)];
+        if (isset($health['waiting'])) {
+            // The extension does not count further.
+            $waiting = $health['waiting'] > 1000 ? '> 1000' : $health['waiting'];
+            $items[] = get_string('checkbackend_waiting', 'cachestore_larder') . ': ' . s($waiting);
+        }
+        foreach (array_filter(array_intersect_key($health, ['reason' => 1, 'advice' => 1])) as $name => $text) {
+            $items[] = "{$name}: " . s($text);
+        }
+        foreach ($health['facts'] ?? [] as $name => $fact) {
+            $items[] = s("{$name}: {$fact}");
         }
         return \html_writer::alist($items);
     }

@@ -50,7 +50,7 @@ final class check_test extends plugin_testcase {
     }
 
     public function test_what_serves_is_told(): void {
-        $facts = ['since' => 1790000000.5, 'waiting' => 7, 'reason' => 'x < y'];
+        $rest = ['since' => 1790000000.5, 'waiting' => 7, 'reason' => 'x < y', 'facts' => ['role' => 'a < b']];
         $expected = [
             'refusing' => [true, result::ERROR, 'by: the server since 2026-09-21'],
             'primary' => [true, result::OK, 'by: the server since 2026-09-21'],
@@ -60,9 +60,9 @@ final class check_test extends plugin_testcase {
         foreach ($expected as $tier => [$reachable, $status, $text]) {
             $refusing = $tier === 'refusing';
             $health = ['reachable' => $reachable, 'tier' => $refusing ? 'primary' : $tier, 'refusing' => $refusing];
-            $result = $this->result_of('a & b', $health + $facts);
+            $result = $this->result_of('a & b', $health + $rest);
             $this->assertSame($status, $result->status);
-            foreach ([$text, 'not been told yet: 7', 'x &lt; y', 'a &amp; b'] as $part) {
+            foreach ([$text, 'not been told yet: 7', 'x &lt; y', 'role: a &lt; b', 'a &amp; b'] as $part) {
                 $this->assertStringContainsString($part, $result->details);
             }
             if ($status !== result::OK) {
@@ -74,7 +74,7 @@ final class check_test extends plugin_testcase {
     }
 
     public function test_what_waits_is_counted_to_a_thousand_and_nothing_empty_is_listed(): void {
-        $health = ['reachable' => true, 'tier' => 'primary', 'since' => 0, 'waiting' => 1001, 'reason' => ''];
+        $health = ['reachable' => true, 'tier' => 'primary', 'since' => 0, 'waiting' => 1001, 'reason' => '', 'facts' => []];
         $details = $this->result_of('mine', $health)->details;
         $this->assertStringContainsString('not been told yet: &gt; 1000', $details);
         $this->assertStringNotContainsString('reason', $details);

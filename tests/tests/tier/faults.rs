@@ -31,7 +31,7 @@ fn get(backend: &dyn Backend, key: &str) -> Option<Vec<u8>> {
 
 fn fact(backend: &dyn Backend, name: &str) -> Option<String> {
     let facts = backend.describe().unwrap();
-    facts.into_iter().find_map(|(known, value)| (known == name).then_some(value))
+    facts.into_iter().find_map(|(known, value)| (known == name).then(|| value.to_string()))
 }
 
 #[test]

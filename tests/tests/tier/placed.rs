@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use larder::Config;
 use larder::contract::{
-    Applied, Backend, CacheId, CacheUsage, Change, Fetched, Millis, Op, Position, Read, Result,
+    Applied, Backend, CacheId, CacheUsage, Change, Facts, Fetched, Millis, Op, Position, Read, Result,
 };
 use larder::engine::Engine;
 use larder::testing::tier::{Settings, Tier};
@@ -63,7 +63,7 @@ impl Backend for Server {
         self.memory.round_trips()
     }
 
-    fn describe(&self) -> Result<Vec<(String, String)>> {
+    fn describe(&self) -> Result<Facts> {
         self.memory.describe()
     }
 }

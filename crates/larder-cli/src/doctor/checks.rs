@@ -54,23 +54,6 @@ impl Check {
     }
 }
 
-/// The facts that a backend told, by name.
-pub(super) struct Facts(Vec<(String, String)>);
-
-impl Facts {
-    pub(super) fn new(facts: Vec<(String, String)>) -> Self {
-        Self(facts)
-    }
-
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(fact, _)| fact == name).map(|(_, value)| value.as_str())
-    }
-
-    pub(super) fn number(&self, name: &str) -> Option<u64> {
-        self.get(name)?.parse().ok()
-    }
-}
-
 /// The server without its secrets.
 pub(super) fn server_name(server: &Server) -> String {
     match server {

@@ -4,7 +4,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use super::checks::{Check, Facts};
+use larder::contract::Facts;
+
+use super::checks::Check;
 
 /// The rights of a mode that only the owner should have; nodes that share a directory may do so by a group.
 fn foreign(scheme: &str) -> u32 {
@@ -75,11 +77,9 @@ pub(super) fn before(path: &Path, max_bytes: u64, scheme: &str) -> Vec<Check> {
 }
 
 /// Reports what the backend of a `local:` directory says.
-pub(super) fn local(facts: &Facts) -> Vec<Check> {
-    let version =
-        format!("{}, larder {}", facts.get("backend").unwrap_or("local"), env!("CARGO_PKG_VERSION"));
+pub(super) fn local() -> Vec<Check> {
     vec![
-        Check::ok("version", version),
+        Check::ok("version", format!("LMDB, larder {}", env!("CARGO_PKG_VERSION"))),
         Check::ok("nodes", "one: this directory serves the processes of this machine, not a fleet"),
     ]
 }
@@ -102,10 +102,10 @@ const CLOCKS_DIFFER: Duration = Duration::from_mins(2);
 
 /// Reports what the backend of a shared directory says.
 pub(super) fn shared(facts: &Facts) -> Vec<Check> {
-    let filesystem = facts.get("filesystem").unwrap_or("unknown");
+    let filesystem = facts.text("filesystem").unwrap_or("unknown");
     let mut checks =
         vec![Check::ok("version", format!("shared directory, larder {}", env!("CARGO_PKG_VERSION")))];
-    checks.extend(mount(filesystem, facts.get("mount_options").unwrap_or_default()));
+    checks.extend(mount(filesystem, facts.text("mount_options").unwrap_or_default()));
     checks.push(if OF_ONE_NODE.contains(&filesystem) {
         Check::note(
             "nodes",
@@ -197,14 +197,17 @@ mod tests {
 
     #[test]
     fn room_and_nodes_are_judged() {
-        let facts = |filesystem: &str, free: &str| {
-            let facts =
-                [("filesystem", filesystem), ("free_bytes", free), ("bytes", "100"), ("max_bytes", "1000")];
-            Facts::new(facts.map(|(name, value)| (name.to_owned(), value.to_owned())).into())
+        let facts = |filesystem: &str, free: u64| {
+            let mut facts = Facts::default();
+            facts.push("filesystem", filesystem);
+            [("free_bytes", free), ("bytes", 100), ("max_bytes", 1000)]
+                .into_iter()
+                .for_each(|(name, number)| facts.push(name, number));
+            facts
         };
         let levels = |facts: &Facts| shared(facts).iter().map(|check| check.level).collect::<Vec<_>>();
-        assert_eq!(levels(&facts("nfs", "900")), [Level::Ok; 4]);
-        assert_eq!(levels(&facts("ext4", "899")), [Level::Ok, Level::Ok, Level::Note, Level::Warning]);
+        assert_eq!(levels(&facts("nfs", 900)), [Level::Ok; 4]);
+        assert_eq!(levels(&facts("ext4", 899)), [Level::Ok, Level::Ok, Level::Note, Level::Warning]);
     }
 
     #[test]

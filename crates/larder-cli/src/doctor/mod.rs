@@ -74,7 +74,7 @@ fn examine(config: &Config) -> Result<Vec<Check>, Failure> {
     }
     // Asked past what other processes have found.
     let facts = match store.reach().and_then(|()| store.backend().describe()) {
-        Ok(facts) => checks::Facts::new(facts),
+        Ok(facts) => facts,
         Err(error) => {
             checks.push(checks::unreachable(&error));
             return Ok(checks);
@@ -87,7 +87,7 @@ fn examine(config: &Config) -> Result<Vec<Check>, Failure> {
             checks.push(redis::clock(&store));
         }
         Server::Dir { .. } => checks.extend(directory::shared(&facts)),
-        _ => checks.extend(directory::local(&facts)),
+        _ => checks.extend(directory::local()),
     }
     checks.extend(probe::refusing(&store));
     checks.push(probe::rights(&store));

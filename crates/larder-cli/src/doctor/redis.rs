@@ -1,8 +1,9 @@
 //! What a Redis server's own facts say.
 
 use larder::Store;
+use larder::contract::Facts;
 
-use super::checks::{Check, Facts, refused};
+use super::checks::{Check, refused};
 
 /// Processes on several nodes compare wall clocks through the values that they cache.
 const MAX_SKEW_MS: u64 = 1000;
@@ -45,7 +46,7 @@ pub(super) fn clock(store: &Store) -> Check {
 }
 
 fn version(facts: &Facts) -> Option<Check> {
-    let version = facts.get("redis_version")?;
+    let version = facts.text("redis_version")?;
     let mut numbers = version.split('.').map_while(|number| number.parse::<u32>().ok());
     let found = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
     let about = format!("Redis {version}, larder {}", env!("CARGO_PKG_VERSION"));
@@ -61,14 +62,14 @@ fn version(facts: &Facts) -> Option<Check> {
 }
 
 fn role(facts: &Facts) -> Option<Check> {
-    if facts.get("cluster_enabled") == Some("1") {
+    if facts.number("cluster_enabled") == Some(1) {
         return Some(Check::problem(
             "role",
             "the server is a node of a cluster",
             "this version of Larder needs a single server: set cluster-enabled no",
         ));
     }
-    Some(match facts.get("role")? {
+    Some(match facts.text("role")? {
         "master" => Check::ok("role", "master"),
         other => Check::problem(
             "role",
@@ -107,7 +108,7 @@ fn memory(facts: &Facts) -> Option<Check> {
 }
 
 fn eviction(facts: &Facts) -> Option<Check> {
-    let policy = facts.get("maxmemory_policy")?;
+    let policy = facts.text("maxmemory_policy")?;
     let evicted = facts.number("evicted_keys").unwrap_or(0);
     let found = format!("maxmemory-policy {policy}, {evicted} keys evicted so far");
     let mend = "set maxmemory-policy volatile-lru: a full server then drops whole caches that can be filled again, \
@@ -122,9 +123,10 @@ fn eviction(facts: &Facts) -> Option<Check> {
 }
 
 fn persistence(facts: &Facts) -> Option<Check> {
-    let snapshots = facts.get("save").map(|save| !matches!(save, "" | "none"));
-    let append_only = facts.get("aof_enabled")? == "1";
-    if facts.get("rdb_last_bgsave_status") == Some("err") || facts.get("aof_last_write_status") == Some("err")
+    let snapshots = facts.text("save").map(|save| !matches!(save, "" | "none"));
+    let append_only = facts.number("aof_enabled")? == 1;
+    if facts.text("rdb_last_bgsave_status") == Some("err")
+        || facts.text("aof_last_write_status") == Some("err")
     {
         return Some(Check::problem(
             "persistence",

@@ -2,6 +2,7 @@
 
 use super::cache::CacheId;
 use super::entries::{Applied, CacheUsage, Fetched, Op, Read, Settled};
+use super::facts::Facts;
 use super::health::Health;
 use super::locks::LockBackend;
 use super::log::Position;
@@ -107,9 +108,9 @@ pub trait Backend: Send + Sync {
     /// Round trips (Redis), transactions (local) or filesystem calls (dir) made by this handle so far.
     fn round_trips(&self) -> u64;
 
-    /// Facts about the backend for people: names and values in the order to print, no secrets. Some round trips.
+    /// Facts about the backend, for people and for checks. Some round trips.
     ///
     /// # Errors
     /// If the backend cannot be reached or refuses.
-    fn describe(&self) -> Result<Vec<(String, String)>>;
+    fn describe(&self) -> Result<Facts>;
 }

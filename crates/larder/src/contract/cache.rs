@@ -4,9 +4,6 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 
-/// The longest cache name, in bytes.
-pub const MAX_CACHE_NAME: usize = 200;
-
 /// What the names of caches begin with that Larder keeps for itself.
 const RESERVED: char = '\u{1}';
 
@@ -26,15 +23,18 @@ pub struct CacheId {
 }
 
 impl CacheId {
+    /// The longest name, in bytes.
+    pub const MAX_NAME: usize = 200;
+
     /// Names a cache. Changes of a *logged* cache reach every near cache; an unlogged one is for entries that
     /// nobody keeps in memory.
     ///
     /// # Errors
-    /// [`ErrorKind::Value`](crate::ErrorKind::Value) if the name is empty, longer than [`MAX_CACHE_NAME`] bytes
+    /// [`ErrorKind::Value`](crate::ErrorKind::Value) if the name is empty, longer than [`MAX_NAME`](Self::MAX_NAME) bytes
     /// or contains a control character.
     pub fn new(name: &str, logged: bool) -> Result<Self> {
-        if name.is_empty() || name.len() > MAX_CACHE_NAME {
-            return Err(Error::value(format!("a cache name must have 1 to {MAX_CACHE_NAME} bytes")));
+        if name.is_empty() || name.len() > Self::MAX_NAME {
+            return Err(Error::value(format!("a cache name must have 1 to {} bytes", Self::MAX_NAME)));
         }
         if name.chars().any(char::is_control) {
             return Err(Error::value("a cache name must not contain control characters"));

@@ -30,17 +30,20 @@
 mod backend;
 mod cache;
 mod entries;
+mod facts;
 mod guard;
-mod health;
+pub(crate) mod health;
 mod locks;
 mod log;
 
 pub use backend::Backend;
+pub use cache::CacheId;
 pub(crate) use cache::DURABLE;
-pub use cache::{CacheId, MAX_CACHE_NAME};
 pub use entries::{Applied, CacheUsage, Fetched, Op, Outcome, Read, Settled};
+pub use facts::{Fact, Facts};
 pub use guard::{Guard, Ruling, Since};
-pub use health::{Health, Tier};
+pub(crate) use health::Health;
+pub use health::Tier;
 pub use locks::{
     Attempt, Claim, Handed, LockBackend, LockInfo, LockKind, LockProof, Renewal, Token, lock_name,
     named_lock_name, parse_lock_name,

@@ -11,7 +11,7 @@ use super::replica::{Party, Seat};
 use super::settings::Settings;
 use crate::clock::{self, Millis, millis};
 use crate::contract::{
-    Applied, Attempt, Backend, CacheId, CacheUsage, Claim, Fetched, Handed, LockBackend, LockInfo, Op,
+    Applied, Attempt, Backend, CacheId, CacheUsage, Claim, Facts, Fetched, Handed, LockBackend, LockInfo, Op,
     Position, Read, Renewal, Token,
 };
 use crate::error::Result;
@@ -113,7 +113,7 @@ impl Backend for Dir {
         self.files.calls()
     }
 
-    fn describe(&self) -> Result<Vec<(String, String)>> {
+    fn describe(&self) -> Result<Facts> {
         self.run(Client::describe)
     }
 }

@@ -10,7 +10,9 @@ use super::log::Log;
 use super::replica::{CarryOver, LockTable, Seat, locks_body, without_margin};
 use super::settings::Settings;
 use crate::clock::{Millis, boot_millis, wall_clock};
-use crate::contract::{Applied, Attempt, CacheId, CacheUsage, Fetched, LockInfo, Op, Position, Read, Token};
+use crate::contract::{
+    Applied, Attempt, CacheId, CacheUsage, Facts, Fetched, LockInfo, Op, Position, Read, Token,
+};
 use crate::lock::rules::{Holder, Row};
 
 /// One process's access to a namespace, without any thread of its own.
@@ -51,7 +53,7 @@ impl Client {
         entries::usage(&mut self.log)
     }
 
-    pub(super) fn describe(&mut self) -> Result<Vec<(String, String)>, Fault> {
+    pub(super) fn describe(&mut self) -> Result<Facts, Fault> {
         describe::facts(&mut self.log, self.upkeep.max_bytes())
     }
 

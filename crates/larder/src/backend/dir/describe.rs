@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::fs::{self, Fault};
 use super::log::Log;
+use crate::contract::Facts;
 
 /// Filesystems by the number that they have in `statfs`.
 const FILESYSTEMS: [(u32, &str); 9] = [
@@ -19,33 +20,32 @@ const FILESYSTEMS: [(u32, &str); 9] = [
 ];
 
 /// What there is to say of a namespace.
-pub(super) fn facts(log: &mut Log, max_bytes: u64) -> Result<Vec<(String, String)>, Fault> {
+pub(super) fn facts(log: &mut Log, max_bytes: u64) -> Result<Facts, Fault> {
     drop(log.follow()?);
     let (found, filesystem) = log.site().status().map_err(fs::error)?;
     let (path, known) = (log.site().path(), log.known()?);
     let index = known.replica().index();
     let held: u64 = index.caches().map(|(_, keys)| keys.len() as u64).sum();
     let block = u64::try_from(filesystem.f_frsize).unwrap_or(0);
-    let mut facts = vec![
-        ("path", path.display().to_string()),
-        ("filesystem", filesystem_name(filesystem.f_type)),
-        ("mode", format!("{:04o}", found.st_mode & 0o7777)),
-        ("owner", found.st_uid.to_string()),
-        ("incarnation", format!("{:032x}", known.incarnation())),
-        ("log_segment", known.segment().number.to_string()),
-        ("log_bytes", known.bytes().to_string()),
-        ("checkpoint_bytes", known.checkpoint_bytes().to_string()),
-        ("entries", held.to_string()),
-        ("files", index.files().count().to_string()),
-        ("bytes", index.bytes().to_string()),
-        ("max_bytes", max_bytes.to_string()),
-        ("free_bytes", (filesystem.f_bavail * block).to_string()),
-    ];
+    let mut facts = Facts::default();
+    facts.push("path", path.display().to_string());
+    facts.push("filesystem", filesystem_name(filesystem.f_type));
+    facts.push("mode", format!("{:04o}", found.st_mode & 0o7777));
+    facts.push("owner", u64::from(found.st_uid));
+    facts.push("incarnation", format!("{:032x}", known.incarnation()));
+    facts.push("log_segment", known.segment().number);
+    facts.push("log_bytes", known.bytes());
+    facts.push("checkpoint_bytes", known.checkpoint_bytes());
+    facts.push("entries", held);
+    facts.push("files", index.files().count() as u64);
+    facts.push("bytes", index.bytes());
+    facts.push("max_bytes", max_bytes);
+    facts.push("free_bytes", filesystem.f_bavail * block);
     if let Some((point, options)) = mount(path) {
-        facts.push(("mount_point", point));
-        facts.push(("mount_options", options));
+        facts.push("mount_point", point);
+        facts.push("mount_options", options);
     }
-    Ok(facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+    Ok(facts)
 }
 
 fn filesystem_name(kind: i64) -> String {

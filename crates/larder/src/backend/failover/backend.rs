@@ -13,7 +13,7 @@ use super::rules::{Mode, Verdict};
 use crate::breaker::{Breaker, Waits};
 use crate::clock::{Millis, boottime};
 use crate::contract::{
-    Applied, Backend, CacheId, CacheUsage, Fetched, Health, LockBackend, Op, Position, Read, Settled,
+    Applied, Backend, CacheId, CacheUsage, Facts, Fetched, Health, LockBackend, Op, Position, Read, Settled,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::node_state::NodeState;
@@ -379,7 +379,7 @@ impl Backend for Failover {
         self.primary.backend().round_trips() + self.fallback.trips()
     }
 
-    fn describe(&self) -> Result<Vec<(String, String)>> {
-        self.describe_both()
+    fn describe(&self) -> Result<Facts> {
+        self.facts()
     }
 }

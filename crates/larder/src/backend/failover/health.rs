@@ -1,12 +1,9 @@
 //! Which tier serves, for people.
 
-use std::time::UNIX_EPOCH;
-
 use super::backend::Failover;
 use super::names;
 use super::rules::Mode;
-use crate::clock::millis;
-use crate::contract::{Backend, Health, MAX_CHANGES, Read, Tier};
+use crate::contract::{Backend, Facts, Health, Read, Tier};
 use crate::error::Result;
 
 impl Failover {
@@ -32,26 +29,12 @@ impl Failover {
         Health { tier, waiting, reason, ..Health::default() }.since(since)
     }
 
-    /// Facts about both, for people.
-    pub(super) fn describe_both(&self) -> Result<Vec<(String, String)>> {
-        let health = self.who_serves();
-        let mut facts = vec![("tier".to_owned(), health.tier.name().to_owned())];
-        let mut add = |name: &str, fact: String| facts.push((name.to_owned(), fact));
-        if let Some(since) = health.since.and_then(|since| since.duration_since(UNIX_EPOCH).ok()) {
-            add("tier_since_ms", millis(since).to_string());
-        }
-        add("invalidations_waiting", health.waiting.unwrap_or(MAX_CHANGES as u64 + 1).to_string());
-        if !health.reason.is_empty() {
-            add("tier_reason", health.reason);
-        }
-        let described = match health.tier {
+    /// Facts about who serves.
+    pub(super) fn facts(&self) -> Result<Facts> {
+        match self.who_serves().tier {
+            Tier::Primary => self.primary.call(|server| server.describe()),
             Tier::Fallback => self.fallback.backend().describe(),
-            Tier::Primary | Tier::None => self.primary.call(|server| server.describe()),
-        };
-        match described {
-            Err(error) if health.tier != Tier::None => return Err(error),
-            described => facts.extend(described.unwrap_or_default()),
+            Tier::None => Ok(Facts::default()),
         }
-        Ok(facts)
     }
 }

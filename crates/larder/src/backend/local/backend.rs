@@ -9,7 +9,9 @@ use super::read;
 use super::wake::WakePipes;
 use super::write::{self, Write, Written};
 use crate::clock::{self, Millis};
-use crate::contract::{Applied, Backend, CacheId, CacheUsage, Fetched, LockBackend, Op, Position, Read};
+use crate::contract::{
+    Applied, Backend, CacheId, CacheUsage, Facts, Fetched, LockBackend, Op, Position, Read,
+};
 use crate::error::{Error, Result};
 
 /// What a [`Local`] is made of.
@@ -101,8 +103,7 @@ impl Backend for Local {
         self.handle.transactions()
     }
 
-    fn describe(&self) -> Result<Vec<(String, String)>> {
-        let facts = self.handle.with(|open| open.describe(&self.settings.namespace))?;
-        Ok(facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+    fn describe(&self) -> Result<Facts> {
+        self.handle.with(|open| open.describe(&self.settings.namespace))
     }
 }

@@ -20,6 +20,7 @@ use super::lock_row;
 use super::tables::{TABLES, Tables};
 use super::write_lock::{Mark, WriteGuard, WriteLock, wait_for};
 use crate::clock;
+use crate::contract::Facts;
 use crate::error::{Error, Result};
 
 const PAGE: u64 = 4096;
@@ -144,21 +145,18 @@ impl Open {
         Err(Fault::Damaged("the file was overwritten with an older one".to_owned()))
     }
 
-    /// Facts for people.
-    pub(crate) fn describe(&self, namespace: &str) -> Result<Vec<(&'static str, String)>, Fault> {
+    /// Facts about the file and a namespace in it.
+    pub(crate) fn describe(&self, namespace: &str) -> Result<Facts, Fault> {
         let txn = self.read()?;
-        let (info, counters) = (self.env.info(), self.tables.counters(&txn)?);
-        let mut facts = vec![
-            ("backend", "local (LMDB)".to_owned()),
-            ("directory", self.path.display().to_string()),
-            ("size", format!("{} bytes at most", info.map_size)),
-            ("file", format!("{} bytes", self.env.real_disk_size()?)),
-            ("entries of all namespaces", format!("{} bytes, estimated", counters.live)),
-        ];
+        let mut facts = Facts::default();
+        facts.push("path", self.path.display().to_string());
         if let Some(space) = self.tables.space(&txn, namespace)? {
-            facts.push(("incarnation", format!("{:032x}", space.incarnation)));
-            facts.push(("log", format!("{} records", space.last - space.first + 1)));
+            facts.push("incarnation", format!("{:032x}", space.incarnation));
+            facts.push("log_records", space.last - space.first + 1);
         }
+        facts.push("bytes_of_all_namespaces", self.tables.counters(&txn)?.live);
+        facts.push("file_bytes", self.env.real_disk_size()?);
+        facts.push("max_bytes", self.env.info().map_size as u64);
         Ok(facts)
     }
 

@@ -13,7 +13,7 @@ use super::script::Script;
 use super::settings::Settings;
 use crate::clock::{Millis, boottime, nanos};
 use crate::contract::{
-    Applied, Backend, CacheId, CacheUsage, Fetched, LockBackend, Op, Position, Read, Settled,
+    Applied, Backend, CacheId, CacheUsage, Facts, Fetched, LockBackend, Op, Position, Read, Settled,
 };
 use crate::error::Result;
 
@@ -140,7 +140,7 @@ impl Backend for Redis {
         self.trips.load(Ordering::Relaxed)
     }
 
-    fn describe(&self) -> Result<Vec<(String, String)>> {
-        self.describe_with().map_err(|failure| self.blamed(failure, []))
+    fn describe(&self) -> Result<Facts> {
+        self.facts().map_err(|failure| self.blamed(failure, []))
     }
 }

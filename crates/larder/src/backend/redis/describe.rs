@@ -9,6 +9,7 @@ use super::identity::info_field;
 use super::log;
 use super::pool::Slot;
 use super::reply::Replies;
+use crate::contract::{Fact, Facts};
 
 /// Lines of `INFO` worth showing, under the names that they have there.
 const FACTS: [&str; 18] = [
@@ -37,11 +38,11 @@ const SETTINGS: [&str; 3] = ["save", "min-replicas-to-write", "min-replicas-max-
 
 impl Redis {
     /// Whatever the server is willing to tell; what it refuses is left out.
-    pub(super) fn describe_with(&self) -> Result<Vec<(String, String)>, Failure> {
+    pub(super) fn facts(&self) -> Result<Facts, Failure> {
         self.on_connection(|slot| self.describe_on(slot))
     }
 
-    fn describe_on(&self, slot: &mut Slot) -> Result<Vec<(String, String)>, Failure> {
+    fn describe_on(&self, slot: &mut Slot) -> Result<Facts, Failure> {
         self.prepare(slot)?;
         let mut batch = Batch::default();
         batch
@@ -52,28 +53,28 @@ impl Redis {
             batch.add(cmd("CONFIG").arg("GET").arg(setting));
         }
         let mut replies = Replies::new(slot.exchange_all(&batch, &self.trips)?);
-        let mut facts = Vec::new();
+        let mut facts = Facts::default();
         let info = text(&replies.next()).unwrap_or_default();
         for name in FACTS {
             if let Some(value) = info_field(&info, name) {
-                facts.push((name.to_owned(), value.to_owned()));
+                facts.push(name, Fact::parse(value));
             }
         }
         if let Value::Array(meta) = replies.next() {
-            let names = ["incarnation", "born_ms"];
-            facts.extend(
-                names.iter().zip(&meta).filter_map(|(&name, value)| Some((name.to_owned(), text(value)?))),
-            );
+            for (name, value) in ["incarnation", "born_ms"].into_iter().zip(&meta) {
+                if let Some(value) = text(value) {
+                    facts.push(name, Fact::parse(&value));
+                }
+            }
         }
         if let Value::Int(length) = replies.next() {
-            facts.push(("log_records".to_owned(), length.to_string()));
+            facts.push("log_records", u64::try_from(length).unwrap_or(0));
         }
         for setting in SETTINGS {
             if let Value::Array(pair) = replies.next()
                 && let Some(value) = pair.get(1).and_then(text)
             {
-                let value = if value.is_empty() { "none".to_owned() } else { value };
-                facts.push((setting.to_owned(), value));
+                facts.push(setting, if value.is_empty() { "none".into() } else { Fact::parse(&value) });
             }
         }
         Ok(facts)

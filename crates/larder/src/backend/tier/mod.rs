@@ -29,8 +29,8 @@ use self::node_cache::{Look, NodeCache, Step};
 use crate::clock::Millis;
 use crate::config::Config;
 use crate::contract::{
-    Applied, Backend, CacheId, CacheUsage, Change, Delta, Fetched, Health, LockBackend, MAX_CHANGES, Op,
-    Outcome, Position, Read,
+    Applied, Backend, CacheId, CacheUsage, Change, Delta, Facts, Fetched, Health, LockBackend, MAX_CHANGES,
+    Op, Outcome, Position, Read,
 };
 use crate::error::Result;
 
@@ -216,16 +216,15 @@ impl Backend for Tier {
         self.backend.round_trips()
     }
 
-    fn describe(&self) -> Result<Vec<(String, String)>> {
+    fn describe(&self) -> Result<Facts> {
         let mut facts = self.backend.describe()?;
         match self.cache.describe() {
             Ok(more) => {
-                let named = |(name, value): (&str, String)| (format!("node tier: {name}"), value);
-                facts.extend(more.into_iter().map(named));
+                more.into_iter().for_each(|(name, fact)| facts.push(format!("node tier: {name}"), fact));
             }
-            Err(error) => facts.push(("node tier".to_owned(), format!("unusable: {error}"))),
+            Err(error) => facts.push("node tier", format!("unusable: {error}")),
         }
-        facts.push(("node tier: calls without it".to_owned(), self.cooldown.skipped().to_string()));
+        facts.push("node tier: calls without it", self.cooldown.skipped());
         Ok(facts)
     }
 }

@@ -24,7 +24,7 @@ use crate::backend::local::tables::{Counters, Tables};
 use crate::backend::local::{Handle, last_changes, read, room, rows, write};
 use crate::bytes::Reader;
 use crate::clock::{self, Millis};
-use crate::contract::{CacheId, Change, Delta, MAX_CHANGES, Op, Position, Read};
+use crate::contract::{CacheId, Change, Delta, Facts, MAX_CHANGES, Op, Position, Read};
 use crate::error::Result;
 
 /// How long to wait for another process that writes: the backend is always there to be asked instead.
@@ -378,7 +378,7 @@ impl NodeCache {
     }
 
     /// Facts for people.
-    pub(super) fn describe(&self) -> Result<Vec<(&'static str, String)>> {
+    pub(super) fn describe(&self) -> Result<Facts> {
         self.handle.with(|open| open.describe(&self.label))
     }
 
