@@ -51,13 +51,19 @@ class cachestore_larder_addinstance_form extends \core_cache\form\cachestore_add
         'security' => ['namespace' => '', 'seal_key' => ''],
     ];
 
+    /** @var string[] The fields whose content is long. */
+    private const WIDE = ['serverhost', 'serverpath', 'server', 'ca_file', 'fallback', 'node_tier', 'namespace'];
+
     /**
      * Adds the fields.
      */
     protected function configuration_definition() {
         foreach (self::GROUPS as $group => $fields) {
-            $this->_form->addElement('header', "header_{$group}", get_string("header_{$group}", 'cachestore_larder'));
-            $this->_form->setExpanded("header_{$group}", $group === 'server');
+            if ($group !== 'server') {
+                // Moodle has begun a group by now.
+                $this->_form->addElement('header', "header_{$group}", get_string("header_{$group}", 'cachestore_larder'));
+                $this->_form->setExpanded("header_{$group}", false);
+            }
             foreach ($fields as $name => $example) {
                 $this->add_field($name, $name === 'namespace' ? configuration::default_namespace() : $example);
             }
@@ -90,7 +96,10 @@ class cachestore_larder_addinstance_form extends \core_cache\form\cachestore_add
             $this->_form->setType($name, PARAM_ALPHA);
         } else {
             $secret = in_array($name, configuration::SECRETS);
-            $attributes = $example === '' ? [] : ['placeholder' => $example];
+            $attributes = ['size' => in_array($name, self::WIDE) ? 40 : 20];
+            if ($example !== '') {
+                $attributes['placeholder'] = $example;
+            }
             $this->_form->addElement($secret ? 'passwordunmask' : 'text', $name, $label, $attributes);
             $this->_form->setType($name, PARAM_RAW);
         }

@@ -49,7 +49,7 @@ final class connection_test {
             $well = $well && $answers;
             $found[] = get_string($labels[$setting], 'cachestore_larder') . ': ' . $text;
         }
-        return [$well, \html_writer::alist($found)];
+        return [$well, \html_writer::alist($found, ['class' => 'mb-0'])];
     }
 
     /**
@@ -65,7 +65,7 @@ final class connection_test {
         try {
             $store = \Larder\Store::open($config);
             if ($wrong = $store->reach()) {
-                return [false, s(trim("{$wrong['error']}. {$wrong['advice']}"))];
+                return [false, s(trim(self::sentence($wrong['error']) . self::sentence($wrong['advice'])))];
             }
             $health = $store->health();
         } catch (\Throwable $e) {
@@ -82,5 +82,15 @@ final class connection_test {
             $text .= ' ' . get_string('connection_eviction', 'cachestore_larder', s($health['maxmemory_policy']));
         }
         return [true, $text];
+    }
+
+    /**
+     * Text of the extension as a sentence.
+     *
+     * @param string $text
+     * @return string
+     */
+    private static function sentence(string $text): string {
+        return $text === '' ? '' : ucfirst(rtrim($text, '. ')) . '. ';
     }
 }

@@ -99,7 +99,7 @@ final class configuration_test extends plugin_testcase {
         [$well, $text] = connection_test::run((object)['name' => 'new', 'serverkind' => 'redis', 'serverhost' => '127.0.0.1:1']);
         $this->assertFalse($well);
         $this->assertStringContainsString('refused', $text);
-        $this->assertStringContainsString('check that the server runs and listens at this address', $text);
+        $this->assertStringContainsString('Check that the server runs and listens at this address', $text);
     }
 
     public function test_secrets_are_replaced_or_removed_on_demand(): void {
