@@ -25,6 +25,7 @@
 use cachestore_larder\audit;
 use cachestore_larder\configuration;
 use cachestore_larder\error_log;
+use cachestore_larder\request_cost;
 use core_cache\configurable_cache_interface;
 use core_cache\definition;
 use core_cache\key_aware_cache_interface;
@@ -70,6 +71,9 @@ class cachestore_larder extends store implements
     /** @var string The definition that initialise() was called with, as people read it. */
     protected $definition = '';
 
+    /** @var int[] Bytes exchanged with the server when that was last asked for, by the instance's name. */
+    private static $bytes = [];
+
     /** @var string Why the store could not be opened, in English; empty when it could. */
     protected $problem = '';
 
@@ -90,6 +94,7 @@ class cachestore_larder extends store implements
             $this->hasfallback = isset($configuration['fallback']);
             $this->store = \Larder\Store::open($configuration);
             error_log::follow($name, $this->store);
+            request_cost::follow($name, $this->store);
         } catch (\Throwable $e) {
             // Moodle now uses this node's file store instead, apart from all other nodes. That must not go unseen.
             $this->problem = $e->getMessage();
@@ -235,6 +240,45 @@ class cachestore_larder extends store implements
             return $health === null ? null : $health + (array)$wrong;
         }
         return ['reachable' => false, 'tier' => 'none', 'reason' => $wrong['error']] + $wrong;
+    }
+
+    /**
+     * What the nodes did with this instance.
+     *
+     * @return array[] As the extension's Store::statistics(); empty when the store could not be opened, or PHP still runs the
+     *     extension of an earlier release, which has none.
+     */
+    public function statistics(): array {
+        return $this->store && method_exists($this->store, 'statistics') ? $this->store->statistics() : [];
+    }
+
+    /**
+     * What was exchanged with the server since this was asked before, which Moodle does after each call when it shows its
+     * performance information.
+     *
+     * @return int Bytes on the network, 0 for what comes from memory.
+     */
+    public function get_last_io_bytes(): int {
+        $stats = $this->store->stats();
+        $bytes = ($stats['bytes_sent'] ?? 0) + ($stats['bytes_received'] ?? 0);
+        if ($bytes === 0) {
+            return self::IO_BYTES_NOT_SUPPORTED;
+        }
+        $before = self::$bytes[$this->name] ?? $bytes;
+        self::$bytes[$this->name] = $bytes;
+        return $bytes - $before;
+    }
+
+    /**
+     * What the server or the directory holds, of all its users.
+     *
+     * @return int|null Bytes.
+     */
+    public function store_total_size(): ?int {
+        $health = $this->health();
+        // Of Redis, a local and a shared directory.
+        $bytes = $health['used_memory'] ?? $health['file'] ?? $health['bytes'] ?? null;
+        return $bytes === null ? null : (int)$bytes;
     }
 
     /**
@@ -492,4 +536,17 @@ function cachestore_larder_status_checks(): array {
         new \cachestore_larder\check\requirements(),
         new \cachestore_larder\check\backend(),
     ];
+}
+
+/**
+ * The figures of the report, which its page asks for again and again.
+ *
+ * @param array $args With "instance", "period" and "node".
+ * @return string HTML.
+ */
+function cachestore_larder_output_fragment_report(array $args): string {
+    global $OUTPUT;
+    require_capability('moodle/site:config', \core\context\system::instance());
+    $page = new \cachestore_larder\report\page($args, time());
+    return $OUTPUT->render_from_template('cachestore_larder/report', $page->export_for_template($OUTPUT));
 }

@@ -39,4 +39,15 @@ class hook_callbacks {
             configuration::sync_stores();
         }
     }
+
+    /**
+     * Adds what the request cost to the footer, if that is asked for.
+     *
+     * @param \core\hook\output\before_standard_footer_html_generation $hook
+     */
+    public static function before_standard_footer_html_generation(
+        \core\hook\output\before_standard_footer_html_generation $hook,
+    ): void {
+        $hook->add_html(request_cost::line());
+    }
 }

@@ -30,4 +30,8 @@ $callbacks = [
         'callback' => \cachestore_larder\hook_callbacks::class . '::after_config',
         'priority' => 1000,
     ],
+    [
+        'hook' => \core\hook\output\before_standard_footer_html_generation::class,
+        'callback' => \cachestore_larder\hook_callbacks::class . '::before_standard_footer_html_generation',
+    ],
 ];

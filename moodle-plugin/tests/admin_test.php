@@ -136,4 +136,48 @@ final class admin_test extends \advanced_testcase {
         }
         $this->assertSame(['requirements' => 'ok', 'backend' => 'ok'], $found);
     }
+
+    /**
+     * The task raises an event for each purge, but none for those before its first run.
+     */
+    public function test_purges_become_events(): void {
+        $this->add_instance(cachestore_larder::unit_test_configuration() + ['namespace' => uniqid('events')]);
+        $purge = function (): void {
+            \core_cache\helper::purge_store('mine');
+            \cachestore_larder\audit::record();
+        };
+        $events = function (): array {
+            $sink = $this->redirectEvents();
+            (new \cachestore_larder\task\raise_events())->execute();
+            return $sink->get_events();
+        };
+        \core_cache\config_writer::instance()->set_definition_mappings('core/string', ['mine']);
+        factory::reset();
+        $purge();
+        $this->assertSame([], $events());
+        $purge();
+        [$event] = $events();
+        $this->assertInstanceOf(\cachestore_larder\event\cache_purged::class, $event);
+        $this->assertSame('mine', $event->other['instance']);
+        $this->assertEquals(get_admin()->id, $event->userid);
+        $this->assertStringContainsString("emptied core/string, by the script '", $event->get_description());
+        $this->assertNotEmpty($event->get_name());
+        $this->assertSame([], $events());
+    }
+
+    /**
+     * The report shows what was done, and takes no instance, period or node that there is not.
+     */
+    public function test_report(): void {
+        global $OUTPUT, $PAGE;
+        $PAGE->set_context(\core\context\system::instance());
+        $this->add_instance(cachestore_larder::unit_test_configuration());
+        $page = new \cachestore_larder\report\page(['instance' => 'none', 'period' => 'year', 'node' => 'none'], time());
+        $this->assertSame(['instance' => 'mine', 'period' => 'hour', 'node' => ''], $page->chosen());
+        $html = cachestore_larder_output_fragment_report($page->chosen());
+        $this->assertStringContainsString(get_string('report_purges', 'cachestore_larder'), $html);
+        $this->setUser($this->getDataGenerator()->create_user());
+        $this->expectException(\core\exception\required_capability_exception::class);
+        cachestore_larder_output_fragment_report($page->chosen());
+    }
 }

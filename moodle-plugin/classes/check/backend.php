@@ -17,6 +17,7 @@
 namespace cachestore_larder\check;
 
 use cachestore_larder\configuration;
+use cachestore_larder\report\figures;
 use core\check\check;
 use core\check\result;
 
@@ -63,6 +64,10 @@ class backend extends check {
         if ($replaced) {
             return $this->trouble(result::WARNING, 'checkbackend_fallback', $replaced, $details);
         }
+        $differing = $this->differing();
+        if ($differing) {
+            return $this->trouble(result::WARNING, 'checkbackend_differing', $differing, $details);
+        }
         return new result(result::OK, get_string('checkbackend_ok', 'cachestore_larder'), $details);
     }
 
@@ -80,6 +85,22 @@ class backend extends check {
             }
         }
         return $healths;
+    }
+
+    /**
+     * The nodes whose configuration is another than that of most, with the options that differ.
+     *
+     * @return string[] HTML.
+     */
+    private function differing(): array {
+        $differing = [];
+        foreach (configuration::instances() as $name => $instance) {
+            $figures = new figures((new \cachestore_larder($name, $instance['configuration']))->statistics(), 'hour');
+            foreach ($figures->differences() as $node => $options) {
+                $differing[] = s("{$node} ({$options})");
+            }
+        }
+        return $differing;
     }
 
     /**

@@ -53,6 +53,10 @@ namespace {
         return htmlspecialchars((string)$text, ENT_QUOTES);
     }
 
+    function format_float(float $number, int $decimals): string {
+        return number_format($number, $decimals);
+    }
+
     function userdate(int $time): string {
         return gmdate('Y-m-d H:i:s', $time);
     }
@@ -65,6 +69,10 @@ namespace {
     class html_writer {
         public static function alist(array $items): string {
             return '<ul><li>' . implode('</li><li>', $items) . '</li></ul>';
+        }
+
+        public static function div(string $content, string $class): string {
+            return "<div class=\"{$class}\">{$content}</div>";
         }
 
         public static function tag(string $name, string $content): string {
@@ -114,6 +122,7 @@ namespace core_cache {
         const MODE_APPLICATION = 1;
         const MODE_SESSION = 2;
         const MODE_REQUEST = 4;
+        const IO_BYTES_NOT_SUPPORTED = -1;
 
         abstract public function __construct($name, array $configuration = []);
     }
