@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Shared by run, site and outage: a throw-away copy of a Moodle tree, with the store plugin in it and the extension loaded.
+# Shared by the scripts in this directory's parent: a throw-away copy of a Moodle tree, with the store plugin in it and the extension loaded.
 # Expects MOODLE_DIR, here (this script's directory's parent) and root; sets store, work, tree and public.
 
 store=${STORE:-larder}
@@ -71,4 +71,18 @@ clean_up() {
 change_config() {
     php "$here/lib/change_config.php" "$MOODLE_DIR/config.php" "$1" >"$work/config.php"
     mv -f "$work/config.php" "$tree/config.php"
+}
+
+# lay_out_public: moves what a web server may serve to public/, as Moodle 5.1 does. config.php and the command line stay.
+lay_out_public() {
+    local entry
+    mkdir "$tree/public"
+    for entry in "$tree"/* ; do
+        case ${entry##*/} in
+            public | config.php | vendor | node_modules | composer.* | package.json | npm-shrinkwrap.json | phpunit.xml*) ;;
+            *) mv "$entry" "$tree/public/" ;;
+        esac
+    done
+    public=$tree/public
+    printf '%s\n' '<?php' "require_once(__DIR__ . '/../config.php');" >"$public/config.php"
 }

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Shared by site and outage: serves the copy of a Moodle site with four FPM workers. Expects what common.sh expects.
+# Shared by site, outage and browser: serves the copy of a Moodle site with four FPM workers. Expects what common.sh expects.
 
 PATH=$PATH:/usr/sbin
 fpm=$(compgen -c php-fpm | sort -u | head -1) || true
@@ -24,7 +24,7 @@ stop_site() {
 # start_site SERVER [SERVER]: the store under test on the first server for all requests, on the second for those with the
 # header X-Beside. Sets port and token.
 start_site() {
-    local settings hash user asroot=()
+    local settings hash
     port=$(free_port)
     token=$(php -r 'echo bin2hex(random_bytes(16));')
     mkdir "$work"/{cache,localcache,temp,sessions,muc}
@@ -49,8 +49,13 @@ unset(\$CFG->dirroot);"
     # The plugin is in the tree but not in the site's database, which is left as it is: no page may ask for an upgrade.
     change_config "$settings
 \$CFG->allversionshash = '$hash';"
-    cp "$here/lib/site_page.php" "$public/larder_test.php"
+    serve
+}
 
+# serve: starts the servers at $port; the site's config.php must be ready.
+serve() {
+    local user asroot=()
+    cp "$here/lib/site_page.php" "$public/larder_test.php"
     user=$(id -un)
     cat >"$work/fpm.conf" <<END
 [global]
