@@ -277,7 +277,7 @@ class cachestore_larder extends store implements
     public function store_total_size(): ?int {
         $health = $this->health();
         // Of Redis, a local and a shared directory.
-        $bytes = $health['used_memory'] ?? $health['file'] ?? $health['bytes'] ?? null;
+        $bytes = $health['used_memory'] ?? $health['file_bytes'] ?? $health['bytes'] ?? null;
         return $bytes === null ? null : (int)$bytes;
     }
 
