@@ -58,6 +58,17 @@ final class Store
     {
     }
 
+    /**
+     * The values of keys of several caches that are not kept in memory (`near` is false): one round trip.
+     *
+     * @param array<string, array<string|int>> $keys By the caches' names.
+     * @return array<string, array<string|int, mixed>> Those that have a value, by the same names.
+     * @throws ValueException
+     */
+    public function getMany(array $keys): array
+    {
+    }
+
     /** A sync point now: later reads see all that was acknowledged before this call. One round trip. */
     public function sync(): void
     {
@@ -162,6 +173,16 @@ final class Store
      * is away; null = nobody's.
      */
     public function lockState(string|int $name, string|int $owner): ?bool
+    {
+    }
+
+    /**
+     * The locks that are held now; none if the backend is away. Some round trips, more with more locks.
+     *
+     * @return list<array{cache: string, key: string, owner: string, seconds: float, waiters: int}> The cache of a named lock
+     *   is ''.
+     */
+    public function locks(): array
     {
     }
 

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use ext_php_rs::boxed::ZBox;
 use ext_php_rs::prelude::*;
-use ext_php_rs::types::Zval;
+use ext_php_rs::types::{ZendHashTable, ZendStr, Zval};
+use larder::contract::{LockBackend, LockInfo, parse_lock_name};
 
 use crate::exceptions::{bad_value, outage};
 use crate::interrupts::{self, Served};
@@ -65,4 +67,23 @@ pub(crate) fn state(
 ) -> PhpResult<Option<bool>> {
     let Some(name) = outage(name)? else { return Ok(Some(false)) };
     Ok(outage(engine.lock_state(&name, &key_bytes(owner)?))?.unwrap_or(Some(false)))
+}
+
+/// The locks that are held.
+pub(crate) fn list(engine: &Shared) -> PhpResult<Vec<ZBox<ZendHashTable>>> {
+    let locks = outage(engine.lock_backend().and_then(LockBackend::list))?.unwrap_or_default();
+    let array = |lock: LockInfo| {
+        let (cache, key) = parse_lock_name(&lock.name).unwrap_or(("", &lock.name));
+        let mut array = ZendHashTable::new();
+        array.insert("cache", cache)?;
+        for (name, bytes) in [("key", key), ("owner", &lock.owner[..])] {
+            let mut text = Zval::new();
+            text.set_zend_string(ZendStr::new(bytes, false));
+            array.insert(name, text)?;
+        }
+        array.insert("seconds", lock.age.as_secs_f64())?;
+        array.insert("waiters", i64::try_from(lock.waiters).unwrap_or(i64::MAX))?;
+        Ok(array)
+    };
+    locks.into_iter().map(array).collect()
 }

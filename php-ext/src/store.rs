@@ -8,16 +8,17 @@ use ext_php_rs::class::RegisteredClass;
 use ext_php_rs::prelude::*;
 use ext_php_rs::types::{ZendHashTable, Zval};
 use larder::contract::{Fact, Facts, MAX_CHANGES, Tier};
-use larder::engine::{AuditRecord, named_lock};
+use larder::engine::{AuditRecord, Handle, named_lock};
 
 use crate::cache::Cache;
 use crate::exceptions::{bad_value, misuse, outage};
-use crate::keys::key_bytes;
+use crate::keys::{Key, insert, key_bytes, listed};
 use crate::locks;
 use crate::near::graveyard;
 use crate::options;
 use crate::registry::{self, Shared};
-use crate::values::finish;
+use crate::values::{Stop, collected, finish, give};
+use crate::zend::limit;
 use crate::zend::method::hide_argument;
 
 /// A store: a backend with decoded values before it in the memory of this process.
@@ -32,6 +33,52 @@ pub struct Store {
 pub(crate) fn install() {
     // SAFETY: the class is registered, and a request is about to begin.
     unsafe { hide_argument(Store::get_metadata().ce(), c"open") };
+}
+
+impl Store {
+    fn read_across(engine: &Shared, wanted: &ZendHashTable) -> Result<ZBox<ZendHashTable>, Stop> {
+        let mut caches: Vec<(String, Handle, Vec<Key>)> = Vec::new();
+        let mut entries = wanted.iter();
+        while let Some((name, keys)) = entries.next_zval() {
+            let name = cache_name(&name)?;
+            let keys = keys.dereference().array();
+            let keys = keys.ok_or_else(|| bad_value("the keys of a cache must be an array".into()))?;
+            let handle = engine.cache(&name, false, None).map_err(|error| bad_value(error.to_string()))?;
+            caches.push((name, handle, listed(keys)?));
+        }
+        let keys: Vec<(&Handle, &[u8])> = caches
+            .iter()
+            .flat_map(|(_, handle, keys)| keys.iter().map(move |key| (handle, key.bytes())))
+            .collect();
+        let found = outage(engine.get_across(&keys))?.unwrap_or_else(|| vec![None; keys.len()]);
+        let mut found = found.into_iter();
+        collected(|array| {
+            for (name, _, keys) in &caches {
+                let values = collected(|values| {
+                    for (key, found) in keys.iter().zip(&mut found) {
+                        let mut value = Zval::new();
+                        if let Some(found) = found
+                            && give(&found, &mut value)?
+                        {
+                            insert(values, key, value)?;
+                        }
+                        if limit::is_passed() {
+                            return Err(Stop::Full);
+                        }
+                    }
+                    Ok(())
+                })?;
+                array.insert(name.as_str(), values)?;
+            }
+            Ok(())
+        })
+    }
+}
+
+/// The name of a cache as PHP gives it.
+fn cache_name(name: &Zval) -> PhpResult<String> {
+    let name = key_bytes(name)?.into_owned();
+    String::from_utf8(name).map_err(|_| bad_value("a cache name must be UTF-8".into()))
 }
 
 #[php_impl]
@@ -49,8 +96,7 @@ impl Store {
     /// A cache of this store. Options: `ttl` in seconds, `near` (default true), `durable`.
     #[php(optional = options)]
     pub fn cache(&self, name: &Zval, options: Option<&ZendHashTable>) -> PhpResult<Cache> {
-        let name = key_bytes(name)?;
-        let name = std::str::from_utf8(&name).map_err(|_| bad_value("a cache name must be UTF-8".into()))?;
+        let name = cache_name(name)?;
         let (mut ttl, mut near, mut durable) = (None, true, false);
         let mut entries = options.into_iter().flat_map(|options| {
             let mut entries = options.iter();
@@ -77,9 +123,16 @@ impl Store {
             Ok(())
         })?;
         let handle =
-            if durable { self.engine.durable_cache(name, ttl) } else { self.engine.cache(name, near, ttl) };
+            if durable { self.engine.durable_cache(&name, ttl) } else { self.engine.cache(&name, near, ttl) };
         let handle = handle.map_err(|error| bad_value(error.to_string()))?;
         Ok(Cache::new(Shared::clone(&self.engine), handle))
+    }
+
+    /// The values of keys of several caches that are not kept in memory (`near` is false), by the caches' names. One round trip.
+    pub fn get_many(&self, keys: &ZendHashTable) -> PhpResult<ZBox<ZendHashTable>> {
+        // User code may drop the store.
+        let engine = Shared::clone(&self.engine);
+        finish(Self::read_across(&engine, keys))
     }
 
     /// A sync point now: later reads see all that was acknowledged before this call.
@@ -218,6 +271,12 @@ impl Store {
     /// null = nobody's.
     pub fn lock_state(&self, name: &Zval, owner: &Zval) -> PhpResult<Option<bool>> {
         locks::state(&self.engine, named_lock(&key_bytes(name)?), owner)
+    }
+
+    /// The locks that are held: `cache` (empty for a named lock), `key`, `owner`, `seconds` that it is held, and how many
+    /// `waiters` there are; none if the backend is away. Some round trips.
+    pub fn locks(&self) -> PhpResult<Vec<ZBox<ZendHashTable>>> {
+        locks::list(&self.engine)
     }
 
     /// Empties every cache of this namespace, on every node; false if the backend is away or refuses.

@@ -103,7 +103,10 @@ impl<D: Decode> Engine<D> {
             } else {
                 continue;
             };
-            let read = self.take_in_all(cache, &reads, &answer);
+            let entries = reads.iter().zip(&answer.fetched.entries);
+            let read: Vec<_> = entries
+                .map(|(read, entry)| self.take_in_one(cache, *read, entry.as_deref(), &answer))
+                .collect();
             if look.unknown().all(|at| unknown.binary_search(&at).is_ok()) {
                 let mut found = self.settle(cache, keys, look);
                 for (at, value) in unknown.iter().zip(read) {
@@ -114,6 +117,20 @@ impl<D: Decode> Engine<D> {
                 return Ok(found);
             }
         }
+    }
+
+    /// The values of keys of several caches, in order, asked for whatever memory has. One round trip.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn get_across(&self, wanted: &[(&Handle, &[u8])]) -> Result<Vec<Option<D::Value>>> {
+        wanted.iter().try_for_each(|(_, key)| check_key(key))?;
+        let reads: Vec<Read<'_>> = wanted.iter().map(|(cache, key)| Read { cache: &cache.id, key }).collect();
+        let answer = self.fetch(&reads)?;
+        let read = wanted.iter().zip(reads).zip(&answer.fetched.entries);
+        Ok(read
+            .map(|(((cache, _), read), entry)| self.take_in_one(cache, read, entry.as_deref(), &answer))
+            .collect())
     }
 
     /// Where this process stands in the history of changes: as of there it knows what it read last. No round trip.
@@ -202,22 +219,25 @@ impl<D: Decode> Engine<D> {
         value
     }
 
-    /// Takes in what was asked for, and remembers what was missing.
-    fn take_in_all(&self, cache: &Handle, reads: &[Read<'_>], answer: &Answer) -> Vec<Option<D::Value>> {
-        let take = |(read, entry): (&Read<'_>, &Option<Vec<u8>>)| {
-            if entry.is_some() && cache.near() {
-                self.state().end_miss(cache.number, read.key);
-            }
-            let value = entry.as_ref().and_then(|entry| self.take_in(cache, *read, entry, answer.ticket));
-            let counter = if value.is_some() { &self.counters().hits } else { &self.counters().misses };
-            counter.fetch_add(1, Ordering::Relaxed);
-            if value.is_none() && cache.near() {
-                let mut state = self.state();
-                cache.missed(&mut state, answer.fetched.delta.position, read.key);
-                state.keep_absent(answer.ticket.filter(|_| entry.is_none()), cache.number, read.key);
-            }
-            value
-        };
-        reads.iter().zip(&answer.fetched.entries).map(take).collect()
+    /// Takes in what was asked for, and remembers it if it was missing.
+    fn take_in_one(
+        &self,
+        cache: &Handle,
+        read: Read<'_>,
+        entry: Option<&[u8]>,
+        answer: &Answer,
+    ) -> Option<D::Value> {
+        if entry.is_some() && cache.near() {
+            self.state().end_miss(cache.number, read.key);
+        }
+        let value = entry.and_then(|entry| self.take_in(cache, read, entry, answer.ticket));
+        let counter = if value.is_some() { &self.counters().hits } else { &self.counters().misses };
+        counter.fetch_add(1, Ordering::Relaxed);
+        if value.is_none() && cache.near() {
+            let mut state = self.state();
+            cache.missed(&mut state, answer.fetched.delta.position, read.key);
+            state.keep_absent(answer.ticket.filter(|_| entry.is_none()), cache.number, read.key);
+        }
+        value
     }
 }
