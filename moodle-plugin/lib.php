@@ -26,6 +26,8 @@ use cachestore_larder\audit;
 use cachestore_larder\configuration;
 use cachestore_larder\error_log;
 use cachestore_larder\request_cost;
+use cachestore_larder\session;
+use cachestore_larder\session\memory;
 use core_cache\configurable_cache_interface;
 use core_cache\definition;
 use core_cache\key_aware_cache_interface;
@@ -62,7 +64,7 @@ class cachestore_larder extends store implements
     /** @var \Larder\Store|null The extension's store, null when it could not be opened. */
     protected $store = null;
 
-    /** @var \Larder\Cache|null The extension's cache for the definition, null until initialise(). */
+    /** @var \Larder\Cache|session\cache|null The extension's cache for the definition, null until initialise(). */
     protected $cache = null;
 
     /** @var bool Whether another directory serves while the server is away. */
@@ -73,6 +75,8 @@ class cachestore_larder extends store implements
 
     /** @var int[] Bytes exchanged with the server when that was last asked for, by the instance's name. */
     private static $bytes = [];
+    /** @var memory|null What session caches know, null when the store could not be opened. */
+    protected $memory = null;
 
     /** @var string Why the store could not be opened, in English; empty when it could. */
     protected $problem = '';
@@ -93,6 +97,7 @@ class cachestore_larder extends store implements
             $this->lockwait = (float)($configuration['lock_wait'] ?? $this->lockwait);
             $this->hasfallback = isset($configuration['fallback']);
             $this->store = \Larder\Store::open($configuration);
+            $this->memory = memory::of($this->store, $configuration);
             error_log::follow($name, $this->store);
             request_cost::follow($name, $this->store);
         } catch (\Throwable $e) {
@@ -180,8 +185,11 @@ class cachestore_larder extends store implements
         // The hash names the definition, what stands before it is for people who look at statistics. Ad-hoc definitions
         // have ids of any length with any characters.
         $this->definition = substr(preg_replace('~[^a-zA-Z0-9_/.-]~', '_', $id), 0, 100);
-        $hash = substr($definition->generate_definition_hash(), 0, 12);
-        $this->cache = $this->store->cache("{$this->definition}@{$hash}", $options);
+        $cache = $this->definition . '@' . substr($definition->generate_definition_hash(), 0, 12);
+        $this->cache = $this->store->cache($cache, $options);
+        if ($definition->get_mode() === self::MODE_SESSION) {
+            $this->cache = new session\cache($this->cache, $cache, $this->memory);
+        }
     }
 
     /**

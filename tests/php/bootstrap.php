@@ -6,5 +6,8 @@
  * @license MIT OR Apache-2.0
  */
 
+// Before anything is printed, which ends the time for it.
+session_id('standin');
+
 require __DIR__ . '/standin/moodle.php';
 require __DIR__ . '/plugin/testcase.php';

@@ -3,7 +3,7 @@
 //
 // The class cachestore_STORE is renamed and a subclass takes its name, whose operations count and pass on.
 // Each process adds its counts as one line to the file that LARDER_TEST_CALLS names, and the milliseconds that they took
-// together to the one beside it that ends in ".times".
+// together to the one beside it that ends in ".times". The round trips of Larder go to the one that ends in ".trips".
 
 [, $store, $file] = $argv;
 $operations = ['get', 'get_many', 'set', 'set_many', 'delete', 'delete_many', 'has', 'has_any', 'has_all', 'purge',
@@ -33,6 +33,12 @@ foreach ($operations as $name) {
     }
 }
 
+if ($store === 'larder') {
+    $methods .= "    public function __construct(...\$arguments) {\n"
+        . "        parent::__construct(...\$arguments);\n"
+        . "        larder_test_calls::follow(\$this->store);\n    }\n";
+}
+
 $code .= <<<PHP
 
 
@@ -57,6 +63,17 @@ if (!class_exists('larder_test_calls', false)) {
             self::\$counts[\$operation] = (self::\$counts[\$operation] ?? 0) + 1;
             if (self::\$nested++ === 0) {
                 self::\$began = hrtime(true);
+            }
+        }
+
+        public static function follow(?object \$store): void {
+            static \$before = null;
+            if (\$store && \$before === null) {
+                \$before = \$store->stats()['round_trips'];
+                register_shutdown_function(static function () use (\$store, \$before): void {
+                    \$trips = \$store->stats()['round_trips'] - \$before;
+                    file_put_contents(getenv('LARDER_TEST_CALLS') . '.trips', \$trips . "\\n", FILE_APPEND | LOCK_EX);
+                });
             }
         }
 

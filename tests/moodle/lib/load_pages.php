@@ -40,6 +40,7 @@ $requests = [];
 for ($round = -2; $round < $rounds; $round++) {
     if ($round === 0) {
         @unlink($callsfile);
+        @unlink("$callsfile.trips");
     }
     foreach ($pages as $name => $page) {
         $stores = $beside ? [[], ['X-Beside: 1']] : [[]];
@@ -79,6 +80,9 @@ foreach ($times[0] ?? [] as $name => $list) {
 }
 printf("%-28s %8.1f (%d in %d requests)\n", 'store calls a request', $calls ? array_sum($calls) / count($calls) : 0,
     array_sum($calls), count($calls));
+if ($trips = is_file("$callsfile.trips") ? array_map('intval', file("$callsfile.trips")) : []) {
+    printf("%-28s %8.1f (at most %d)\n", 'round trips a request', array_sum($trips) / count($trips), max($trips));
+}
 if (!$calls) {
     $failures++;
     echo "the store was never called\n";
