@@ -35,6 +35,10 @@ class hook_callbacks {
      */
     public static function after_config(\core\hook\after_config $hook): void {
         global $PERF;
+        if (is_a(\core\session\manager::get_handler_class(), session\handler::class, true)) {
+            // It does this itself.
+            return;
+        }
         if (($PERF->sessionlock['wait'] ?? 0) > self::FREE) {
             configuration::sync_stores();
         }

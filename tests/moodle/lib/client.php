@@ -1,5 +1,5 @@
 <?php
-// Shared by load_pages.php, outage.php and under_load.php: asks the site under test, whose address is in $base and whose token in $token.
+// Shared by load_pages.php, sessions.php, outage.php and under_load.php: asks the site under test, whose address is in $base and whose token in $token.
 
 /**
  * Fetches URLs, all at the same time; each with the cookies of its user.

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Shared by site, outage and browser: serves the copy of a Moodle site with four FPM workers. Expects what common.sh expects.
+# Shared by the scripts that load pages: serves the copy of a Moodle site with four FPM workers. Expects what common.sh expects.
 
 PATH=$PATH:/usr/sbin
 fpm=$(compgen -c php-fpm | sort -u | head -1) || true
@@ -22,7 +22,7 @@ stop_site() {
 }
 
 # start_site SERVER [SERVER]: the store under test on the first server for all requests, on the second for those with the
-# header X-Beside. Sets port and token.
+# header X-Beside; SETTINGS is more code for config.php. Sets port and token.
 start_site() {
     local settings hash
     port=$(free_port)
@@ -39,6 +39,7 @@ start_site() {
 \$CFG->session_file_save_path = '$work/sessions';
 \$CFG->altcacheconfigpath = '$work/muc/' . (isset(\$_SERVER['HTTP_X_BESIDE']) ? 'beside' : 'config') . '.php';
 \$CFG->larder_test_token = '$token';
+${SETTINGS:-}
 unset(\$CFG->dirroot);"
     change_config "$settings"
     hash=$(php "$here/lib/map_store.php" "$tree" "$store" "$1" "${MODES:-application}") || fail "the store could not be mapped: $hash"
@@ -75,7 +76,7 @@ $([ "$user" != root ] || echo 'user root;')
 worker_processes 1;
 pid $work/nginx.pid;
 error_log $work/nginx.log;
-events { worker_connections 64; }
+events { worker_connections 256; }
 http {
     access_log off;
     client_body_temp_path $work/body;

@@ -2,7 +2,9 @@
 // A page that is added to the copy of a site under test: logs in without a password, names pages to load and
 // changes a setting. It answers only to those who know the token of the run.
 
-if (!isset($_GET['as'])) {
+if (($_GET['do'] ?? '') === 'look') {
+    define('READ_ONLY_SESSION', true);
+} else if (!isset($_GET['as']) && ($_GET['do'] ?? '') !== 'add') {
     define('NO_MOODLE_COOKIES', true);
 }
 require(__DIR__ . '/config.php');
@@ -38,6 +40,13 @@ if ($action === 'login') {
     if ($admin) {
         $answer['administration'] = '/admin/search.php';
     }
+} else if ($action === 'add') {
+    // Adds to a list in the session, which is locked meanwhile.
+    $SESSION->larder_test[] = required_param('value', PARAM_INT);
+    usleep(optional_param('hold', 0, PARAM_INT) * 1000);
+    $answer = ['list' => $SESSION->larder_test, 'user' => $USER->id, 'asked' => $PERF->sessionlock['start'], 'worker' => getmypid()];
+} else if ($action === 'look') {
+    $answer = ['list' => $SESSION->larder_test ?? [], 'user' => $USER->id];
 } else if ($action === 'set') {
     set_config('larder_test', required_param('value', PARAM_ALPHANUM));
 } else if ($action === 'get') {
