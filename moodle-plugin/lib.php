@@ -28,6 +28,7 @@ use cachestore_larder\error_log;
 use cachestore_larder\request_cost;
 use cachestore_larder\session;
 use cachestore_larder\session\memory;
+use cachestore_larder\shadow;
 use core_cache\configurable_cache_interface;
 use core_cache\definition;
 use core_cache\key_aware_cache_interface;
@@ -64,7 +65,7 @@ class cachestore_larder extends store implements
     /** @var \Larder\Store|null The extension's store, null when it could not be opened. */
     protected $store = null;
 
-    /** @var \Larder\Cache|session\cache|null The extension's cache for the definition, null until initialise(). */
+    /** @var \Larder\Cache|session\cache|shadow|null The extension's cache for the definition, null until initialise(). */
     protected $cache = null;
 
     /** @var bool Whether another directory serves while the server is away. */
@@ -189,6 +190,8 @@ class cachestore_larder extends store implements
         $this->cache = $this->store->cache($cache, $options);
         if ($definition->get_mode() === self::MODE_SESSION) {
             $this->cache = new session\cache($this->cache, $cache, $this->memory);
+        } else {
+            $this->cache = shadow::of($this->cache, $definition, $this->store);
         }
     }
 
