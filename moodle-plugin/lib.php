@@ -546,6 +546,8 @@ function cachestore_larder_status_checks(): array {
     return [
         new \cachestore_larder\check\requirements(),
         new \cachestore_larder\check\backend(),
+        new \cachestore_larder\check\sessions(),
+        new \cachestore_larder\check\directories(),
     ];
 }
 

@@ -19,6 +19,7 @@ namespace cachestore_larder;
 use cachestore_larder;
 use core_cache\administration_helper;
 use core_cache\factory;
+use core_cache\store;
 
 defined('MOODLE_INTERNAL') || die();
 
@@ -121,7 +122,7 @@ final class admin_test extends \advanced_testcase {
     }
 
     /**
-     * The status report has both checks, and they can be shown.
+     * The status report has the checks, and they can be shown.
      */
     public function test_status_checks(): void {
         global $PAGE;
@@ -134,7 +135,71 @@ final class admin_test extends \advanced_testcase {
                 $found[$check->get_id()] = $check->get_result()->get_status();
             }
         }
-        $this->assertSame(['requirements' => 'ok', 'backend' => 'ok'], $found);
+        unset($found['directories']);
+        $this->assertSame(['requirements' => 'ok', 'backend' => 'ok', 'sessions' => 'na'], $found);
+    }
+
+    /**
+     * The check of the sessions' server.
+     */
+    public function test_sessions_check(): void {
+        global $CFG;
+        $check = new class extends check\sessions {
+            /**
+             * Tests have another handler.
+             *
+             * @return string
+             */
+            protected function handler(): string {
+                return '\\' . session\handler::class;
+            }
+        };
+        $CFG->session_larder = cachestore_larder::unit_test_configuration();
+        $this->assertSame('ok', $check->get_result()->get_status());
+        $CFG->session_larder = ['server' => 'redis://127.0.0.1:1'];
+        $this->assertSame('critical', $check->get_result()->get_status());
+        $this->assertStringContainsString('127.0.0.1', $check->get_result()->get_summary());
+    }
+
+    /**
+     * The check of the directories: files, and filesystems on the network.
+     */
+    public function test_directories_check(): void {
+        global $CFG;
+        $check = new class extends check\directories {
+            /** @var string[] The list of mounts. */
+            public $mounts = ['/dev/sda / ext4 rw 0 0'];
+
+            /**
+             * A list of mounts.
+             *
+             * @return string[]
+             */
+            protected function mounts(): array {
+                return $this->mounts;
+            }
+        };
+        $this->add_instance(cachestore_larder::unit_test_configuration());
+        $writer = \core_cache\config_writer::instance();
+        $modes = [store::MODE_SESSION => ['default_session'], store::MODE_REQUEST => ['default_request']];
+        $writer->set_mode_mappings($modes + [store::MODE_APPLICATION => ['mine']]);
+        factory::reset();
+        $this->assertSame('ok', $check->get_result()->get_status());
+        $this->assertStringContainsString(s($CFG->localcachedir), $check->get_result()->get_details());
+
+        $check->mounts[] = "host:/x {$CFG->dataroot} nfs4 rw 0 0";
+        $this->assertSame('warning', $check->get_result()->get_status());
+        $this->assertStringContainsString('nfs4', $check->get_result()->get_summary());
+        $check->mounts[] = "/dev/sdb {$CFG->localcachedir} ext4 rw 0 0";
+        $CFG->lock_factory = '\core\lock\db_record_lock_factory';
+        $this->assertSame('ok', $check->get_result()->get_status());
+        $CFG->lock_factory = '\core\lock\file_lock_factory';
+        $this->assertStringContainsString('Locks', $check->get_result()->get_summary());
+
+        \core_cache\config_writer::instance()->set_definition_mappings('core/string', ['default_application']);
+        factory::reset();
+        $this->assertSame('warning', $check->get_result()->get_status());
+        $this->assertStringContainsString('core/string', $check->get_result()->get_details());
     }
 
     /**
