@@ -286,10 +286,9 @@ class cachestore_larder extends store implements
      * @return int|null Bytes.
      */
     public function store_total_size(): ?int {
-        $health = $this->health();
+        $facts = $this->health()['facts'] ?? [];
         // Of Redis, a local and a shared directory.
-        $bytes = $health['used_memory'] ?? $health['file_bytes'] ?? $health['bytes'] ?? null;
-        return $bytes === null ? null : (int)$bytes;
+        return $facts['used_memory'] ?? $facts['file_bytes'] ?? $facts['bytes'] ?? null;
     }
 
     /**

@@ -74,12 +74,13 @@ final class connection_test {
         if (empty($health['reachable']) || !empty($health['refusing'])) {
             return [false, s($health['reason'])];
         }
+        $facts = $health['facts'];
         $text = get_string('connection_ok', 'cachestore_larder');
-        if (isset($health['facts']['redis_version'])) {
-            $text = get_string('connection_redis', 'cachestore_larder', s($health['facts']['redis_version']));
+        if (isset($facts['redis_version'])) {
+            $text = get_string('connection_redis', 'cachestore_larder', s($facts['redis_version']));
         }
-        if (str_starts_with($health['maxmemory_policy'] ?? '', 'allkeys')) {
-            $text .= ' ' . get_string('connection_eviction', 'cachestore_larder', s($health['maxmemory_policy']));
+        if (str_starts_with($facts['maxmemory_policy'] ?? '', 'allkeys')) {
+            $text .= ' ' . get_string('connection_eviction', 'cachestore_larder', s($facts['maxmemory_policy']));
         }
         return [true, $text];
     }

@@ -47,7 +47,8 @@ class sessions extends check {
             $reason = s($health['reason'] ?? '');
             return new result(result::CRITICAL, get_string('checksessions_unreachable', 'cachestore_larder', $reason));
         }
-        $policy = $health['maxmemory_policy'] ?? '';
+        $facts = $health['facts'];
+        $policy = $facts['maxmemory_policy'] ?? '';
         if (str_starts_with($policy, 'allkeys-')) {
             return new result(
                 result::ERROR,
@@ -55,7 +56,7 @@ class sessions extends check {
                 get_string('checksessions_evicted_details', 'cachestore_larder'),
             );
         }
-        if ($policy === 'noeviction' && !empty($health['maxmemory'])) {
+        if ($policy === 'noeviction' && !empty($facts['maxmemory'])) {
             return new result(result::WARNING, get_string('checksessions_full', 'cachestore_larder', s($policy)));
         }
         return new result(result::OK, get_string('checksessions_ok', 'cachestore_larder'));
