@@ -92,7 +92,7 @@ class backend extends check {
      *
      * @return string[] HTML.
      */
-    private function differing(): array {
+    protected function differing(): array {
         $differing = [];
         foreach (configuration::instances() as $name => $instance) {
             $figures = new figures((new \cachestore_larder($name, $instance['configuration']))->statistics(), 'hour');

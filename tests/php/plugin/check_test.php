@@ -73,6 +73,14 @@ final class check_test extends plugin_testcase {
         }
     }
 
+    public function test_nodes_whose_configuration_differs_are_named_when_all_else_is_well(): void {
+        $health = ['reachable' => true, 'tier' => 'primary', 'since' => 0, 'waiting' => 0, 'reason' => ''];
+        $result = $this->result_of('mine', $health, ['web2 (near_bytes)']);
+        $this->assertSame(result::WARNING, $result->status);
+        $this->assertStringContainsString('web2 (near_bytes)', $result->summary);
+        $this->assertSame(result::ERROR, $this->result_of('mine', ['refusing' => true] + $health, ['web2'])->status);
+    }
+
     public function test_what_waits_is_counted_to_a_thousand_and_nothing_empty_is_listed(): void {
         $health = ['reachable' => true, 'tier' => 'primary', 'since' => 0, 'waiting' => 1001, 'reason' => '', 'facts' => []];
         $details = $this->result_of('mine', $health)->details;
@@ -133,16 +141,22 @@ final class check_test extends plugin_testcase {
     }
 
     /** What the check says of an instance with this health. */
-    private function result_of(string $name, array $health): result {
+    private function result_of(string $name, array $health, array $differing = []): result {
         config::$stores = [$name => ['plugin' => 'larder', 'configuration' => $this->configuration()]];
         $check = new class extends \cachestore_larder\check\backend {
             public array $healths;
+            public array $differences;
 
             protected function ask(): array {
                 return $this->healths;
             }
+
+            protected function differing(): array {
+                return $this->differences;
+            }
         };
         $check->healths = [$name => $health];
+        $check->differences = $differing;
         return $check->get_result();
     }
 
