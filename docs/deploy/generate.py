@@ -42,6 +42,8 @@ location ^~ {row["path"]} {{
     proxy_cache edge;
     proxy_cache_key $host$request_uri;
     proxy_cache_methods GET HEAD;
+    proxy_set_header Host $http_host;
+    proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
     proxy_set_header Cookie "";
     # Unlike nginx, CloudFront keeps an answer with a cookie, so this proxy must, too.
     proxy_ignore_headers Set-Cookie Vary;

@@ -7,13 +7,13 @@
 
 namespace Larder\Bench;
 
-/** A directory mounted with a delay for each request; unmounted with this object. */
+/** A directory mounted with a delay for each request, as often as there are nodes; unmounted with this object. */
 final class SlowMount {
     /** What `slow-mount` ends with where there is no FUSE. */
     private const NO_FUSE = 2;
 
     /** What a request takes. */
-    private const MICROSECONDS = 600;
+    public const MICROSECONDS = 600;
 
     /** @var resource */
     private $process;
@@ -21,7 +21,12 @@ final class SlowMount {
     /** @var array<int, resource> */
     private array $pipes = [];
 
-    private function __construct(public readonly string $path) {
+    /** Where it is mounted, the first time. */
+    public readonly string $path;
+
+    /** @param string[] $paths Where it is mounted. */
+    private function __construct(public readonly array $paths) {
+        $this->path = $paths[0];
     }
 
     /**
@@ -29,20 +34,20 @@ final class SlowMount {
      * no FUSE.
      */
     public static function for(Bench $bench, string $name): ?self {
-        $mount = self::at("{$bench->programs}/slow-mount", "{$bench->directory}/{$name}", self::MICROSECONDS);
+        $mount = self::at("{$bench->programs}/slow-mount", "{$bench->directory}/{$name}");
         if ($mount === null) {
             $bench->screen->line('skipped: there is no FUSE here, so no slow filesystem');
         }
         return $mount;
     }
 
-    /** Mounts `$directory`/exported at `$directory`/mounted; null where there is no FUSE. */
-    private static function at(string $program, string $directory, int $microseconds): ?self {
-        foreach (['exported', 'mounted'] as $name) {
-            mkdir("{$directory}/{$name}", 0700, true);
+    /** Mounts `$directory`/exported at `$directory`/mounted0 and so on; null where there is no FUSE. */
+    public static function at(string $program, string $directory, int $nodes = 1): ?self {
+        $mount = new self(array_map(fn($node) => "{$directory}/mounted{$node}", range(0, $nodes - 1)));
+        foreach (["{$directory}/exported", ...$mount->paths] as $path) {
+            mkdir($path, 0700, true);
         }
-        $mount = new self("{$directory}/mounted");
-        $command = [$program, "{$directory}/exported", $mount->path, '--delay-us', (string)$microseconds];
+        $command = [$program, '--delay-us', (string)self::MICROSECONDS, "{$directory}/exported", ...$mount->paths];
         $mount->process = proc_open($command, [['pipe', 'r'], ['pipe', 'w']], $mount->pipes)
             ?: throw new \RuntimeException("{$program} could not be started");
         if ($mount->answer() === 'mounted') {
@@ -77,6 +82,11 @@ final class SlowMount {
     /** Whether that is the label of a store of Larder's. */
     public static function isLarder(string $label): bool {
         return str_starts_with($label, 'Larder');
+    }
+
+    /** The program's process. */
+    public function pid(): int {
+        return proc_get_status($this->process)['pid'];
     }
 
     /** Requests to the filesystem's server so far. */

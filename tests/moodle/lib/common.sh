@@ -50,7 +50,7 @@ slow_mount() {
     [ -x "$program" ] || fail "$program is missing: cargo build --release -p larder-benches --bin slow-mount."
     mkdir "$work/exported" "$work/mounted"
     mkfifo "$work/ask" "$work/told"   # Each line asks for the number of requests; the mount ends when nobody can ask.
-    "$program" "$work/exported" "$work/mounted" --delay-us "$SLOW_US" <"$work/ask" >"$work/told" &
+    "$program" --delay-us "$SLOW_US" "$work/exported" "$work/mounted" <"$work/ask" >"$work/told" &
     slowpid=$!
     exec 9>"$work/ask" 8<"$work/told"
     read -r answer <&8 || true
