@@ -26,7 +26,7 @@ defined('MOODLE_INTERNAL') || die();
 
 $plugin->component = 'cachestore_larder';
 $plugin->version   = 2026112900;
-$plugin->release   = '0.1.0';
+$plugin->release   = '0.2.0';
 $plugin->requires  = 2024100700;
 $plugin->supported = [405, 502];
 $plugin->maturity  = MATURITY_BETA;

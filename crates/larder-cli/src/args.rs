@@ -9,7 +9,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 /// Exit codes: 0 done; 1 a problem was found, nothing was found, or the store failed; 2 the command line or the
 /// configuration is wrong.
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 100, after_long_help = AFTER_HELP)]
+#[command(name = "larder", version, max_term_width = 100, after_long_help = AFTER_HELP)]
 pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) connection: Connection,
@@ -117,6 +117,11 @@ pub(crate) enum Command {
         /// Every cache of the namespace.
         #[arg(long, conflicts_with_all = ["name", "logged", "unlogged"], required_unless_present = "name")]
         all: bool,
+    },
+    /// Writes manual pages and completions for bash, zsh and fish into a directory.
+    Manual {
+        /// The directory; it is made if it is not there.
+        directory: PathBuf,
     },
 }
 

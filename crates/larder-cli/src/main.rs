@@ -10,6 +10,7 @@ mod failure;
 mod inspect;
 mod json;
 mod locks;
+mod manual;
 mod output;
 mod purge;
 mod settings;
@@ -35,21 +36,24 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode, Failure> {
-    let config = settings::gather(&args.connection, std::env::vars_os())?;
+    let config = || settings::gather(&args.connection, std::env::vars_os());
     match &args.command {
-        Command::Doctor { json } => doctor::run(&config, *json, out),
-        Command::Stats { json } => inspect::stats(&inspect::open(&config)?, *json, out),
+        Command::Doctor { json } => doctor::run(&config()?, *json, out),
+        Command::Stats { json } => inspect::stats(&inspect::open(&config()?)?, *json, out),
         Command::Keys { cache, prefix } => {
-            inspect::keys(&inspect::open(&config)?, cache, &text::unescape(prefix)?, out)
+            inspect::keys(&inspect::open(&config()?)?, cache, &text::unescape(prefix)?, out)
         }
         Command::Get { cache, key } => {
-            inspect::get(&inspect::open(&config)?, cache, &text::unescape(key)?, out)
+            inspect::get(&inspect::open(&config()?)?, cache, &text::unescape(key)?, out)
         }
-        Command::Locks { r#break: Some(words), .. } => locks::break_one(&inspect::open(&config)?, words, out),
-        Command::Locks { json, .. } => locks::list(&inspect::open(&config)?, *json, out),
-        Command::Log { json } => audit::list(&inspect::open(&config)?, *json, out),
-        Command::Warm => warm::run(&inspect::open(&config)?, out),
-        Command::Purge { all: true, .. } => purge::all(&inspect::open(&config)?, out),
-        Command::Purge { cache, .. } => purge::one(&inspect::open(&config)?, cache, out),
+        Command::Locks { r#break: Some(words), .. } => {
+            locks::break_one(&inspect::open(&config()?)?, words, out)
+        }
+        Command::Locks { json, .. } => locks::list(&inspect::open(&config()?)?, *json, out),
+        Command::Log { json } => audit::list(&inspect::open(&config()?)?, *json, out),
+        Command::Warm => warm::run(&inspect::open(&config()?)?, out),
+        Command::Purge { all: true, .. } => purge::all(&inspect::open(&config()?)?, out),
+        Command::Purge { cache, .. } => purge::one(&inspect::open(&config()?)?, cache, out),
+        Command::Manual { directory } => manual::write(directory),
     }
 }

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::fs::Permissions;
+use std::fs::{self, Permissions};
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Output, Stdio};
@@ -495,4 +495,18 @@ fn doctor_knows_of_a_server_that_refuses_changes() {
     let report = larder().args(["doctor", "--server", &url]).output().unwrap();
     let text = String::from_utf8(report.stdout).unwrap();
     assert!(text.contains("PROBLEM  changes") && text.contains("NOREPLICAS"), "{text}");
+}
+
+#[test]
+fn the_manual_and_completions_name_every_command() {
+    let directory = TempDir::new().unwrap();
+    printed(&larder().arg("manual").arg(directory.path()).output().unwrap());
+    let read = |name: &str| fs::read_to_string(directory.path().join(name)).unwrap();
+    for command in ["doctor", "stats", "keys", "get", "locks", "log", "warm", "purge", "manual"] {
+        assert!(read(&format!("larder-{command}.1")).contains(command));
+        for completion in ["larder.bash", "_larder", "larder.fish"] {
+            assert!(read(completion).contains(command), "{completion} lacks {command}");
+        }
+    }
+    assert!(read("larder.1").contains("seal_key"), "what --help says at its end");
 }
