@@ -9,8 +9,9 @@ final class Server {
     /**
      * @param array<string> $settings PHP settings, name=value.
      * @param array<string> $wrapper A command to run it under, such as valgrind.
+     * @param array<string> $options Of the program itself: by default without the machine's php.ini.
      */
-    public function __construct(private int $workers, array $settings, array $wrapper = []) {
+    public function __construct(private int $workers, array $settings, array $wrapper = [], array $options = ['-n']) {
         $this->directory = sys_get_temp_dir() . '/larder-fpm-' . getmypid() . '-' . bin2hex(random_bytes(4));
         mkdir($this->directory, 0700);
         $user = posix_getpwuid(posix_geteuid())['name'];
@@ -19,7 +20,7 @@ final class Server {
             . "[www]\nuser = $user\ngroup = $group\nlisten = $this->directory/socket\nlisten.backlog = 64\npm = static\n"
             . "pm.max_children = $workers\nclear_env = no\n");
         $program = getenv('PHP_FPM') ?: sprintf('php-fpm%d.%d', PHP_MAJOR_VERSION, PHP_MINOR_VERSION);
-        $command = [...$wrapper, $program, '-R', '-n', '-y', "$this->directory/fpm.conf", '-p', $this->directory];
+        $command = [...$wrapper, $program, '-R', ...$options, '-y', "$this->directory/fpm.conf", '-p', $this->directory];
         foreach ($settings as $setting) {
             array_push($command, '-d', $setting);
         }
