@@ -6,11 +6,11 @@ PASSES ?= 5
 export PREFIX PROCESSES PASSES MOODLE_DIR
 
 .DEFAULT_GOAL := build
-.PHONY: setup build demo test test-moodle bench lint install help
+.PHONY: setup build demo check test test-moodle matrix bench lint package install help
 
 build: ## build the extension and the command (target/release)
 	@tools/setup build
-	cargo build --release -p larder-php -p larder-cli
+	@tools/build
 
 setup: ## install what building and testing needs (Debian, as root), or say what is missing
 	@tools/setup test
@@ -18,6 +18,10 @@ setup: ## install what building and testing needs (Debian, as root), or say what
 demo: ## replay recorded Moodle pages in several PHP processes (PROCESSES=4 PASSES=5)
 	@tools/setup build
 	@tools/demo
+
+check: ## the quick part of `make test`: format, lints, unit tests, Redis, PHPT
+	@tools/setup test
+	@tools/check
 
 test: ## check everything: format, lints, docs, Rust tests, PHPT, PHPUnit
 	@tools/setup test
@@ -27,6 +31,9 @@ test-moodle: ## run Moodle's own cache suites with this store, and pages through
 	@tools/setup test
 	@tools/test-moodle
 
+matrix: ## run the suites on other releases of Debian and on aarch64 (root; alone: tools/matrix trixie phpt)
+	@tools/matrix
+
 bench: ## compare stores on the recorded pages, in one process each (PASSES=5)
 	@tools/setup bench
 	@tools/bench
@@ -34,6 +41,10 @@ bench: ## compare stores on the recorded pages, in one process each (PASSES=5)
 lint: ## the part of `make test` that runs nothing
 	@tools/setup build
 	@tools/lint
+
+package: ## make Debian packages, the plugin's ZIP and their checksums (target/packages)
+	@tools/setup package
+	@tools/package
 
 install: ## install the extension into PHP and the command into PREFIX/bin (/usr/local)
 	@tools/install
