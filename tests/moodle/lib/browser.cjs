@@ -72,7 +72,7 @@ async function type(field, text) {
 /** Presses the button for the test of the connection, and gives what it says. */
 async function testConnection() {
     await tabTo('[name="testconnection"]');
-    await Promise.all([page.waitForNavigation(), page.keyboard.press('Enter')]);
+    await Promise.all([page.waitForNavigation({ waitUntil: 'networkidle' }), page.keyboard.press('Enter')]);
     return page.locator('#region-main [role="alert"]').last().innerText();
 }
 
@@ -92,6 +92,7 @@ let page;
         await visit(`${base}/cache/admin.php`);
         await page.locator('a[href*="action=addstore"][href*="plugin=larder"]').click();
         await page.waitForSelector('[name="serverkind"]');
+        await page.waitForLoadState('networkidle');
     });
     await part('axe-core finds nothing serious in the form', () => accessible('#region-main'));
     await part('every field is reached by keyboard', async () => {
@@ -146,7 +147,7 @@ let page;
         await page.locator('input[name="password"]').fill('right-password');
         await page.keyboard.press('Enter');
         if (await page.locator('[name="testconnection"]').count()) {
-            assert.match(await testConnection(), /version .* answers/);
+            assert.match(await testConnection(), /version .* answers|can be used/);
             await picture('test-connection', '#region-main fieldset:has([name="serverkind"])');
             await page.locator('[name="submitbutton"]').click();
         }
