@@ -3,10 +3,10 @@
 PREFIX ?= /usr/local
 PROCESSES ?= 4
 PASSES ?= 5
-export PREFIX PROCESSES PASSES MOODLE_DIR
+export PREFIX PROCESSES PASSES MOODLE_DIR QUICK
 
 .DEFAULT_GOAL := build
-.PHONY: setup build demo check test test-moodle matrix bench lint package install help
+.PHONY: setup build demo check test test-moodle matrix bench experiment reference lint package install help
 
 build: ## build the extension and the command (target/release)
 	@tools/setup build
@@ -37,6 +37,14 @@ matrix: ## run the suites on other releases of Debian and on aarch64 (root; alon
 bench: ## compare stores on the recorded pages, in one process each (PASSES=5)
 	@tools/setup bench
 	@tools/bench
+
+experiment: ## load two web nodes with users, one cache store after the other (35 minutes; QUICK=1: six)
+	@tools/setup experiment
+	@tools/experiment
+
+reference: ## the deployment of docs/aws.md in small on this machine, checked (MOODLE_DIR=/path/to/moodle)
+	@tools/setup reference
+	@tools/reference
 
 lint: ## the part of `make test` that runs nothing
 	@tools/setup build

@@ -1,7 +1,8 @@
 //! Draws what `make bench` measured: `plot RESULTS.json DIRECTORY` writes one SVG for each chart.
 //!
-//! The results are a list of charts: `{"name", "title", "unit", "bars": [{"label", "value"}]}`. Values differ by powers
-//! of ten, so the axis is logarithmic and each bar carries its number.
+//! The results are a list of charts: `{"name", "title", "unit", "bars": [{"label", "value"}]}`, or with
+//! `"lines": [{"label", "points": [[x, value]]}]`. Values differ by powers of ten, so their axis is logarithmic; each bar
+//! carries its number.
 
 use std::error::Error;
 use std::path::Path;
@@ -15,7 +16,10 @@ struct Chart {
     name: String,
     title: String,
     unit: String,
+    #[serde(default)]
     bars: Vec<Bar>,
+    #[serde(default)]
+    lines: Vec<Line>,
 }
 
 #[derive(Deserialize)]
@@ -24,7 +28,14 @@ struct Bar {
     value: f64,
 }
 
+#[derive(Deserialize)]
+struct Line {
+    label: String,
+    points: Vec<(f64, f64)>,
+}
+
 const WIDTH: u32 = 860;
+const HEIGHT: u32 = 480;
 const LABELS: u32 = 250;
 const ROW: u32 = 30;
 
@@ -45,10 +56,49 @@ fn main() -> ExitCode {
 
 fn draw_all(results: &Path, directory: &Path) -> Result<(), Box<dyn Error>> {
     let charts: Vec<Chart> = serde_json::from_slice(&std::fs::read(results)?)?;
-    charts.iter().try_for_each(|chart| draw(chart, &directory.join(format!("{}.svg", chart.name))))
+    charts.iter().try_for_each(|chart| {
+        let path = directory.join(format!("{}.svg", chart.name));
+        if chart.lines.is_empty() { draw_bars(chart, &path) } else { draw_lines(chart, &path) }
+    })
 }
 
-fn draw(chart: &Chart, path: &Path) -> Result<(), Box<dyn Error>> {
+fn draw_lines(chart: &Chart, path: &Path) -> Result<(), Box<dyn Error>> {
+    let area = SVGBackend::new(path, (WIDTH, HEIGHT)).into_drawing_area();
+    area.fill(&WHITE)?;
+    let points = || chart.lines.iter().flat_map(|line| &line.points);
+    let right = points().map(|(x, _)| *x).fold(0.0, f64::max);
+    let least = points().map(|(_, value)| *value).fold(f64::INFINITY, f64::min) / 2.0;
+    let most = points().map(|(_, value)| *value).fold(0.0, f64::max) * 2.0;
+    let mut plot = ChartBuilder::on(&area)
+        .caption(&chart.title, ("sans-serif", 16))
+        .margin(12)
+        .x_label_area_size(36)
+        .y_label_area_size(60)
+        .build_cartesian_2d(0.0..right * 1.05, (least..most).log_scale())?;
+    plot.configure_mesh()
+        .x_desc("users")
+        .x_label_formatter(&|x| format!("{x:.0}"))
+        .y_desc(format!("{} (logarithmic)", chart.unit))
+        .y_label_formatter(&|value| format!("{}", (value * 100.0).round() / 100.0))
+        .draw()?;
+    for (number, line) in chart.lines.iter().enumerate() {
+        let color =
+            Palette99::pick(number).stroke_width(if line.label.starts_with("Larder") { 3 } else { 1 });
+        plot.draw_series(line.points.iter().map(|point| Circle::new(*point, 3, color.filled())))?;
+        plot.draw_series([PathElement::new(line.points.clone(), color)])?
+            .label(&line.label)
+            .legend(move |(x, y)| PathElement::new([(x, y), (x + 20, y)], color));
+    }
+    plot.configure_series_labels()
+        .position(SeriesLabelPosition::UpperLeft)
+        .background_style(WHITE.mix(0.8))
+        .border_style(BLACK)
+        .draw()?;
+    area.present()?;
+    Ok(())
+}
+
+fn draw_bars(chart: &Chart, path: &Path) -> Result<(), Box<dyn Error>> {
     let rows = u32::try_from(chart.bars.len())?;
     let area = SVGBackend::new(path, (WIDTH, 90 + rows * ROW)).into_drawing_area();
     area.fill(&WHITE)?;

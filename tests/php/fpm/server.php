@@ -39,6 +39,11 @@ final class Server {
         return $this->directory;
     }
 
+    /** The process that starts the workers. */
+    public function pid(): int {
+        return proc_get_status($this->process)['pid'];
+    }
+
     public function log(): string {
         return @file_get_contents("$this->directory/out") . @file_get_contents("$this->directory/log");
     }
