@@ -170,7 +170,7 @@ final class memory {
         global $PERF;
         // As Moodle makes keys of it.
         $session = preg_replace('#[^a-zA-Z0-9_]#', '_', (string)session_id());
-        if ($session === '' || $this->staleness <= 0 || !str_contains($key, "_{$session}")) {
+        if ($session === '' || !str_contains($key, "_{$session}")) {
             return false;
         }
         $now = hrtime(true) / 1e9;

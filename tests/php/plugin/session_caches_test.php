@@ -41,8 +41,8 @@ final class session_caches_test extends plugin_testcase {
     }
 
     /** The round trips that something takes. */
-    private function trips(callable $run): int {
-        $store = Larder\Store::open(\cachestore_larder\configuration::for_extension($this->configuration()));
+    private function trips(callable $run, array $more = []): int {
+        $store = Larder\Store::open(\cachestore_larder\configuration::for_extension($this->configuration($more)));
         $before = $store->stats()['round_trips'];
         $run();
         return $store->stats()['round_trips'] - $before;
@@ -94,7 +94,9 @@ final class session_caches_test extends plugin_testcase {
         $store->initialise($this->definition(store::MODE_SESSION, ['area' => 'area1']));
         $store->set(self::KEY . '_value', 'old');
         $this->change_elsewhere('_value', 'new');
-        $this->assertSame('new', $store->get(self::KEY . '_value'));
+        $read = fn() => $this->assertSame('new', $store->get(self::KEY . '_value'));
+        $trips = $this->trips($read, ['max_staleness' => 0]);
+        $this->assertSame(1, $trips);
     }
 
     public function test_own_writes_are_seen(): void {
@@ -105,6 +107,12 @@ final class session_caches_test extends plugin_testcase {
         $this->assertSame([2], $store->get(self::KEY . '_value'));
         $this->assertTrue($store->delete(self::KEY . '_value'));
         $this->assertFalse($store->get(self::KEY . '_value'));
+        foreach (['delete' => '_value', 'delete_many' => ['_value']] as $method => $keys) {
+            $store->set(self::KEY . '_value', 3);
+            $this->assertSame(3, $store->get(self::KEY . '_value'));
+            $store->$method(is_array($keys) ? [self::KEY . $keys[0]] : self::KEY . $keys);
+            $this->assertFalse($store->get(self::KEY . '_value'));
+        }
         $store->set(self::KEY . '_value', 3);
         $this->assertSame(3, $store->get(self::KEY . '_value'));
         $store->purge();
