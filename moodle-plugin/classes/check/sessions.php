@@ -17,6 +17,7 @@
 namespace cachestore_larder\check;
 
 use cachestore_larder\session\handler;
+use cachestore_larder\session\server;
 use core\check\check;
 use core\check\result;
 
@@ -39,7 +40,7 @@ class sessions extends check {
             return new result(result::NA, get_string('checksessions_none', 'cachestore_larder', s($class)));
         }
         try {
-            $health = \Larder\Store::open(handler::configuration())->health();
+            $health = \Larder\Store::open(server::configuration())->health();
         } catch (\Throwable $e) {
             $health = ['reason' => $e->getMessage()];
         }

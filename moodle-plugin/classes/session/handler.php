@@ -16,7 +16,6 @@
 
 namespace cachestore_larder\session;
 
-use cachestore_larder\configuration;
 use cachestore_larder\error_log;
 use core\clock;
 use core\di;
@@ -50,23 +49,14 @@ class handler extends \core\session\handler implements \SessionHandlerInterface 
     /** @var int How many records are fetched at once. */
     private const BATCH = 100;
 
-    /** @var int Seconds to wait for a lock at the most. */
-    private $timeout;
-
-    /** @var int Seconds of a wait that is logged; 0 = none. */
-    private $warning;
-
-    /** @var int How many requests may wait for one session; 0 = any number. */
-    private $maxwaiters;
-
     /** @var clock */
     private $clock;
 
-    /** @var \Larder\Store|null Null until it is needed. */
-    private $store = null;
+    /** @var server */
+    private $server;
 
-    /** @var string[] Owners of the locks that are held, by session id. */
-    private $locks = [];
+    /** @var locks */
+    private $locks;
 
     /** @var array Hashes of the data that was read or written, by session id. */
     private $hashes = [];
@@ -81,10 +71,8 @@ class handler extends \core\session\handler implements \SessionHandlerInterface 
      * Reads the settings. Does not connect.
      */
     public function __construct() {
-        global $CFG;
-        $this->timeout = (int)($CFG->session_larder_acquire_lock_timeout ?? 120);
-        $this->warning = (int)($CFG->session_larder_acquire_lock_warn ?? 0);
-        $this->maxwaiters = (int)($CFG->session_larder_max_waiters ?? 0);
+        $this->server = new server();
+        $this->locks = new locks($this->server);
         $this->clock = di::get(clock::class);
     }
 
@@ -95,34 +83,11 @@ class handler extends \core\session\handler implements \SessionHandlerInterface 
      */
     #[\Override]
     public function init(): bool {
-        $this->store();
+        $this->server->store();
         if (!session_set_save_handler($this)) {
             throw new exception('sessionhandlerproblem', 'error');
         }
         return true;
-    }
-
-    /**
-     * The configuration of the extension's store for sessions.
-     *
-     * @return array
-     * @throws \InvalidArgumentException
-     */
-    public static function configuration(): array {
-        global $CFG;
-        $config = $CFG->session_larder ?? [];
-        if (!$config) {
-            $instances = configuration::instances();
-            if (!$instances) {
-                throw new \InvalidArgumentException('there is no Larder instance and no $CFG->session_larder');
-            }
-            $config = reset($instances)['configuration'];
-        }
-        // Sessions outlive a new generation of the caches, and a new version of the code. No process shares them.
-        $config = configuration::for_extension(['generation' => '', 'code_epoch' => '', 'node_tier' => ''] + $config);
-        // A namespace has at most 100 characters.
-        $config['namespace'] = substr($config['namespace'], 0, 91) . '-sessions';
-        return $config;
     }
 
     /**
@@ -142,9 +107,7 @@ class handler extends \core\session\handler implements \SessionHandlerInterface 
      * @return bool
      */
     public function close(): bool {
-        foreach (array_keys($this->locks) as $id) {
-            $this->unlock((string)$id);
-        }
+        $this->locks->release_all();
         $this->hashes = $this->records = $this->extended = [];
         return true;
     }
@@ -157,10 +120,10 @@ class handler extends \core\session\handler implements \SessionHandlerInterface 
      */
     public function read(string $id): string|false {
         if ($this->requires_write_lock()) {
-            $this->lock($id);
+            $this->locks->take($id);
         }
-        $found = $this->fetch([self::data_key($id), self::record_key($id)]);
-        $data = $found[self::data_key($id)] ?? '';
+        $found = $this->server->fetch([locks::key($id), self::record_key($id)]);
+        $data = $found[locks::key($id)] ?? '';
         $this->hashes[$id] = sha1($data);
         $this->records[$id] = $found[self::record_key($id)] ?? new stdClass();
         return $data;
@@ -178,8 +141,8 @@ class handler extends \core\session\handler implements \SessionHandlerInterface 
         if ($hash === ($this->hashes[$id] ?? null) && empty($this->extended[$id])) {
             return true;
         }
-        if (!$this->cache($this->lifetime($this->record($id)))->set(self::data_key($id), $data)) {
-            error_log::log("the session {$this->short($id)} was not written: its lock was lost, or the server is away");
+        if (!$this->server->cache($this->lifetime($this->record($id)))->set(locks::key($id), $data)) {
+            error_log::log('the session ' . locks::short($id) . ' was not written: its lock was lost, or the server is away');
             return false;
         }
         $this->hashes[$id] = $hash;
@@ -195,15 +158,15 @@ class handler extends \core\session\handler implements \SessionHandlerInterface 
      */
     #[\Override]
     public function destroy(string $id): bool {
-        $errors = $this->errors();
-        $record = $this->records[$id] ?? $this->cache()->get(self::record_key($id));
-        $this->cache()->deleteMany([self::data_key($id), self::record_key($id)]);
+        $errors = $this->server->errors();
+        $record = $this->records[$id] ?? $this->server->cache()->get(self::record_key($id));
+        $this->server->cache()->deleteMany([locks::key($id), self::record_key($id)]);
         if (isset($record->userid)) {
-            $this->index()->delete(self::index_key((int)$record->userid, $id));
+            $this->server->index()->delete(self::index_key((int)$record->userid, $id));
         }
         unset($this->hashes[$id], $this->records[$id], $this->extended[$id]);
-        $this->unlock($id);
-        return $this->errors() === $errors;
+        $this->locks->release($id);
+        return $this->server->errors() === $errors;
     }
 
     /**
@@ -214,7 +177,7 @@ class handler extends \core\session\handler implements \SessionHandlerInterface 
     #[\Override]
     public function destroy_all(): bool {
         $this->hashes = $this->records = $this->extended = [];
-        return $this->cache()->purge() && $this->index()->purge();
+        return $this->server->cache()->purge() && $this->server->index()->purge();
     }
 
     /**
@@ -226,7 +189,7 @@ class handler extends \core\session\handler implements \SessionHandlerInterface 
     public function destroy_by_auth_plugin(string $pluginname): void {
         global $DB;
         $sessions = [];
-        foreach ($this->index()->keys() as $key) {
+        foreach ($this->server->index()->keys() as $key) {
             [$userid, $id] = explode(' ', $key, 2);
             $sessions[$userid][] = $id;
         }
@@ -269,7 +232,7 @@ class handler extends \core\session\handler implements \SessionHandlerInterface 
      */
     #[\Override]
     public function get_sessions_by_userid(int $userid): array {
-        return iterator_to_array($this->records_of($this->index()->keys(self::index_key($userid, ''))), false);
+        return iterator_to_array($this->records_of($this->server->index()->keys(self::index_key($userid, ''))), false);
     }
 
     /**
@@ -279,7 +242,7 @@ class handler extends \core\session\handler implements \SessionHandlerInterface 
      */
     #[\Override]
     public function get_all_sessions(): \Iterator {
-        return $this->records_of($this->index()->keys());
+        return $this->records_of($this->server->index()->keys());
     }
 
     /**
@@ -323,10 +286,10 @@ class handler extends \core\session\handler implements \SessionHandlerInterface 
         }
         $new = (object)((array)$record + (array)$old);
         if ($new->userid != $old->userid) {
-            $this->index()->delete(self::index_key((int)$old->userid, $id));
+            $this->server->index()->delete(self::index_key((int)$old->userid, $id));
         }
         $saved = $this->save($id, $new);
-        if (isset($this->locks[$id])) {
+        if ($this->locks->has($id)) {
             $this->extended[$id] = true;
         } else {
             $this->extend($id);
@@ -342,7 +305,7 @@ class handler extends \core\session\handler implements \SessionHandlerInterface 
      */
     #[\Override]
     public function session_exists($sid) {
-        return $this->cache()->has(self::data_key($sid));
+        return $this->server->cache()->has(locks::key($sid));
     }
 
     /**
@@ -355,8 +318,8 @@ class handler extends \core\session\handler implements \SessionHandlerInterface 
     private function save(string $id, stdClass $record): bool {
         $this->records[$id] = $record;
         $lifetime = $this->lifetime($record);
-        return $this->cache($lifetime)->set(self::record_key($id), $record)
-            && $this->index($lifetime)->set(self::index_key((int)$record->userid, $id), true);
+        return $this->server->cache($lifetime)->set(self::record_key($id), $record)
+            && $this->server->index($lifetime)->set(self::index_key((int)$record->userid, $id), true);
     }
 
     /**
@@ -366,148 +329,12 @@ class handler extends \core\session\handler implements \SessionHandlerInterface 
      * @param string $id
      */
     private function extend(string $id): void {
-        $key = self::data_key($id);
-        $owner = $this->owner();
-        if (!$this->cache()->acquireLock($key, $owner, 0)) {
-            return;
-        }
-        $data = $this->cache()->get($key);
-        if ($data !== null) {
-            $this->cache($this->lifetime($this->record($id)))->set($key, $data);
-        }
-        $this->cache()->releaseLock($key, $owner);
-    }
-
-    /**
-     * Waits until this request alone may write to a session.
-     *
-     * @param string $id
-     * @throws exception Moodle's own when too many wait, or it takes too long, or the server is away.
-     */
-    private function lock(string $id): void {
-        if (isset($this->locks[$id])) {
-            return;
-        }
-        $key = self::data_key($id);
-        $owner = $this->owner();
-        if (!$this->cache()->acquireLock($key, $owner, 0)) {
-            $place = $this->place($id, $owner);
-            try {
-                $this->wait($id, $owner);
-            } finally {
-                if ($place !== null) {
-                    $this->cache()->releaseLock($place, $owner);
-                }
+        $this->locks->with($id, function () use ($id): void {
+            $data = $this->server->cache()->get(locks::key($id));
+            if ($data !== null) {
+                $this->server->cache($this->lifetime($this->record($id)))->set(locks::key($id), $data);
             }
-            // The request that had the session may have changed what this one has read of the caches.
-            configuration::sync_stores();
-        }
-        $this->locks[$id] = $owner;
-    }
-
-    /**
-     * Waits for the lock of a session.
-     *
-     * @param string $id
-     * @param string $owner
-     */
-    private function wait(string $id, string $owner): void {
-        $began = hrtime(true);
-        $got = $this->cache()->acquireLock(self::data_key($id), $owner, $this->timeout);
-        $waited = (hrtime(true) - $began) / 1e9;
-        if ($got) {
-            if ($this->warning && $waited > $this->warning) {
-                error_log::log(sprintf('waited %.1f s for the session %s', $waited, $this->short($id)));
-            }
-            return;
-        }
-        if ($waited < $this->timeout) {
-            $this->fail();
-        }
-        $owners = array_column($this->store()->locks(), 'owner', 'key');
-        $holder = $owners[self::data_key($id)] ?? '?';
-        error_log::log("the session {$this->short($id)} was locked for {$this->timeout} s, now by {$holder}");
-        throw new exception('sessioncannotobtainlock', 'error', '', (object)[
-            'id' => substr($id, 0, 10),
-            'acquiretimeout' => format_time($this->timeout),
-            'whohaslock' => $holder,
-            // So long a lock stays that is not given back because its process has died.
-            'lockexpire' => format_time((int)(self::configuration()['lock_lease'] ?? 10)),
-        ]);
-    }
-
-    /**
-     * Takes one of the places for requests that wait for a session. A place is a lock of its own, so it becomes free with
-     * the process.
-     *
-     * @param string $id
-     * @param string $owner
-     * @return string|null Its key; null if their number has no bound.
-     * @throws exception When all are taken.
-     */
-    private function place(string $id, string $owner): ?string {
-        if (!$this->maxwaiters) {
-            return null;
-        }
-        $first = random_int(0, $this->maxwaiters - 1);
-        for ($i = 0; $i < $this->maxwaiters; $i++) {
-            $key = "place {$id} " . ($first + $i) % $this->maxwaiters;
-            if ($this->cache()->acquireLock($key, $owner, 0)) {
-                return $key;
-            }
-        }
-        if ($this->store()->reach() !== null) {
-            $this->fail();
-        }
-        error_log::log("more than {$this->maxwaiters} requests wait for the session {$this->short($id)}");
-        throw new exception('sessionwaiterr', 'error');
-    }
-
-    /**
-     * Releases the lock of a session, if this request has it.
-     *
-     * @param string $id
-     */
-    private function unlock(string $id): void {
-        if (isset($this->locks[$id])) {
-            $this->cache()->releaseLock(self::data_key($id), $this->locks[$id]);
-            unset($this->locks[$id]);
-        }
-    }
-
-    /**
-     * What `larder locks` shows of this request: node, process and script, but none of its parameters, which may be secret.
-     *
-     * @return string
-     */
-    private function owner(): string {
-        $script = strtok((string)($_SERVER['REQUEST_URI'] ?? $_SERVER['SCRIPT_NAME'] ?? ''), '?');
-        return php_uname('n') . ' ' . getmypid() . ' ' . substr((string)$script, 0, 200);
-    }
-
-    /**
-     * Reads entries.
-     *
-     * @param string[] $keys
-     * @return array Those that there are.
-     * @throws exception When the server is away, because what is missing then is no sign that there is nothing.
-     */
-    private function fetch(array $keys): array {
-        $errors = $this->errors();
-        $found = $this->cache()->getMany($keys);
-        if (!$found && $this->errors() !== $errors) {
-            $this->fail();
-        }
-        return $found;
-    }
-
-    /**
-     * How often the server did not answer or refused.
-     *
-     * @return int
-     */
-    private function errors(): int {
-        return $this->store()->stats()['errors'];
+        });
     }
 
     /**
@@ -517,7 +344,7 @@ class handler extends \core\session\handler implements \SessionHandlerInterface 
      * @return stdClass Without properties if there is none.
      */
     private function record(string $id): stdClass {
-        return $this->records[$id] ?? $this->fetch([self::record_key($id)])[self::record_key($id)] ?? new stdClass();
+        return $this->records[$id] ?? $this->server->fetch([self::record_key($id)])[self::record_key($id)] ?? new stdClass();
     }
 
     /**
@@ -529,7 +356,7 @@ class handler extends \core\session\handler implements \SessionHandlerInterface 
     private function records_of(array $keys): \Iterator {
         $tokey = fn(string $key) => self::record_key(explode(' ', $key, 2)[1]);
         foreach (array_chunk($keys, self::BATCH) as $some) {
-            foreach ($this->fetch(array_map($tokey, $some)) as $record) {
+            foreach ($this->server->fetch(array_map($tokey, $some)) as $record) {
                 yield $record;
             }
         }
@@ -553,75 +380,6 @@ class handler extends \core\session\handler implements \SessionHandlerInterface 
         // The record may be so old when it is renewed. The minute is for Moodle, which looks at the times in it.
         $frequency = empty($CFG->session_update_timemodified_frequency) ? 20 : $CFG->session_update_timemodified_frequency;
         return $CFG->sessiontimeout + $frequency + MINSECS;
-    }
-
-    /**
-     * The first characters of a session's id. All of it is as good as a password.
-     *
-     * @param string $id
-     * @return string
-     */
-    private function short(string $id): string {
-        return substr($id, 0, 6) . '...';
-    }
-
-    /**
-     * The server is away.
-     *
-     * @throws exception
-     */
-    private function fail(): never {
-        $reason = $this->store()->reach()['error'] ?? 'the server did not answer';
-        error_log::log("sessions cannot be used: {$reason}");
-        throw new exception('sessionstarterror', 'error', '', null, $reason);
-    }
-
-    /**
-     * The extension's store.
-     *
-     * @return \Larder\Store
-     * @throws exception When it cannot be opened.
-     */
-    private function store(): \Larder\Store {
-        if ($this->store === null) {
-            try {
-                $this->store = \Larder\Store::open(self::configuration());
-            } catch (\Throwable $e) {
-                throw new exception('sessionhandlerproblem', 'error', '', null, $e->getMessage());
-            }
-            error_log::follow('sessions', $this->store);
-        }
-        return $this->store;
-    }
-
-    /**
-     * Data and records.
-     *
-     * @param int|null $lifetime Of what is written, in seconds.
-     * @return \Larder\Cache
-     */
-    private function cache(?int $lifetime = null): \Larder\Cache {
-        return $this->store()->cache('sessions', ['near' => false, 'ttl' => $lifetime]);
-    }
-
-    /**
-     * The sessions of users.
-     *
-     * @param int|null $lifetime Of what is written, in seconds.
-     * @return \Larder\Cache
-     */
-    private function index(?int $lifetime = null): \Larder\Cache {
-        return $this->store()->cache('users', ['near' => false, 'ttl' => $lifetime]);
-    }
-
-    /**
-     * The key of a session's data, and of its lock.
-     *
-     * @param string $id
-     * @return string
-     */
-    private static function data_key(string $id): string {
-        return "data {$id}";
     }
 
     /**
