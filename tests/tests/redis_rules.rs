@@ -54,6 +54,25 @@ fn r1_a_log_restored_old_is_a_gap() {
     assert!(delta.reset, "{delta:?}");
 }
 
+/// The log is put back as it was a moment ago, and goes on. A reader stands where it ended then: its own record is there, and those
+/// after it are gone.
+#[test]
+fn r1_records_lost_from_the_end_are_missed_when_the_log_goes_on() {
+    let server = RedisServer::start();
+    let (reader, writer, cache) = (open(&server.unix_url()), open(&server.unix_url()), cache());
+    make(&writer, set(&cache, b"k", b"1"));
+    let position = here(&reader);
+    let mut connection = server.connect();
+    let copy: Vec<u8> = redis::cmd("DUMP").arg(LOG).query(&mut connection).unwrap();
+    make(&writer, delete(&cache, b"k"));
+    let mut restore = redis::cmd("RESTORE");
+    let _: Value = restore.arg(LOG).arg(0).arg(copy).arg("REPLACE").query(&mut connection).unwrap();
+    make(&writer, set(&cache, b"other", b"1"));
+    let delta = reader.fetch(Some(position), &[]).unwrap().delta;
+    assert!(delta.reset || delta.changes == [Change::Unlisted { cache: "c".into() }], "{delta:?}");
+    assert_eq!(make(&writer, fill(&cache, b"k", b"stale", position)), Outcome::Dropped);
+}
+
 /// After the server's clock was set back, another history has a record with the reader's id.
 #[test]
 fn r1_the_same_id_with_another_nonce_is_a_gap() {
@@ -501,6 +520,23 @@ fn r29_notes_that_may_lack_a_change_are_not_believed() {
             far.is_told(&["c"]);
         }
     }
+}
+
+/// A version that knows no notes has logged a change: who takes the notes' word for the end of the log finds out.
+#[test]
+fn r29_a_write_finds_out_that_an_older_version_went_on_with_the_log() {
+    let server = RedisServer::start();
+    let (writer, cache) = (open(&server.unix_url()), cache());
+    make(&writer, set(&cache, b"first", b"v"));
+    let miss = here(&writer);
+    let names = "\0\0\0\u{3}c\0k\0\0\0\u{3}c\0l";
+    let _: Value = server.tell(&["XADD", LOG, "*", "n", "0123456789abcdef", "c", "2", "v", names]);
+    assert!(writer.post(None, &fill(&cache, b"k", b"stale", miss)));
+    assert_eq!(writer.settled(None, true).pop().unwrap().outcome, Some(Outcome::Cleared));
+    assert_eq!(make(&writer, fill(&cache, b"l", b"stale", miss)), Outcome::Dropped);
+    assert_eq!(make(&writer, fill(&cache, b"other", b"v", miss)), Outcome::Stored);
+    assert_eq!((get(&writer, b"k"), get(&writer, b"l")), (None, None));
+    assert_eq!(here(&writer).incarnation, miss.incarnation);
 }
 
 /// A guard is looked at by a server that may have become another since the connection last asked.

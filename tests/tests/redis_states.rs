@@ -117,7 +117,9 @@ fn damage(server: &RedisServer, damage: Damage) {
 
 /// Whether a reader who knows `k` learns that it must forget it.
 fn forgets(delta: &Delta) -> bool {
-    delta.reset || delta.changes.contains(&Change::Key { cache: "c".into(), key: (*b"k").into() })
+    let changes =
+        [Change::Key { cache: "c".into(), key: (*b"k").into() }, Change::Unlisted { cache: "c".into() }];
+    delta.reset || changes.iter().any(|change| delta.changes.contains(change))
 }
 
 fn lock_is_had_again(backend: &dyn LockBackend, state: &str) {

@@ -86,8 +86,6 @@ end
 -- Locks stay: their holders are no older than before. If the server may have lost some, none is granted for a lease (R23).
 local kept = known[2] == cert and redis.call('HSETNX', base .. 'k', '', '') == 0
 redis.call('HSET', base .. 'k', '', '')
-redis.call('HSET', KEYS[1], 'inc', ARGV[1], 'cert', cert, 'born', kept and known[3] or born)
-local id = redis.call('XADD', KEYS[2], '*', 'n', ARGV[2], 'c', 0, 'v', '')
-floor = padded(id)
-note(ARGV[1], id, ARGV[2], {})
+local id = padded(redis.call('XADD', KEYS[2], '*', 'n', ARGV[2], 'c', 0, 'v', ''))
+redis.call('HSET', KEYS[1], 'inc', ARGV[1], 'cert', cert, 'born', kept and known[3] or born, 'h', ARGV[1] .. ARGV[2] .. id .. id)
 return {'OK', now, ARGV[1]}

@@ -162,9 +162,16 @@ impl Slot {
         link.identity.as_ref()
     }
 
-    /// Whether no fill of a cache was sent on this connection before.
-    pub(super) fn fills_first(&mut self, cache: &CacheId) -> bool {
-        self.link.as_mut().is_none_or(|link| link.posts.fills_first(cache))
+    /// Whether no write to a cache was sent on this connection before.
+    pub(super) fn writes_first(&mut self, cache: &CacheId) -> bool {
+        self.link.as_mut().is_none_or(|link| link.posts.writes_first(cache))
+    }
+
+    /// A write was not done.
+    pub(super) fn forget_writes(&mut self) {
+        if let Some(link) = self.link.as_mut() {
+            link.posts.forget_caches();
+        }
     }
 
     /// Whether the log is to be asked for after the next fill.

@@ -33,6 +33,12 @@ impl Record {
     pub(super) fn id(&self) -> u128 {
         self.id
     }
+
+    /// Whether no record is missing between this one and the one with an id. Scripts number records without gaps; one of an older
+    /// version begins at 0 with each millisecond.
+    fn follows(&self, id: u128) -> bool {
+        self.id == id.wrapping_add(1) || self.id & u128::from(u64::MAX) == 0
+    }
 }
 
 /// A record that Larder did not write: what it hides, nobody knows.
@@ -83,6 +89,9 @@ pub(super) fn tail(
     }
     let (mut changes, mut position, mut count) = (Vec::new(), since, 0_u64);
     for record in records {
+        if !record.follows(position.id) {
+            return Ok(None);
+        }
         position = Position { id: record.id, nonce: record.nonce, ..position };
         if own == Some(record.nonce) {
             return Ok(Some(Tail { changes, position }));
@@ -227,6 +236,15 @@ mod tests {
         let found = tail(records(&list), at(5, 50), Some(70), |_| false).unwrap().unwrap();
         assert_eq!((found.changes.len(), found.position), (1, at(7, 70)));
         assert!(tail(records(&list), at(5, 50), Some(90), |_| false).unwrap().is_none());
+    }
+
+    /// The log was put back: records that the reader never saw are gone, and it went on.
+    #[test]
+    fn a_record_that_is_missing_is_a_gap() {
+        let (newest, next, older_version) = ((5 << 64) + 7, (5 << 64) + 8, 6 << 64);
+        let found = |id| tail(records(&[(newest, 50, 0), (id, 60, 1)]), at(newest, 50), None, |_| false);
+        assert!(found(next).unwrap().is_some() && found(older_version).unwrap().is_some());
+        assert!(found(next + 1).unwrap().is_none() && found(older_version + 1).unwrap().is_none());
     }
 
     #[test]

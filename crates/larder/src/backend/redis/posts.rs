@@ -49,8 +49,8 @@ pub(super) struct Posts {
     since_tail: usize,
     /// The nonces of stored ones that no answer has gone past.
     stored: HashSet<u128>,
-    /// The caches that were filled on this connection, in the server's present history.
-    filled: HashSet<CacheId>,
+    /// The caches that were written to on this connection, in the server's present history.
+    written: HashSet<CacheId>,
     settled: Settlements,
 }
 
@@ -61,7 +61,7 @@ impl Posts {
             bytes: 0,
             since_tail: 0,
             stored: HashSet::new(),
-            filled: HashSet::new(),
+            written: HashSet::new(),
             settled,
         }
     }
@@ -91,13 +91,13 @@ impl Posts {
         self.unanswered.push(post);
     }
 
-    /// Whether this is the first fill of a cache.
-    pub(super) fn fills_first(&mut self, cache: &CacheId) -> bool {
-        self.filled.insert(cache.clone())
+    /// Whether this is the first write to a cache.
+    pub(super) fn writes_first(&mut self, cache: &CacheId) -> bool {
+        !self.written.contains(cache) && self.written.insert(cache.clone())
     }
 
     pub(super) fn forget_caches(&mut self) {
-        self.filled.clear();
+        self.written.clear();
     }
 
     /// Whether a record is of a fill that was stored.
@@ -131,7 +131,7 @@ impl Posts {
                 Some(_) => {}
                 None => {
                     well = false;
-                    self.filled.clear();
+                    self.written.clear();
                 }
             }
             let tail = log.zip(answer.and_then(|(_, id)| id)).map(|(mut records, id)| {

@@ -15,19 +15,10 @@ use super::pool::Slot;
 use super::posts::Post;
 use super::reply::{Replies, array, bytes, integer};
 use crate::clock::{Millis, boottime, millis};
-use crate::contract::{Applied, CacheId, Delta, Guard, MAX_CHANGES, Op, Outcome, Position};
+use crate::contract::{Applied, CacheId, Delta, Guard, Op, Outcome, Position};
 use crate::error::Error;
 use crate::random::random;
 
-/// Records kept in the log.
-const LOG_RECORDS: u32 = 10_000;
-/// About the most bytes of names in the log; it is shorter when records are large.
-const LOG_BYTES: u32 = 64 << 20;
-/// The most bytes of names in one record.
-const RECORD_BYTES: u32 = 1 << 20;
-/// Seconds after which a logged cache that nobody writes to is dropped. Any time would do: it is there so that
-/// `volatile-*` eviction takes caches and never the log.
-const CACHE_TTL: u32 = 30 * 24 * 3600;
 /// How often a refused batch is sent again.
 const ATTEMPTS: usize = 4;
 /// Beyond the deadline, for clocks that count in milliseconds.
@@ -87,6 +78,9 @@ impl Redis {
             let deadline = self.clock.now().saturating_add(millis(budget));
             let limits = Limits { deadline, not_before };
             let result = self.apply_once(&mut slot, &script, &limits, since, ops);
+            if !matches!(result, Ok(Verdict::Done(_))) {
+                slot.forget_writes();
+            }
             match slot.drop_if_cut(result) {
                 Ok(Verdict::Done(applied)) => return Ok(applied),
                 Ok(Verdict::Identity) => self.hello(&mut slot)?,
@@ -144,8 +138,7 @@ impl Redis {
             .arg(self.keys.expiry_index(incarnation, cache))
             .arg(incarnation_name(incarnation))
             .arg(&nonce.to_be_bytes())
-            .arg(u8::from(native))
-            .arg(u8::from(slot.fills_first(cache)))
+            .arg(letters([native, slot.writes_first(cache)]))
             .arg(cache.name())
             .arg(key)
             .arg(entry);
@@ -153,17 +146,11 @@ impl Redis {
             Some(expires) => command.arg(expires),
             None => command.arg(""),
         };
-        let name = log::packed_name(cache.name(), key);
-        let longest = LOG_RECORDS.min(LOG_BYTES / u32::try_from(name.len() + 100).unwrap_or(LOG_BYTES));
         command
-            .arg(log::id_name(missed.id))
             .arg(log::padded_name(missed.id))
             .arg(&missed.nonce.to_be_bytes())
             .arg(value)
-            .arg(name)
-            .arg(longest)
-            .arg(CACHE_TTL)
-            .arg(MAX_CHANGES);
+            .arg(log::packed_name(cache.name(), key));
         let mut batch = Batch::default();
         batch.add(&command);
         let tail = slot.wants_tail();
@@ -191,7 +178,11 @@ impl Redis {
         let nonce = u128::from_be_bytes(random().map_err(Failure::Unsent)?);
         let mut batch = Batch::default();
         let check = Check::ask(self, slot, &mut batch, false);
-        batch.add(&self.command(script, incarnation, native, nonce, limits, ops));
+        let (caches, places) = caches(ops);
+        let firsts = caches.iter().map(|cache| slot.writes_first(cache));
+        let flags = letters(std::iter::once(native).chain(firsts));
+        let head = Head { incarnation, nonce, flags, caches: &caches };
+        batch.add(&self.command(script, &head, limits, ops.iter().zip(places)));
         // After the script, so that this batch's own record is in it; what follows that is left to the next request.
         log::ask(&mut batch, &self.keys.log, since);
 
@@ -249,16 +240,14 @@ impl Redis {
         Ok(Verdict::Done(Applied { delta, outcomes }))
     }
 
-    fn command(
+    fn command<'a>(
         &self,
         script: &Cmd,
-        incarnation: u128,
-        native: bool,
-        nonce: u128,
+        head: &Head<'_>,
         limits: &Limits,
-        ops: &[Op<'_>],
+        ops: impl Iterator<Item = (&'a Op<'a>, usize)>,
     ) -> Cmd {
-        let (caches, places) = caches(ops);
+        let Head { incarnation, nonce, ref flags, caches } = *head;
         let mut command = script.clone();
         command.arg(3 + 2 * caches.len()).arg(&self.keys.meta).arg(&self.keys.log).arg(&self.keys.registry);
         for cache in caches {
@@ -269,37 +258,30 @@ impl Redis {
             .arg(limits.deadline)
             .arg(limits.not_before)
             .arg(&nonce.to_be_bytes())
-            .arg(MAX_CHANGES)
-            .arg(u8::from(native))
-            .arg(LOG_RECORDS)
-            .arg(LOG_BYTES)
-            .arg(RECORD_BYTES)
-            .arg(CACHE_TTL);
-        for (op, place) in ops.iter().zip(places) {
+            .arg(flags);
+        for (op, place) in ops {
             match *op {
                 Op::Set { key, entry, expires, guard, lock, .. } => {
-                    command.arg("s").arg(place).arg(key).arg(entry);
-                    match expires {
-                        Some(expires) => command.arg(expires),
-                        None => command.arg(""),
-                    };
-                    match guard {
-                        Some(guard) => {
-                            let at = guard.position();
-                            // A guard of another history asks for the id that no record has.
-                            let id = if at.incarnation == incarnation { at.id } else { 0 };
-                            command.arg(log::id_name(id)).arg(&at.nonce.to_be_bytes())
-                        }
-                        None => command.arg("").arg(""),
-                    };
-                    match guard {
-                        Some(Guard::Fill { value, .. }) => command.arg(value),
-                        Some(Guard::Exchange(_)) | None => command.arg(""),
-                    };
-                    match lock {
-                        Some(proof) => command.arg(proof.token.to_string()).arg(proof.fence),
-                        None => command.arg("").arg(""),
-                    };
+                    let more = [(expires.is_some(), 'e'), (guard.is_some(), 'g'), (lock.is_some(), 'l')];
+                    let more = more.iter().filter(|(given, _)| *given).map(|(_, letter)| letter);
+                    command.arg(std::iter::once(&'s').chain(more).collect::<String>());
+                    command.arg(place).arg(key).arg(entry);
+                    if let Some(expires) = expires {
+                        command.arg(expires);
+                    }
+                    if let Some(guard) = guard {
+                        let at = guard.position();
+                        // A guard of another history asks for the id that no record has.
+                        let id = if at.incarnation == incarnation { at.id } else { 0 };
+                        command.arg(log::padded_name(id)).arg(&at.nonce.to_be_bytes());
+                        match guard {
+                            Guard::Fill { value, .. } => command.arg(value),
+                            Guard::Exchange(_) => command.arg(""),
+                        };
+                    }
+                    if let Some(proof) = lock {
+                        command.arg(proof.token.to_string()).arg(proof.fence);
+                    }
                 }
                 Op::Delete { key, .. } => {
                     command.arg("d").arg(place).arg(key);
@@ -311,6 +293,19 @@ impl Redis {
         }
         command
     }
+}
+
+/// What a batch has in common.
+struct Head<'a> {
+    incarnation: u128,
+    nonce: u128,
+    flags: String,
+    caches: &'a [&'a CacheId],
+}
+
+/// Answers to several questions as scripts take them.
+fn letters(answers: impl IntoIterator<Item = bool>) -> String {
+    answers.into_iter().map(|yes| if yes { '1' } else { '0' }).collect()
 }
 
 /// When, on the server's clock, a batch may be executed.
@@ -352,4 +347,15 @@ fn outcomes(letters: &[u8], ops: &[Op<'_>]) -> Result<Vec<Outcome>, Failure> {
             _ => Err(Failure::garbled("apply")),
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::contract::MAX_CHANGES;
+
+    #[test]
+    fn scripts_have_the_number_of_changes_that_are_listed() {
+        let script = include_str!("log.lua");
+        assert!(script.contains(&format!("CACHE_TTL = {MAX_CHANGES}, ")));
+    }
 }
