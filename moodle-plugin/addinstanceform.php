@@ -48,7 +48,7 @@ class cachestore_larder_addinstance_form extends \core_cache\form\cachestore_add
         ],
         'fallback' => ['fallback' => 'dir:/mnt/shared/larder?size=4G', 'node_tier' => 'local:/var/lib/larder?size=1G'],
         'locks' => ['lock_lease' => '10', 'lock_wait' => '60'],
-        'security' => ['namespace' => '', 'seal_key' => ''],
+        'security' => ['namespace' => '', 'seal_key' => '', 'seal_key_previous' => ''],
     ];
 
     /** @var string[] The fields whose content is long. */

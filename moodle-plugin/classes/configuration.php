@@ -37,7 +37,7 @@ final class configuration {
     public const PLACES = ['server', 'fallback', 'node_tier'];
 
     /** @var string[] Settings that the form never shows: left empty, they stay as they were. */
-    public const SECRETS = ['password', 'seal_key'];
+    public const SECRETS = ['password', 'seal_key', 'seal_key_previous'];
 
     /**
      * The configuration for the extension. Runs in every request, before the database is there.

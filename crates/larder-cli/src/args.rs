@@ -20,7 +20,7 @@ pub(crate) struct Args {
 const AFTER_HELP: &str = "\
 Configuration: the options of PHP, Rust and Moodle's form, under the same names. The command line comes before the
 environment (LARDER_SERVER, LARDER_NAMESPACE, LARDER_PASSWORD, ...), and that before the file. Secrets (password,
-seal_key) are taken from the environment or the file only: other users can see a command line.
+seal_key, seal_key_previous) are taken from the environment or the file only: other users can see a command line.
 
 Keys: bytes that are no printable text are shown and taken as \\xNN, a backslash as \\\\.
 

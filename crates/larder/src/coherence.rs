@@ -72,6 +72,11 @@ impl Ticket {
     pub(crate) fn position(self) -> Option<Position> {
         self.position
     }
+
+    /// The incarnation of that; 0 without a position.
+    pub(crate) fn incarnation(self) -> u128 {
+        self.position.map_or(0, |position| position.incarnation)
+    }
 }
 
 /// A value to keep, with what it takes.

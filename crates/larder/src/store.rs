@@ -45,7 +45,7 @@ impl Decode for Payloads {
 static MEMORIES: Memories<Arc<[u8]>> = Memories::new();
 
 /// A coherent store of named caches. Cheap to clone; clones share the connection and the memory. Stores of one process with
-/// the same server, credentials, `namespace`, `code_epoch`, `seal_key`, `ca_file` and `fallback` share their memory, so that
+/// the same server, credentials, `namespace`, `code_epoch`, seal keys, `ca_file` and `fallback` share their memory, so that
 /// each reads what the others wrote, whatever their other options are.
 ///
 /// ```

@@ -107,7 +107,7 @@ Cron and scripts count as web nodes if they run elsewhere. Empty: nothing is cac
 The directory must lie outside of those that Moodle deletes when it purges caches.';
 $string['forced'] = 'This is set in config.php ($CFG->larder). Change it there, on every web node.';
 $string['forgetsecrets'] = 'Remove secrets';
-$string['forgetsecrets_help'] = 'Removes the stored password and seal key, unless new ones are entered.';
+$string['forgetsecrets_help'] = 'Removes the stored password and seal keys, unless new ones are entered.';
 $string['header_fallback'] = 'Fallback and node tier';
 $string['header_locks'] = 'Locks';
 $string['header_security'] = 'Separation and security';
@@ -167,6 +167,8 @@ $string['report_unused'] = 'Nothing was done in this time.';
 $string['requestcost'] = 'Larder: {$a->roundtrips} round trips, {$a->bytes} bytes, {$a->store} ms waiting for the server, {$a->locks} ms for locks';
 $string['seal_key'] = 'Seal key';
 $string['seal_key_help'] = 'A secret of 16 characters or more that all web nodes share. With it every entry carries a keyed hash, and entries that somebody else wrote to the server are ignored. The stored one is not shown; it stays when this is left empty.';
+$string['seal_key_previous'] = 'Previous seal key';
+$string['seal_key_previous_help'] = 'For a change of the seal key without a cold start: entries sealed with this key are read, too. Enter the new key here first, and swap the two once all web nodes have it. The stored one is not shown; it stays when this is left empty.';
 $string['server'] = 'Server URL';
 $string['server_help'] = 'Where entries are kept:
 

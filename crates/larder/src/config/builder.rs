@@ -105,6 +105,11 @@ impl ConfigBuilder {
         self.with("seal_key", secret)
     }
 
+    /// The secret that sealed entries until now, and goes on to be accepted beside `seal_key`.
+    pub fn seal_key_previous(self, secret: &str) -> Self {
+        self.with("seal_key_previous", secret)
+    }
+
     /// The URL of a `local:` directory where the processes of this node share what one of them fetched.
     pub fn node_tier(self, url: &str) -> Self {
         self.with("node_tier", url)

@@ -32,6 +32,7 @@ impl Default for Draft {
             lock_wait: Duration::from_mins(1),
             compress_from: Some(16 << 10),
             seal_key: None,
+            seal_key_previous: None,
             node_tier: None,
             takes_over: false,
         };
@@ -50,6 +51,9 @@ impl Draft {
         }
         if config.ca_file.is_some() && !config.server.uses_tls() {
             return Err(Error::config("option 'ca_file' is only for a rediss:// server"));
+        }
+        if config.seal_key_previous.is_some() && config.seal_key.is_none() {
+            return Err(Error::config("option 'seal_key_previous' needs a seal_key beside it"));
         }
         if config.node_tier.is_some() && matches!(config.server, Server::Local { .. }) {
             return Err(Error::config(

@@ -18,7 +18,7 @@ pub(super) struct Row {
 }
 
 /// All options.
-pub(super) const OPTIONS: [Row; 17] = [
+pub(super) const OPTIONS: [Row; 18] = [
     Row {
         name: "server",
         read: |draft, _, value| {
@@ -112,6 +112,12 @@ pub(super) const OPTIONS: [Row; 17] = [
         name: "seal_key",
         read: |draft, name, value| {
             parse::secret(name, value, MIN_SEAL_KEY).map(|read| draft.config.seal_key = Some(read))
+        },
+    },
+    Row {
+        name: "seal_key_previous",
+        read: |draft, name, value| {
+            parse::secret(name, value, MIN_SEAL_KEY).map(|read| draft.config.seal_key_previous = Some(read))
         },
     },
     Row {

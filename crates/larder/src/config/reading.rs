@@ -89,6 +89,7 @@ mod tests {
             (("generation", "a/b"), "generation"),
             (("code_epoch", "a/b"), "code_epoch"),
             (("seal_key", "short"), "seal_key"),
+            (("seal_key_previous", "0123456789abcdef"), "seal_key_previous"),
             (("fallback", "dir:/x"), "fallback"),
             (("lock_lease", "0"), "lock_lease"),
             (("ca_file", "relative.pem"), "ca_file"),
@@ -126,6 +127,7 @@ mod tests {
         let config = Config::from_options([
             ("server", "redis://bob:hunter2222@host"),
             ("seal_key", "0123456789abcdefSECRET"),
+            ("seal_key_previous", "fedcba9876543210SECRET"),
         ])
         .unwrap();
         let shown = format!("{config:?} {config:#?}");

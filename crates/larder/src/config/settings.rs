@@ -26,6 +26,7 @@ use super::server::Server;
 /// | `fallback` | what takes over while a Redis server is away: the URL of a `dir:` that all nodes share, or a `local:` for a single node | none |
 /// | `compress_from` | payloads of so many bytes or more are compressed when it pays; `0` = never | `16K` |
 /// | `seal_key` | secret of 16 bytes or more: entries not sealed with it are misses | none |
+/// | `seal_key_previous` | another such secret: entries sealed with it are read, too; for a change of `seal_key` | none |
 /// | `node_tier` | `local:/path[?size=1G]`: a directory of this node's own disk, where its processes share what one of them fetched | none |
 ///
 /// Sizes are in bytes and take the suffixes `K`, `M` and `G` (2¹⁰, 2²⁰, 2³⁰). Times may have fractions: the two
@@ -54,6 +55,7 @@ pub struct Config {
     pub(super) lock_wait: Duration,
     pub(super) compress_from: Option<usize>,
     pub(super) seal_key: Option<Secret>,
+    pub(super) seal_key_previous: Option<Secret>,
     pub(super) node_tier: Option<(PathBuf, u64)>,
     /// Whether this is the configuration of a fallback.
     pub(super) takes_over: bool,
@@ -69,7 +71,7 @@ pub(crate) struct Identity {
     fallback: Option<Server>,
     ca_file: Option<String>,
     namespace: String,
-    seal_key: Option<Secret>,
+    seal_keys: [Option<Secret>; 2],
     code_epoch: Option<String>,
 }
 
@@ -77,7 +79,7 @@ impl Identity {
     /// Whether it is the same place with another generation or code epoch: what is read here was read there under the same keys.
     pub(crate) fn succeeds(&self, other: &Self) -> bool {
         let base = |of: &Self| of.namespace.split('+').next().map(str::to_owned);
-        let rest = |of: &Self| (of.server.clone(), of.fallback.clone(), of.seal_key.clone());
+        let rest = |of: &Self| (of.server.clone(), of.fallback.clone(), of.seal_keys.clone());
         self != other && base(self) == base(other) && rest(self) == rest(other)
     }
 }
@@ -125,14 +127,15 @@ impl Config {
             fallback: self.fallback.as_ref().map(Server::without_size),
             ca_file: self.ca_file.clone(),
             namespace: self.namespace(),
-            seal_key: self.seal_key.clone(),
+            seal_keys: [self.seal_key.clone(), self.seal_key_previous.clone()],
             code_epoch: self.code_epoch.clone(),
         }
     }
 
     /// The same number in all processes that see the same entries, whatever their other options are.
     pub(crate) fn place_hash(&self) -> [u8; 32] {
-        let Identity { server, fallback, namespace, seal_key, code_epoch, .. } = self.identity();
+        let Identity { server, fallback, namespace, seal_keys: [seal_key, _], code_epoch, .. } =
+            self.identity();
         let mut hasher = blake3::Hasher::new();
         hasher.update(format!("{server:?} {fallback:?} {namespace:?} {code_epoch:?} ").as_bytes());
         hasher.update(seal_key.as_ref().map_or("", Secret::reveal).as_bytes());
@@ -210,6 +213,11 @@ impl Config {
     /// The secret that seals entries.
     pub fn seal_key(&self) -> Option<&Secret> {
         self.seal_key.as_ref()
+    }
+
+    /// The secret that sealed entries until now.
+    pub fn seal_key_previous(&self) -> Option<&Secret> {
+        self.seal_key_previous.as_ref()
     }
 
     /// The directory of the node tier and its bound in bytes.

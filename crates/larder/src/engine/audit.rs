@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::calls::Engine;
 use super::handle::{Decode, Handle, Item};
 use crate::contract::Read;
+use crate::entry::Site;
 use crate::error::Result;
 use crate::payload;
 
@@ -62,11 +63,13 @@ impl<D: Decode> Engine<D> {
         keys.sort_unstable();
         let reads: Vec<_> = keys.iter().map(|key| Read { cache: cache.id(), key }).collect();
         let answer = self.fetch(&reads)?;
+        let incarnation = answer.fetched.delta.position.incarnation;
         let entries = keys.iter().zip(answer.fetched.entries);
         Ok(entries
             .filter_map(|(key, entry)| {
                 let entry = entry?;
-                let opened = self.entries.decode(cache.id(), key, &entry, self.decode.most())?;
+                let site = Site { cache: cache.id(), key, incarnation };
+                let opened = self.entries.decode(site, &entry, self.decode.most()).ok()?;
                 payload::from_payload(&opened.payload).ok()
             })
             .collect())

@@ -128,7 +128,7 @@ impl<V: Clone> Process<V> {
     }
 }
 
-/// The memories of a process, one for each place: server, credentials, namespace, `code_epoch`, `seal_key`, `ca_file` and
+/// The memories of a process, one for each place: server, credentials, namespace, `code_epoch`, seal keys, `ca_file` and
 /// `fallback` make a place, and all other options are the stores' own. A memory lives as long as any of its stores.
 ///
 /// Together they hold no more decoded values than the largest `near_bytes` of any store, but for what the last call of the

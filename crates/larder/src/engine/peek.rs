@@ -19,9 +19,10 @@ impl<D: Decode> Engine<D> {
         };
         let Some((ticket, entries)) = self.peek(&reads) else { return };
         self.note_taken(entries.iter().flatten().count());
+        let incarnation = ticket.incarnation();
         for (read, entry) in reads.iter().zip(&entries) {
             if let Some(entry) = entry {
-                self.take_in(cache, *read, entry, Some(ticket));
+                self.take_in(cache, *read, incarnation, entry, Some(ticket));
             }
         }
     }

@@ -6,7 +6,7 @@ use super::calls::{Answer, Engine};
 use super::handle::{Decode, Handle, check_key};
 use crate::coherence::{Keep, Ticket};
 use crate::contract::{Position, Read};
-use crate::entry::has_epoch;
+use crate::entry::{Site, Unreadable};
 use crate::error::Result;
 use crate::near::Known;
 
@@ -185,22 +185,26 @@ impl<D: Decode> Engine<D> {
         settled.collect()
     }
 
-    /// Decodes an entry that was read, and keeps its value; `None` if it is broken or expired.
+    /// Decodes an entry that was read in an incarnation of the log, and keeps its value; `None` if it is broken or expired.
     pub(super) fn take_in(
         &self,
         cache: &Handle,
         read: Read<'_>,
+        incarnation: u128,
         entry: &[u8],
         ticket: Option<Ticket>,
     ) -> Option<D::Value> {
         if self.is_refused(cache, read.key) {
             return None;
         }
-        let Some(opened) = self.entries.decode(read.cache, read.key, entry, self.decode.most()) else {
-            if !has_epoch(entry) {
+        let site = Site { cache: read.cache, key: read.key, incarnation };
+        let opened = match self.entries.decode(site, entry, self.decode.most()) {
+            Ok(opened) => opened,
+            Err(Unreadable::OtherEpoch) => return None,
+            Err(Unreadable::Broken) => {
                 self.counters().broken.fetch_add(1, Ordering::Relaxed);
+                return None;
             }
-            return None;
         };
         if opened.expires.is_some_and(|expires| expires <= self.backend.now()) {
             return None;
@@ -230,7 +234,8 @@ impl<D: Decode> Engine<D> {
         if entry.is_some() && cache.near() {
             self.state().end_miss(cache.number, read.key);
         }
-        let value = entry.and_then(|entry| self.take_in(cache, read, entry, answer.ticket));
+        let incarnation = answer.fetched.delta.position.incarnation;
+        let value = entry.and_then(|entry| self.take_in(cache, read, incarnation, entry, answer.ticket));
         let counter = if value.is_some() { &self.counters().hits } else { &self.counters().misses };
         counter.fetch_add(1, Ordering::Relaxed);
         if value.is_none() && cache.near() {

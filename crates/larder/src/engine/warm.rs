@@ -11,7 +11,8 @@ use super::handle::{Decode, Handle, Item, MAX_KEY};
 use super::hot_set::{HotKey, Wanted, batches, list};
 use crate::clock::boottime;
 use crate::coherence::Ticket;
-use crate::contract::Read;
+use crate::contract::{Fetched, Read};
+use crate::entry::Site;
 use crate::error::Result;
 
 /// The unlogged cache that holds the list.
@@ -115,7 +116,7 @@ impl<D: Decode> Engine<D> {
             .collect();
         let mut present = 0;
         if let Some((ticket, entries)) = self.peek(&reads(&hot)) {
-            self.take_in_hot(&hot, &entries, Some(ticket));
+            self.take_in_hot(&hot, ticket.incarnation(), &entries, Some(ticket));
             let mut known = entries.iter().map(Option::is_some);
             present += known.clone().filter(|known| *known).count();
             hot.retain(|_| known.next() != Some(true));
@@ -124,8 +125,9 @@ impl<D: Decode> Engine<D> {
             return Ok(present);
         }
         let answer = self.fetch(&reads(&hot))?;
-        self.take_in_hot(&hot, &answer.fetched.entries, answer.ticket);
-        for ((cache, key, weight), entry) in hot.iter().zip(&answer.fetched.entries) {
+        let Fetched { delta, entries } = &answer.fetched;
+        self.take_in_hot(&hot, delta.position.incarnation, entries, answer.ticket);
+        for ((cache, key, weight), entry) in hot.iter().zip(entries) {
             match entry {
                 Some(_) => present += 1,
                 None => self.state().keep_absent_hot(answer.ticket, cache.number, key, *weight > 0),
@@ -134,10 +136,16 @@ impl<D: Decode> Engine<D> {
         Ok(present)
     }
 
-    fn take_in_hot(&self, hot: &[Sought], entries: &[Option<Vec<u8>>], ticket: Option<Ticket>) {
+    fn take_in_hot(
+        &self,
+        hot: &[Sought],
+        incarnation: u128,
+        entries: &[Option<Vec<u8>>],
+        ticket: Option<Ticket>,
+    ) {
         for (((cache, ..), read), entry) in hot.iter().zip(reads(hot)).zip(entries) {
             if let Some(entry) = entry {
-                self.take_in(cache, read, entry, ticket);
+                self.take_in(cache, read, incarnation, entry, ticket);
             }
         }
     }
@@ -181,7 +189,9 @@ impl<D: Decode> Engine<D> {
         let answer = self.fetch(&[Read { cache: cache.id(), key }])?;
         let entry = answer.fetched.entries.into_iter().next().flatten();
         Ok(entry.and_then(|entry| {
-            Some(self.entries.decode(cache.id(), key, &entry, self.decode.most())?.payload.into_owned())
+            let site =
+                Site { cache: cache.id(), key, incarnation: answer.fetched.delta.position.incarnation };
+            Some(self.entries.decode(site, &entry, self.decode.most()).ok()?.payload.into_owned())
         }))
     }
 }

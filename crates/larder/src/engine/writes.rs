@@ -8,6 +8,7 @@ use super::handle::{Decode, Expired, Handle, Item, check_key, expiry};
 use crate::clock::Millis;
 use crate::coherence::{Keep, Ticket};
 use crate::contract::{Op, Outcome};
+use crate::entry::Site;
 use crate::error::{ErrorKind, Result};
 
 impl<D: Decode> Engine<D> {
@@ -23,13 +24,15 @@ impl<D: Decode> Engine<D> {
     pub fn set_many(&self, cache: &Handle, items: &[Item<'_>]) -> Result<()> {
         items.iter().try_for_each(|item| check_key(item.key))?;
         self.follow_settled();
+        let incarnation = self.incarnation_to_seal(cache)?;
         let now = self.backend.now();
         let entries: Vec<(Option<Vec<u8>>, Option<Millis>)> = items
             .iter()
             .map(|item| match expiry(item.ttl.or(cache.ttl), now) {
                 Err(Expired) => (None, None),
                 Ok(expires) => {
-                    (Some(self.entries.encode(&cache.id, item.key, item.payload, expires)), expires)
+                    let site = Site { cache: &cache.id, key: item.key, incarnation };
+                    (Some(self.entries.encode(site, item.payload, expires)), expires)
                 }
             })
             .collect();
@@ -92,6 +95,18 @@ impl<D: Decode> Engine<D> {
             }
         }
         Ok(())
+    }
+
+    /// The incarnation that entries to be written are sealed for. If it is over when they arrive, they are misses. One round trip
+    /// if entries are sealed and nothing was asked yet.
+    fn incarnation_to_seal(&self, cache: &Handle) -> Result<u128> {
+        if !self.entries.seals() || !cache.id.logged() {
+            return Ok(0);
+        }
+        if self.position().is_none() {
+            self.sync()?;
+        }
+        Ok(self.position().map_or(0, |position| position.incarnation))
     }
 
     /// Removes entries in one round trip; for each key whether there was an entry. Once this returns no one can
