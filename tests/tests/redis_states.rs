@@ -6,7 +6,7 @@
 use std::thread;
 use std::time::Duration;
 
-use larder::contract::{Attempt, Backend, Change, Claim, Delta, LockBackend, Read, Token};
+use larder::contract::{Attempt, Backend, Change, Claim, Delta, LockBackend, Op, Read, Token};
 use larder::testing::redis::Redis;
 use larder::{Error, ErrorKind};
 use larder_testkit::RedisServer;
@@ -104,6 +104,10 @@ fn in_use<'a>(server: &'a RedisServer, writer: &'a Redis, reader: &'a Redis) -> 
     assert!(!matches!(reader.acquire(&claim(2)).unwrap(), Attempt::Mine { .. }));
     make(writer, set(&cache(), b"k", b"old"));
     make(writer, set(&unlogged(), b"session", b"old"));
+    for cache in [cache(), unlogged()] {
+        let expires = Some(writer.now() + 3_600_000);
+        make(writer, Op::Set { cache: &cache, key: b"t", entry: b"v", expires, guard: None, lock: None });
+    }
     assert_eq!(get(reader, b"k").unwrap(), b"old");
     here(reader)
 }
@@ -136,38 +140,69 @@ fn lock_is_had_again(backend: &dyn LockBackend, state: &str) {
 #[test]
 fn every_damage_heals_and_nothing_old_is_served() {
     let server = RedisServer::start();
-    let url = server.unix_url();
     for (state, how) in HEALED {
-        println!("{state}");
-        let (writer, reader) = (open(&url), open(&url));
-        let position = in_use(&server, &writer, &reader);
-        damage(&server, how);
-        writer.apply(None, &[delete(&cache(), b"k")]).unwrap();
-        let delta = reader.fetch(Some(position), &[]).unwrap().delta;
-        assert!(forgets(&delta), "{state}: {delta:?}");
-        assert_eq!(get(&reader, b"k"), None, "{state}");
-        make(&writer, set(&cache(), b"k", b"new"));
-        assert_eq!(get(&reader, b"k").unwrap(), b"new", "{state}");
-
-        let position = in_use(&server, &writer, &reader);
-        damage(&server, how);
-        let filled = writer.apply(Some(position), &[fill(&cache(), b"k", b"new", position)]).unwrap();
-        let read = reader.fetch(Some(position), &[Read { cache: &cache(), key: b"k" }]).unwrap();
-        let known = filled.outcomes == [larder::contract::Outcome::Dropped];
-        assert!(known || forgets(&read.delta), "{state}: {filled:?} {read:?}");
-        lock_is_had_again(&writer, state);
-        writer.usage().unwrap();
-        Backend::list(&writer, &cache(), b"", &mut |_| {}).unwrap();
-
-        // What empties everything finds everything.
-        in_use(&server, &writer, &reader);
-        damage(&server, how);
-        writer.reset().unwrap();
-        let session = [Read { cache: &unlogged(), key: b"session" }];
-        assert_eq!(reader.fetch(None, &session).unwrap().entries, [None], "{state}");
-        let usage = reader.usage().unwrap();
-        assert!(usage.is_empty(), "{state}: {usage:?}");
+        heals(&server, state, &|| damage(&server, how));
     }
+}
+
+/// A server with a policy of `allkeys-*` may evict anything, as if somebody had deleted it.
+#[test]
+fn each_key_may_be_evicted() {
+    let server = RedisServer::start();
+    let (writer, reader) = (open(&server.unix_url()), open(&server.unix_url()));
+    // The incarnation is another each time.
+    let keys = || {
+        let incarnation: String = server.tell(&["HGET", META, "inc"]);
+        let keys: Vec<String> = server.tell(&["KEYS", "*"]);
+        let mut keys: Vec<_> = keys.iter().map(|key| key.replace(&incarnation, "inc")).collect();
+        keys.sort_unstable();
+        (incarnation, keys)
+    };
+    in_use(&server, &writer, &reader);
+    let (_, all) = keys();
+    // Where fields expire by themselves there are two less.
+    assert!(all.len() >= 7, "{all:?}");
+    for (number, key) in all.iter().enumerate() {
+        heals(&server, key, &|| {
+            let (incarnation, now) = keys();
+            assert_eq!(now, all);
+            let _: Value = server.tell(&["DEL", &now[number].replace("inc", &incarnation)]);
+        });
+    }
+}
+
+/// Whatever happens to a namespace in use, all goes on, and nothing that is old is served.
+fn heals(server: &RedisServer, state: &str, damage: &dyn Fn()) {
+    println!("{state}");
+    let url = server.unix_url();
+    let (writer, reader) = (open(&url), open(&url));
+    let position = in_use(server, &writer, &reader);
+    damage();
+    writer.apply(None, &[delete(&cache(), b"k")]).unwrap();
+    let delta = reader.fetch(Some(position), &[]).unwrap().delta;
+    assert!(forgets(&delta), "{state}: {delta:?}");
+    assert_eq!(get(&reader, b"k"), None, "{state}");
+    make(&writer, set(&cache(), b"k", b"new"));
+    assert_eq!(get(&reader, b"k").unwrap(), b"new", "{state}");
+
+    let position = in_use(server, &writer, &reader);
+    damage();
+    let filled = writer.apply(Some(position), &[fill(&cache(), b"k", b"new", position)]).unwrap();
+    let read = reader.fetch(Some(position), &[Read { cache: &cache(), key: b"k" }]).unwrap();
+    let known = filled.outcomes == [larder::contract::Outcome::Dropped];
+    assert!(known || forgets(&read.delta), "{state}: {filled:?} {read:?}");
+    lock_is_had_again(&writer, state);
+    writer.usage().unwrap();
+    Backend::list(&writer, &cache(), b"", &mut |_| {}).unwrap();
+
+    // What empties everything finds everything.
+    in_use(server, &writer, &reader);
+    damage();
+    writer.reset().unwrap();
+    let session = [Read { cache: &unlogged(), key: b"session" }];
+    assert_eq!(reader.fetch(None, &session).unwrap().entries, [None], "{state}");
+    let usage = reader.usage().unwrap();
+    assert!(usage.is_empty(), "{state}: {usage:?}");
 }
 
 /// An error that names the key is the one thing that may come of it; and it is over as soon as the key is gone.
