@@ -26,8 +26,8 @@ const NAMES: [&str; 2] = ["lc/k", "n/k"];
 const TOKENS: u64 = 4;
 const START: u64 = 1_700_000_000_000;
 
+const IDENTITY: &str = include_str!("../../crates/larder/src/backend/redis/identity.lua");
 const SCRIPT: &str = include_str!("../../crates/larder/src/backend/redis/locks.lua");
-const CLOCK: &str = "local time = redis.call('TIME')\n";
 /// ARGV: histories, each a list of steps `[ms, what, …]`. Answers a line for each step.
 const DRIVER: &str = "
 local META, LOCKS = '{t}m', '{t}k'
@@ -58,7 +58,8 @@ for _, history in ipairs(cjson.decode(ARGV[1])) do
       for i = 3, #step do words[i] = step[i] end
       local queue = what == 'renew' and step[4] or name
       local seconds = math.floor(now / 1000)
-      local answer = run({META, LOCKS, '{t}q:' .. queue}, words, {seconds, (now - seconds * 1000) * 1000})
+      local keys = {META, LOCKS, '{t}q:' .. queue, '{t}w:' .. (step[4] or '')}
+      local answer = run(keys, words, {seconds, (now - seconds * 1000) * 1000}, tonumber(now))
       local line = tostring(answer[3] or '') .. ' ' .. tostring(answer[4] or '')
       for token = 1, 4 do
         local push = redis.call('LPOP', string.format('{t}w:%032x', token))
@@ -229,9 +230,10 @@ fn tell(answer: &str, handed: Option<(Token, Handed)>, place: &mut Place, lock: 
 
 #[test]
 fn the_script_states_the_rules() {
-    assert!(SCRIPT.contains(CLOCK));
-    let script = SCRIPT.replacen(CLOCK, "", 1);
-    let driver = format!("local function run(KEYS, ARGV, time)\n{script}\nend\n{DRIVER}");
+    let driver = format!(
+        "local function run(KEYS, ARGV, time, now)\n\
+         local function server_time() return now, time end\n{IDENTITY}{SCRIPT}\nend\n{DRIVER}"
+    );
     let server = RedisServer::start();
     let mut connection = server.connect();
     connection.set_read_timeout(Some(Duration::from_mins(1))).unwrap();

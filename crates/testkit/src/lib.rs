@@ -1,12 +1,14 @@
 //! What Larder's tests are made of: backends with faults, real servers, one conformance suite.
 
 pub mod conformance;
+mod managed;
 mod memory;
 mod proxy;
 mod redis_server;
 pub mod slowfs;
 mod small_disk;
 
+pub use managed::{Managed, Refuses};
 pub use memory::Memory;
 pub use proxy::{Answers, Proxy};
 pub use redis_server::{RedisServer, free_port, require_redis};

@@ -14,6 +14,7 @@ const OLDEST: (u32, u32) = (6, 2);
 pub(super) fn examine(facts: &Facts) -> Vec<Check> {
     [
         version(facts),
+        commands(facts),
         role(facts),
         replicas(facts),
         memory(facts),
@@ -58,6 +59,22 @@ fn version(facts: &Facts) -> Option<Check> {
             about,
             format!("Larder is tested on Redis {}.{} and later", OLDEST.0, OLDEST.1),
         )
+    })
+}
+
+/// What the server refuses of what Larder can do without.
+fn commands(facts: &Facts) -> Option<Check> {
+    Some(match facts.get("refused_commands")? {
+        "" => Check::ok("commands", "none is refused that Larder would use"),
+        // All servers of these versions do.
+        refused @ "HPEXPIREAT" => {
+            Check::ok("commands", format!("{refused} is refused: writes remove expired entries"))
+        }
+        refused => Check::note(
+            "commands",
+            format!("refused: {refused}"),
+            "Larder goes on without them, at some cost: see \"Services\" in docs/redis.md",
+        ),
     })
 }
 

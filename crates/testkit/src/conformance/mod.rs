@@ -34,6 +34,11 @@ pub trait Fixture: Send + Sync {
     /// A program that opens the same store and calls [`peer`] with its remaining arguments.
     fn peer(&self) -> Command;
 
+    /// Whether a fill is stored that missed too far back for the log to list what followed, if nothing changed in its cache.
+    fn judges_far_fills(&self) -> bool {
+        true
+    }
+
     /// What the store's calls cost.
     fn cost(&self) -> Cost {
         Cost { apply: 1, fetch: 1, sync: 1 }

@@ -1,8 +1,9 @@
 -- Makes a batch of changes and logs them as one record, or refuses before it touches anything.
 --
--- KEYS 1 meta  2 log  3 registry of unlogged caches, then for each cache: 4, 6, … its hash  5, 7, … its expiry index
--- ARGV 1 incarnation  2 deadline (ms)  3 not before (ms)  4 nonce  5 letters: '1' if fields expire natively, then for each cache
---      '1' if this connection writes to it for the first time
+-- KEYS 1 meta  2 log  3 registry of unlogged caches, then for each cache: 4, 6, … its hash  5, 7, … its expiry index, then where
+--      the locks stand, if an operation has a proof
+-- ARGV 1 incarnation  2 deadline (ms)  3 not before (ms)  4 nonce  5 letters: '1' if fields expire natively, '1' if it has sets,
+--      then for each cache '1' if this connection writes to it for the first time
 --      then the operations:  s… <hash's index in KEYS> <field> <value>, with the letters e, g, l behind s in this order, and for
 --                            each of them  e <expires ms>  g <guard id, with zeros in front> <guard nonce> <bytes of a fill's value or ''>
 --                            l <token of the lock's holder> <fence>
@@ -10,8 +11,7 @@
 --                            p <hash's index in KEYS>
 -- Answers {'OK', now, id of the record or '', outcomes}, {'INC' | 'LATE' | 'WAIT' | 'LOCK', now}, {'TYPE', now, key}, or
 --      {'LOG', now} if the log takes no record, or is not the one that was written here.
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local now = server_time(string.byte(ARGV[5], 2) == 48)
 local known = redis.call('HMGET', KEYS[1], 'inc', 'h')
 if known[1] ~= ARGV[1] then return {'INC', now} end
 if now > tonumber(ARGV[2]) then return {'LATE', now} end
@@ -22,9 +22,10 @@ local base = #KEYS[1] - 1
 
 -- A script is not rolled back, so what could fail half way is looked at first. In one logged cache that is nothing: if its hash
 -- is another program's, which must have guessed a random name, its record says too much and nothing is changed.
-local caches, logged, several = {}, false, #ARGV[5] > 2
-for k = 4, #KEYS, 2 do
-  local cache = {hash = KEYS[k], index = KEYS[k + 1], first = string.byte(ARGV[5], k / 2) == 49}
+local caches, logged, several = {}, false, #ARGV[5] > 3
+local after = 2 * #ARGV[5]
+for k = 4, after - 2, 2 do
+  local cache = {hash = KEYS[k], index = KEYS[k + 1], first = string.byte(ARGV[5], k / 2 + 1) == 49}
   local name = string.byte(KEYS[k], base + 1) ~= 117 and string.sub(KEYS[k], base + 34)
   if name then cache.name, logged = name, true end
   if several or not name then
@@ -101,7 +102,7 @@ local function holds(cache, field, token, fence)
   if not born then return false end
   local kind = cache.name and 'l' or 'u'
   local name = kind .. (cache.name or string.sub(cache.hash, base + 3)) .. '\0' .. field
-  local row = redis.call('HGET', string.sub(KEYS[1], 1, base) .. 'k', name)
+  local row = redis.call('HGET', KEYS[after], name)
   if not row then return false end
   local holder, number, _, since = string.match(row, '^(%x+) (%d+) (%d+) (%d+) ')
   return holder == token and number == fence and tonumber(since) >= born
@@ -234,7 +235,7 @@ each(function(what, cache, field, value, expires)
   end
   outcomes = outcomes .. outcome
 end)
-if now_and_then or string.find(ARGV[5], '1', 2, true) then
+if now_and_then or string.find(ARGV[5], '1', 3, true) then
   for _, cache in pairs(caches) do
     if cache.stored and cache.name and (cache.first or now_and_then) then
       redis.call('EXPIRE', cache.hash, CACHE_TTL)

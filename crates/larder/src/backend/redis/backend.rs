@@ -59,9 +59,22 @@ impl Redis {
             pool: Pool::new(settings.connect_timeout),
             clock: ServerClock::new(),
             trips: AtomicU64::new(0),
-            apply_script: Script::new(concat!(include_str!("log.lua"), include_str!("apply.lua"))),
-            fill_script: Script::new(concat!(include_str!("log.lua"), include_str!("fill.lua"))),
-            lock_script: Script::new(include_str!("locks.lua")),
+            apply_script: Script::new(concat!(
+                include_str!("identity.lua"),
+                include_str!("time.lua"),
+                include_str!("log.lua"),
+                include_str!("apply.lua")
+            )),
+            fill_script: Script::new(concat!(
+                include_str!("identity.lua"),
+                include_str!("log.lua"),
+                include_str!("fill.lua")
+            )),
+            lock_script: Script::new(concat!(
+                include_str!("identity.lua"),
+                include_str!("time.lua"),
+                include_str!("locks.lua")
+            )),
             settled: Settlements::default(),
             wake_pool: Pool::new(settings.connect_timeout),
             admitted: AtomicBool::new(false),

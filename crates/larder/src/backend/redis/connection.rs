@@ -65,6 +65,17 @@ impl std::fmt::Debug for Link {
     }
 }
 
+/// What a server does for this account: not each version does all, nor each service or account.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Abilities {
+    /// It removes expired fields of hashes itself (`HPEXPIREAT`).
+    pub(super) expires_fields: bool,
+    /// It says whether it is a primary when it is asked for nothing else (`ROLE`).
+    pub(super) tells_role: bool,
+    /// It lets scripts ask for time and identity (`TIME`, `INFO`).
+    pub(super) answers_scripts: bool,
+}
+
 /// What a connection knows of its server.
 #[derive(Debug)]
 pub(super) struct Identity {
@@ -72,8 +83,7 @@ pub(super) struct Identity {
     pub(super) incarnation: u128,
     /// Run and replication history of the server, as in its `cert`.
     pub(super) cert: Vec<u8>,
-    /// The server removes expired fields of hashes itself.
-    pub(super) expires_fields: bool,
+    pub(super) abilities: Abilities,
     /// When the request for the last check was sent; `None`: check with the next request.
     pub(super) checked: Option<Duration>,
 }

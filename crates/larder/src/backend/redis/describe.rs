@@ -60,6 +60,15 @@ impl Redis {
                 facts.push(name, Fact::parse(value));
             }
         }
+        if let Some(abilities) = slot.identity_mut().map(|identity| identity.abilities) {
+            let refused = [
+                ("TIME and INFO in scripts", abilities.answers_scripts),
+                ("ROLE", abilities.tells_role),
+                ("HPEXPIREAT", abilities.expires_fields),
+            ];
+            let refused: Vec<_> = refused.iter().filter(|(_, given)| !given).map(|(what, _)| *what).collect();
+            facts.push(("refused_commands".to_owned(), refused.join(", ")));
+        }
         if let Value::Array(meta) = replies.next() {
             for (name, value) in ["incarnation", "born_ms"].into_iter().zip(&meta) {
                 if let Some(value) = text(value) {

@@ -14,6 +14,8 @@ pub(super) struct Keys {
     pub(super) log: String,
     pub(super) registry: String,
     pub(super) locks: String,
+    /// What tells the time where scripts may not ask for it.
+    pub(super) clock: String,
 }
 
 impl Keys {
@@ -24,6 +26,7 @@ impl Keys {
             log: format!("{base}l"),
             registry: format!("{base}c"),
             locks: format!("{base}k"),
+            clock: format!("{base}t"),
             base,
         }
     }
@@ -36,6 +39,16 @@ impl Keys {
     /// The sorted set of the entries of a cache that expire.
     pub(super) fn expiry_index(&self, incarnation: u128, cache: &CacheId) -> String {
         self.of_cache(incarnation, "x", cache)
+    }
+
+    /// What the registry calls an unlogged cache, if a key is the hash of one.
+    pub(super) fn unlogged_member<'a>(&self, key: &'a [u8]) -> Option<&'a [u8]> {
+        key.strip_prefix(self.base.as_bytes()).filter(|member| member.starts_with(b"u:"))
+    }
+
+    /// A pattern for the hashes of all unlogged caches.
+    pub(super) fn unlogged_pattern(&self) -> Vec<u8> {
+        prefix_pattern(format!("{}u:", self.base).as_bytes())
     }
 
     /// The queue of a lock.

@@ -227,7 +227,8 @@ impl Slot {
         }
     }
 
-    fn no_refusal(&mut self, answers: Vec<Value>) -> Result<Vec<Value>, Failure> {
+    /// An error answer is a failure of the whole.
+    pub(super) fn no_refusal(&mut self, answers: Vec<Value>) -> Result<Vec<Value>, Failure> {
         for answer in &answers {
             if let Value::ServerError(error) = answer {
                 let refusal = refusal(error);

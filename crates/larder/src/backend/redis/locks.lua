@@ -1,7 +1,7 @@
 -- Everything that is done to locks. `lock/rules.rs` states the same rules, and both are tested against each other.
 --
 -- KEYS 1 meta  2 locks: a hash of rows `<token> <fence> <until ms> <since ms> <lease ms> <owner>`  3 queue of the lock: a
---      hash of `<number> <last seen ms> <owner>` by token, and the last number under `#`
+--      hash of `<number> <last seen ms> <owner>` by token, and the last number under `#`  4 the list that wakes who acquires
 -- ARGV 1 what  2 deadline (ms)  then
 --      acquire  name  token  owner  lease (ms)  '1': stand in line
 --      release  name  token  lease (ms)
@@ -12,16 +12,14 @@
 -- Answers {'LATE' | 'CERT', now}, {'TYPE', now, key} or {'OK', now, …}: acquire → fence, '' (another has it) or 'grace', ms to wait at most; release, break → 1 or 0;
 --      distrust → nothing; holder → token or ''; renew → a letter '1' or '0' for each.
 local SEEN, CLAIM, RUBBISH = 3000, 2000, 60000
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local now, time = server_time(true)
 if now > tonumber(ARGV[2]) then return {'LATE', now} end
 
 -- Whoever was promoted or restarted a moment ago must not grant anything before it is certified, so the script asks for
 -- the identity itself (R5).
 local known = redis.call('HMGET', KEYS[1], 'cert', 'born', 'fence')
-local server, replication = redis.call('INFO', 'server'), redis.call('INFO', 'replication')
-local cert = string.match(server, 'run_id:(%w+)') .. '/' .. string.match(replication, 'master_replid:(%w+)')
-if known[1] ~= cert or not string.find(replication, 'role:master', 1, true) then return {'CERT', now} end
+local cert, primary = identify()
+if not blind and not (known[1] == cert and primary) then return {'CERT', now} end
 local base = string.sub(KEYS[1], 1, -2)
 
 -- A script is not rolled back: what another program left in our places is found before anything is changed.
@@ -126,9 +124,9 @@ local function hand_over(name, lease)
   end
   lease = math.min(lease, CLAIM)
   local fence = grant(name, first.token, first.owner, lease)
-  -- Whoever sleeps on a key that is no list finds out by itself.
+  -- Whoever sleeps on a key that is no list, or that only he may name, finds out by himself.
   redis.pcall('LPUSH', base .. 'w:' .. first.token, string.format('%.0f %.0f', fence, lease))
-  redis.call('PEXPIRE', base .. 'w:' .. first.token, CLAIM)
+  redis.pcall('PEXPIRE', base .. 'w:' .. first.token, CLAIM)
 end
 
 -- Until when nobody new gets a lock (R23).
@@ -163,7 +161,7 @@ if what == 'acquire' then
     redis.call('HSET', KEYS[3], token, string.format('%.0f %.0f ', place, now) .. owner)
     redis.call('PEXPIRE', KEYS[3], RUBBISH)
     -- What is pushed from now on was granted after this.
-    redis.call('DEL', base .. 'w:' .. token)
+    redis.call('DEL', KEYS[4])
   end
   if now >= free_at then
     local first = head()

@@ -13,6 +13,7 @@ use redis::{Value, cmd};
 use super::backend::Redis;
 use super::batch::Batch;
 use super::failure::Failure;
+use super::identity::Check;
 use super::pool::Slot;
 use super::reply::{Replies, array, bytes, integer, time};
 use super::resp::Most;
@@ -37,7 +38,8 @@ impl LockBackend for Redis {
         let queue: &[u8] = if claim.queue { b"1" } else { b"0" };
         let token = claim.token.to_string();
         let words = [b"acquire", claim.name, token.as_bytes(), claim.owner, &lease, queue];
-        let mut answers = self.ask(claim.name, &words)?;
+        let answers = self.ask_script(claim.name, Some(&self.keys.wake_list(claim.token)), &words);
+        let mut answers = answers.map_err(|failure| self.blamed(failure, []))?;
         let fence = answers.next();
         let left = Duration::from_millis(integer(&answers.next(), "acquire")?);
         Ok(match &fence {
@@ -117,10 +119,10 @@ impl Redis {
     /// Runs the script on the lock `name`; its answers but for the first two. Sent again when the connection breaks: each
     /// of its commands may run twice.
     fn ask(&self, name: &[u8], words: &[&[u8]]) -> Result<Replies> {
-        self.ask_script(name, words).map_err(|failure| self.blamed(failure, []))
+        self.ask_script(name, None, words).map_err(|failure| self.blamed(failure, []))
     }
 
-    fn ask_script(&self, name: &[u8], words: &[&[u8]]) -> Result<Replies, Failure> {
+    fn ask_script(&self, name: &[u8], wake_list: Option<&str>, words: &[&[u8]]) -> Result<Replies, Failure> {
         let queue = self.keys.queue(name);
         let mut script = self.lock_script.cached();
         let mut slot = self.slot()?;
@@ -129,16 +131,25 @@ impl Redis {
             self.prepare(&mut slot)?;
             let budget = slot.budget(boottime(), self.settings.read_timeout);
             let deadline = self.clock.now().saturating_add(millis(budget));
+            let blind = slot.identity_mut().is_some_and(|identity| !identity.abilities.answers_scripts);
             let mut command = script.clone();
-            command.arg(3).arg(&self.keys.meta).arg(&self.keys.locks).arg(&queue);
+            let keys = 3 + usize::from(wake_list.is_some()) + usize::from(blind);
+            command.arg(keys).arg(&self.keys.meta).arg(&self.keys.locks).arg(&queue).arg(wake_list);
+            if blind {
+                command.arg(&self.keys.clock);
+            }
             for (at, word) in words.iter().enumerate() {
                 command.arg(word);
                 if at == 0 {
                     command.arg(deadline);
                 }
             }
-            let answer = match slot.exchange(Batch::default().add(&command), &self.trips) {
-                Ok(answers) => answers.into_iter().next().unwrap_or(Value::Nil),
+            let mut batch = Batch::default();
+            batch.add(&command);
+            // A script that may not ask the server who it is has its answer judged by what the server says next.
+            let check = blind.then(|| Check::ask(self, &mut slot, &mut batch, true));
+            let mut replies = match slot.exchange(&batch, &self.trips) {
+                Ok(answers) => Replies::new(answers),
                 Err(Failure::NoScript) => {
                     script = self.lock_script.whole();
                     continue;
@@ -149,7 +160,13 @@ impl Redis {
                 }
                 Err(failure) => return Err(failure),
             };
-            let mut parts = Replies::new(array(answer, "locks")?);
+            let mut parts = Replies::new(array(replies.next(), "locks")?);
+            if let Some(check) = check
+                && !check.passed(self, &mut replies, &mut slot)?
+            {
+                self.hello(&mut slot)?;
+                continue;
+            }
             let verdict = bytes(parts.next(), "locks")?;
             self.clock.learn(integer(&parts.next(), "locks")?);
             match verdict.as_slice() {

@@ -103,9 +103,7 @@ local function is_unchanged(cache, at, nonce)
     end
     if known then
       -- A server that lost changes would not know that (R5).
-      local run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
-      local history = string.match(redis.call('INFO', 'replication'), 'master_replid:(%w+)')
-      known = redis.call('HGET', KEYS[1], 'cert') == run .. '/' .. history
+      known = redis.call('HGET', KEYS[1], 'cert') == identify()
     end
     reached[at .. nonce] = known
   end

@@ -7,9 +7,9 @@ use redis::cmd;
 use super::backend::Redis;
 use super::batch::Batch;
 use super::failure::Failure;
-use super::identity::{Certify, Check, replica};
+use super::identity::{Certify, Check, is_primary, replica};
 use super::pool::Slot;
-use super::reply::{Replies, array, bytes, optional_bytes};
+use super::reply::{Replies, array, bytes, optional_bytes, text};
 use super::resp::Most;
 use super::survey::MAX_PAGE;
 use super::{last_changes, log};
@@ -65,12 +65,14 @@ impl Redis {
         since: Option<Position>,
         reads: &[Read<'_>],
     ) -> Result<Option<Fetched>, Failure> {
-        let Some(incarnation) = slot.identity_mut().map(|identity| identity.incarnation) else {
+        let Some((incarnation, tells_role)) =
+            slot.identity_mut().map(|identity| (identity.incarnation, identity.abilities.tells_role))
+        else {
             return Ok(None);
         };
         let since = since.filter(|since| since.incarnation == incarnation);
         let mut batch = Batch::default();
-        batch.add_words(&[b"ROLE"]);
+        batch.add_words(if tells_role { &[b"ROLE"] } else { &[b"INFO", b"replication"] });
         let check = Check::ask(self, slot, &mut batch, since.is_none());
         // The log before the data: entries are at least as new as the position (R3).
         log::ask(&mut batch, &self.keys.log, since);
@@ -88,8 +90,12 @@ impl Redis {
             },
         };
         let mut replies = Replies::new(answers);
-        let role = Replies::new(array(replies.next(), "ROLE")?).next();
-        if bytes(role, "ROLE")? != b"master" {
+        let primary = if tells_role {
+            bytes(Replies::new(array(replies.next(), "ROLE")?).next(), "ROLE")? == b"master"
+        } else {
+            is_primary(&text(replies.next(), "INFO replication")?)
+        };
+        if !primary {
             return Err(replica(slot));
         }
         if !check.passed(self, &mut replies, slot)? {

@@ -38,7 +38,7 @@ impl Redis {
         // A kept connection may know an old incarnation, or may be dead: ask first.
         self.hello_anew(&mut slot)?;
         let Some(identity) = slot.identity_mut() else { return Ok(()) };
-        let values_can_be_left_out = identity.expires_fields;
+        let values_can_be_left_out = identity.abilities.expires_fields;
         let hash = self.keys.hash(identity.incarnation, cache);
         let pattern = prefix_pattern(prefix);
         let mut cursor = b"0".to_vec();

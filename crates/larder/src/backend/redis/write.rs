@@ -120,10 +120,10 @@ impl Redis {
             return false;
         };
         let Ok(mut slot) = self.slot() else { return false };
-        let Some((incarnation, native)) = slot
+        let Some((incarnation, abilities)) = slot
             .may_post(entry.len())
             .filter(|identity| !identity.due() && identity.incarnation == missed.incarnation)
-            .map(|identity| (identity.incarnation, identity.expires_fields))
+            .map(|identity| (identity.incarnation, identity.abilities))
         else {
             return false;
         };
@@ -131,14 +131,18 @@ impl Redis {
         let mut command =
             if slot.knows_fills() { self.fill_script.cached() } else { self.fill_script.whole() };
         command
-            .arg(4)
+            .arg(4 + usize::from(!abilities.answers_scripts))
             .arg(&self.keys.meta)
             .arg(&self.keys.log)
             .arg(self.keys.hash(incarnation, cache))
-            .arg(self.keys.expiry_index(incarnation, cache))
+            .arg(self.keys.expiry_index(incarnation, cache));
+        if !abilities.answers_scripts {
+            command.arg(&self.keys.clock);
+        }
+        command
             .arg(incarnation_name(incarnation))
             .arg(&nonce.to_be_bytes())
-            .arg(letters([native, slot.writes_first(cache)]))
+            .arg(letters([abilities.expires_fields, slot.writes_first(cache)]))
             .arg(cache.name())
             .arg(key)
             .arg(entry);
@@ -169,8 +173,8 @@ impl Redis {
         since: Option<Position>,
         ops: &[Op<'_>],
     ) -> Result<Verdict, Failure> {
-        let Some((incarnation, native)) =
-            slot.identity_mut().map(|identity| (identity.incarnation, identity.expires_fields))
+        let Some((incarnation, abilities)) =
+            slot.identity_mut().map(|identity| (identity.incarnation, identity.abilities))
         else {
             return Ok(Verdict::Identity);
         };
@@ -180,8 +184,11 @@ impl Redis {
         let check = Check::ask(self, slot, &mut batch, false);
         let (caches, places) = caches(ops);
         let firsts = caches.iter().map(|cache| slot.writes_first(cache));
-        let flags = letters(std::iter::once(native).chain(firsts));
-        let head = Head { incarnation, nonce, flags, caches: &caches };
+        let sets = ops.iter().any(|op| matches!(op, Op::Set { .. }));
+        let flags = letters([abilities.expires_fields, sets].into_iter().chain(firsts));
+        let locks = ops.iter().any(|op| matches!(op, Op::Set { lock: Some(_), .. }));
+        let head =
+            Head { incarnation, nonce, flags, caches: &caches, locks, blind: !abilities.answers_scripts };
         batch.add(&self.command(script, &head, limits, ops.iter().zip(places)));
         // After the script, so that this batch's own record is in it; what follows that is left to the next request.
         log::ask(&mut batch, &self.keys.log, since);
@@ -247,11 +254,17 @@ impl Redis {
         limits: &Limits,
         ops: impl Iterator<Item = (&'a Op<'a>, usize)>,
     ) -> Cmd {
-        let Head { incarnation, nonce, ref flags, caches } = *head;
+        let Head { incarnation, nonce, ref flags, caches, locks, blind } = *head;
         let mut command = script.clone();
-        command.arg(3 + 2 * caches.len()).arg(&self.keys.meta).arg(&self.keys.log).arg(&self.keys.registry);
+        let keys = 3 + 2 * caches.len() + usize::from(locks) + usize::from(blind);
+        command.arg(keys).arg(&self.keys.meta).arg(&self.keys.log).arg(&self.keys.registry);
         for cache in caches {
             command.arg(self.keys.hash(incarnation, cache)).arg(self.keys.expiry_index(incarnation, cache));
+        }
+        for (key, given) in [(&self.keys.locks, locks), (&self.keys.clock, blind)] {
+            if given {
+                command.arg(key);
+            }
         }
         command
             .arg(incarnation_name(incarnation))
@@ -301,6 +314,10 @@ struct Head<'a> {
     nonce: u128,
     flags: String,
     caches: &'a [&'a CacheId],
+    /// Whether an operation has a proof.
+    locks: bool,
+    /// Whether scripts may not ask for the time.
+    blind: bool,
 }
 
 /// Answers to several questions as scripts take them.
