@@ -12,8 +12,8 @@
 //!    its [`Delta::position`] (R3).
 //! 2. **Exact gaps.** If the position `since` is none of this history, the answer says `reset` and lists no changes. It
 //!    never guesses (R1, R2). If it is one, but its record is no longer in the log, or more than [`MAX_CHANGES`]
-//!    changes followed it, the answer names each cache that changed since as [`Change::Unlisted`], and no other
-//!    (R29). Should it not be able to tell, it says `reset`.
+//!    changes followed it, the answer names each cache that changed since as [`Change::Unlisted`], and no other;
+//!    it may name only some of them, and list the keys of the others (R29). Should it not be able to tell, it says `reset`.
 //! 3. **One identity.** A backend serves only while it is sure that it lost nothing it acknowledged; when it
 //!    is not sure (restart, failover, restored copy) it empties the logged caches under a new incarnation before
 //!    it answers (R5).
@@ -49,6 +49,7 @@ pub use locks::{
     named_lock_name, parse_lock_name,
 };
 pub use log::{Change, Delta, MAX_CHANGES, Position};
+pub(crate) use log::{MAX_READ, listed};
 
 pub use crate::clock::Millis;
 pub use crate::error::Result;

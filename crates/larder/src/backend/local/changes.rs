@@ -13,7 +13,7 @@ use super::fault::{Fault, damaged};
 use super::last_changes;
 use super::tables::{Space, Tables};
 use crate::bytes::Reader;
-use crate::contract::{CacheId, Change, Delta, MAX_CHANGES, Position};
+use crate::contract::{CacheId, Change, Delta, MAX_CHANGES, MAX_READ, Position, listed};
 use crate::random::random;
 
 /// The log's bound in records.
@@ -57,8 +57,8 @@ pub(super) fn since(
 ) -> Result<Delta, Fault> {
     let mut changes = None;
     if let Some(since) = since {
-        let listed = collect(tables, txn, space, since)?;
-        changes = listed.map(|listed| listed.into_iter().map(|logged| logged.change).collect());
+        let read = collect(tables, txn, space, since, MAX_READ)?;
+        changes = read.and_then(|read| listed(read.into_iter().map(|logged| logged.change).collect()));
         if changes.is_none() && is_past(tables, txn, space, since)? {
             changes = last_changes::after(tables, txn, space.number, since.id)?;
         }
@@ -92,12 +92,13 @@ fn is_past(tables: &Tables, txn: &RoTxn<'_, AnyTls>, space: &Space, since: Posit
     Ok(Reader::new(record).u128()? == since.nonce)
 }
 
-/// The changes after `since`; `None` if they cannot be told exactly.
+/// The changes after `since`; `None` if they cannot be told exactly, or are more than `most`.
 pub(super) fn collect(
     tables: &Tables,
     txn: &RoTxn<'_, AnyTls>,
     space: &Space,
     since: Position,
+    most: usize,
 ) -> Result<Option<Vec<Logged>>, Fault> {
     if since == position(space) {
         return Ok(Some(Vec::new()));
@@ -106,7 +107,7 @@ pub(super) fn collect(
     if since.incarnation != space.incarnation || anchor < space.first || anchor >= space.last {
         return Ok(None);
     }
-    if space.last - anchor > MAX_CHANGES as u64 {
+    if space.last - anchor > most as u64 {
         return Ok(None);
     }
     let Some(record) = tables.log.get(txn, &record_key(space, anchor))? else { return Ok(None) };
@@ -116,7 +117,7 @@ pub(super) fn collect(
     let mut changes = Vec::new();
     for id in anchor + 1..=space.last {
         let record = tables.log.get(txn, &record_key(space, id))?.ok_or_else(|| damaged("log"))?;
-        if !decode(record, &mut changes)? || changes.len() > MAX_CHANGES {
+        if !decode(record, &mut changes)? || changes.len() > most {
             return Ok(None);
         }
     }

@@ -8,7 +8,7 @@ use super::fault::{Fault, NAME};
 use super::tables::{Counters, Space};
 use super::{lock_row, room, rows};
 use crate::clock;
-use crate::contract::{Applied, Op, Outcome, Position, Ruling, Since};
+use crate::contract::{Applied, MAX_CHANGES, Op, Outcome, Position, Ruling, Since};
 use crate::error::Error;
 
 /// One call of `apply`.
@@ -128,7 +128,7 @@ impl Guards {
         }
         let position = guard.position();
         if self.at != Some(position) {
-            self.changes = changes::collect(&open.tables, txn, space, position)?;
+            self.changes = changes::collect(&open.tables, txn, space, position, MAX_CHANGES)?;
             self.at = Some(position);
         }
         let since = match &self.changes {

@@ -20,7 +20,6 @@
 mod cooldown;
 mod node_cache;
 
-use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -29,8 +28,8 @@ use self::node_cache::{Look, NodeCache, Step};
 use crate::clock::Millis;
 use crate::config::Config;
 use crate::contract::{
-    Applied, Backend, CacheId, CacheUsage, Change, Delta, Facts, Fetched, Health, LockBackend, MAX_CHANGES,
-    Op, Outcome, Position, Read,
+    Applied, Backend, CacheId, CacheUsage, Change, Delta, Facts, Fetched, Health, LockBackend, Op, Outcome,
+    Position, Read, listed,
 };
 use crate::error::Result;
 
@@ -122,9 +121,7 @@ impl Start {
             changes.extend(delta.changes);
             changes
         });
-        let changes =
-            changes.map(|changes| if changes.len() > MAX_CHANGES { unlisted(&changes) } else { changes });
-        let changes = changes.filter(|changes| changes.len() <= MAX_CHANGES);
+        let changes = changes.and_then(listed);
         Delta { reset: changes.is_none(), changes: changes.unwrap_or_default(), position: delta.position }
     }
 }
@@ -238,12 +235,6 @@ fn made<'a>(op: &Op<'a>, outcome: Outcome) -> Option<Op<'a>> {
         (Op::Set { cache, key, .. }, Outcome::Cleared) => Some(Op::Delete { cache, key }),
         (op, _) => Some(op),
     }
-}
-
-/// The caches of some changes.
-fn unlisted(changes: &[Change]) -> Vec<Change> {
-    let caches: HashSet<&str> = changes.iter().map(Change::cache).collect();
-    caches.into_iter().map(|cache| Change::Unlisted { cache: cache.into() }).collect()
 }
 
 fn is_changed(changes: &[Change], read: &Read<'_>) -> bool {

@@ -24,7 +24,7 @@ use crate::backend::local::tables::{Counters, Tables};
 use crate::backend::local::{Handle, last_changes, read, room, rows, write};
 use crate::bytes::Reader;
 use crate::clock::{self, Millis};
-use crate::contract::{CacheId, Change, Delta, Facts, MAX_CHANGES, Op, Position, Read};
+use crate::contract::{CacheId, Change, Delta, Facts, MAX_CHANGES, MAX_READ, Op, Position, Read, listed};
 use crate::error::Result;
 
 /// How long to wait for another process that writes: the backend is always there to be asked instead.
@@ -163,7 +163,7 @@ impl Head {
         Ok(listed)
     }
 
-    /// The changes after a row of the ring; `None` if they are too many.
+    /// The changes after a row of the ring, of the caches that changed most only their names; `None` if they are too many.
     fn listed_after(
         &self,
         tables: &Tables,
@@ -175,11 +175,11 @@ impl Head {
         let after: (Bound<&[u8]>, Bound<&[u8]>) = (Bound::Excluded(&from), Bound::Included(&to));
         let mut changes = Vec::new();
         for row in tables.log.range(txn, &after)? {
-            if !changes::decode(row?.1, &mut changes)? || changes.len() > MAX_CHANGES {
+            if !changes::decode(row?.1, &mut changes)? || changes.len() > MAX_READ {
                 return Ok(None);
             }
         }
-        Ok(Some(changes.into_iter().map(|logged| logged.change).collect()))
+        Ok(listed(changes.into_iter().map(|logged| logged.change).collect()))
     }
 
     /// The key of the oldest row in the ring.

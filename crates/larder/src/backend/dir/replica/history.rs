@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use crate::contract::{CacheId, Change, Delta, MAX_CHANGES, Position, Since};
+use crate::contract::{CacheId, Change, Delta, MAX_CHANGES, Position, Since, listed};
 
 /// Changes kept: more than an answer lists, so that the guard of a slow request still holds.
 const KEPT: usize = 4 * MAX_CHANGES;
@@ -121,9 +121,7 @@ impl History {
     }
 
     fn listed(&self, since: Position) -> Option<Vec<Change>> {
-        let changes = self.since(since)?.take(MAX_CHANGES + 1);
-        let changes: Vec<Change> = changes.map(|logged| logged.change.clone()).collect();
-        (changes.len() <= MAX_CHANGES).then_some(changes)
+        listed(self.since(since)?.map(|logged| logged.change.clone()).collect())
     }
 
     /// The caches that changed since, for whom no changes are listed (R29); `None` if nobody can tell, or they are too many.
