@@ -290,15 +290,24 @@ pub(crate) fn alone_in_process() -> Option<MutexGuard<'static, ()>> {
 }
 
 fn update<T>(file: &File, change: impl FnOnce(&mut Page<'_>) -> Option<T>) -> Option<T> {
+    locked(file, || {
+        let mut page = Page { words: read(file), place: Locked::File(file) };
+        let said = change(&mut page);
+        if said.is_some() {
+            // Should it fail the others learn nothing.
+            let _ = file.write_all_at(&page.words.encode(), 0);
+        }
+        said
+    })?
+}
+
+/// Does something while no other process does with such a file; `None` if one is at it for longer than that can take. The caller sees to
+/// it that it is [alone in its process](alone_in_process).
+pub(crate) fn locked<T>(file: &File, work: impl FnOnce() -> T) -> Option<T> {
     patiently(|| fcntl_lock(file, FlockOperation::NonBlockingLockExclusive).ok())?;
-    let mut page = Page { words: read(file), place: Locked::File(file) };
-    let said = change(&mut page);
-    if said.is_some() {
-        // Should it fail the others learn nothing.
-        let _ = file.write_all_at(&page.words.encode(), 0);
-    }
+    let done = work();
     let _ = fcntl_lock(file, FlockOperation::Unlock);
-    said
+    Some(done)
 }
 
 fn read(file: &File) -> Words {

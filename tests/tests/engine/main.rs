@@ -9,7 +9,7 @@ mod memories;
 mod node;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use larder::contract::{Backend as _, CacheId};
 use larder::engine::Item;
@@ -497,6 +497,39 @@ fn a_cold_process_fetches_the_hot_set_at_once() {
         a.memory.plant(&hot, b"keys", list);
         let cold = Node::new(a.memory.peer(), &[]);
         assert_eq!(cold.trips(|| page(&cold)), 302, "{what}");
+    }
+}
+
+/// What a node fetches at once is bounded: who has no turn yet fetches the list later.
+#[test]
+fn a_large_hot_set_is_fetched_in_turns() {
+    // The processes of a place share an account.
+    let namespace = format!("turns{}", std::process::id());
+    let options = [("namespace", &*namespace), ("near_bytes", "128M"), ("max_staleness", "3600")];
+    let a = Node::new(Memory::default(), &options);
+    let mut random = 1_u64;
+    for i in 0..20 {
+        let numbers: Vec<String> = (0..64 << 10)
+            .map(|_| {
+                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                format!("{random:016x}")
+            })
+            .collect();
+        a.set(&format!("k{i}"), &numbers.concat());
+    }
+    let listing = Node::new(a.memory.peer(), &options);
+    listing.engine.begin_request();
+    (0..20).for_each(|i| assert!(listing.get(&format!("k{i}")).is_some()));
+    listing.engine.end_request();
+    for _ in 0..3 {
+        let cold = Node::new(a.memory.peer(), &options);
+        let begun = Instant::now();
+        while cold.engine.stats().near_entries < 20 {
+            assert!(begun.elapsed() < Duration::from_secs(30), "it has no turn");
+            cold.engine.begin_request();
+            assert!(cold.get("k0").is_some());
+            cold.engine.end_request();
+        }
     }
 }
 

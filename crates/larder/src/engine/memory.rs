@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use super::fills::Fills;
 use super::hot_set::HotSet;
+use super::turns::Turns;
 use crate::coherence::Coherence;
 use crate::config::{Config, Identity};
 use crate::fills::before::FilledBefore;
@@ -15,6 +16,7 @@ pub(super) struct Memory<V: Clone> {
     state: Mutex<Coherence<V>>,
     hot: Mutex<HotSet>,
     fills: Mutex<Fills>,
+    pub(super) turns: Turns,
     pub(super) counters: Counters,
     /// `None` for one that shares its room with no other.
     process: Option<Arc<Process<V>>>,
@@ -36,6 +38,7 @@ impl<V: Clone> Memory<V> {
             state: Mutex::new(Coherence::new(config.near_bytes(), filled_before)),
             hot: Mutex::default(),
             fills: Mutex::default(),
+            turns: Turns::of(config),
             counters: Counters::default(),
             process,
             counted: AtomicU64::new(0),

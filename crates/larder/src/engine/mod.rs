@@ -17,6 +17,7 @@ mod peek;
 mod posts;
 mod reads;
 mod refused;
+mod turns;
 mod warm;
 mod writes;
 

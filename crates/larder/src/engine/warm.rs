@@ -60,14 +60,21 @@ impl<D: Decode> Engine<D> {
         }
     }
 
-    /// Fetches what the list names, if this process wants it and has not done so.
+    /// Fetches what the list names, if this process wants it, has not done so, and has its turn among those of the node.
     pub(super) fn fetch_hot_set(&self) -> Result<()> {
-        let wanted = std::mem::take(&mut self.hot().wanted);
-        match wanted {
-            Wanted::Nothing => Ok(()),
-            Wanted::Of(caches) => self.fetch_listed(|cache| caches.contains(cache), |_, _| ()).map(drop),
-            Wanted::All => self.warm(|_, _| ()).map(drop),
+        if matches!(self.hot().wanted, Wanted::Nothing) {
+            return Ok(());
         }
+        let Some(turn) = self.memory.turns.take() else { return Ok(()) };
+        let wanted = std::mem::take(&mut self.hot().wanted);
+        let is_wanted = |cache: &str| match &wanted {
+            Wanted::Nothing => false,
+            Wanted::Of(caches) => caches.contains(cache),
+            Wanted::All => true,
+        };
+        let fetched = self.fetch_listed(is_wanted, |_, _| ());
+        self.memory.turns.end(&turn, fetched.as_ref().map_or(0, |fetched| fetched.bytes));
+        fetched.map(drop)
     }
 
     /// Fetches what warm processes hold: into memory, and so into the node tier or the page cache on the way. Calls
@@ -77,27 +84,27 @@ impl<D: Decode> Engine<D> {
     /// # Errors
     /// If the backend is unavailable or refuses; what was fetched before stays.
     pub fn warm(&self, progress: impl FnMut(usize, usize)) -> Result<usize> {
-        self.fetch_listed(|_| true, progress)
+        self.fetch_listed(|_| true, progress).map(|fetched| fetched.present)
     }
 
     fn fetch_listed(
         &self,
         wanted: impl Fn(&str) -> bool,
         mut progress: impl FnMut(usize, usize),
-    ) -> Result<usize> {
+    ) -> Result<Listed> {
         let list = self.payload(&self.own_cache(CACHE, false, None), KEY)?;
         let batches = batches(&list.unwrap_or_default(), wanted);
         let all = batches.iter().map(Vec::len).sum();
-        let (mut asked, mut present) = (0, 0);
+        let (mut asked, mut fetched) = (0, Listed::default());
         for batch in batches {
             asked += batch.len();
-            present += self.fetch_batch(batch)?;
+            self.fetch_batch(batch, &mut fetched)?;
             progress(asked, all);
         }
         let mut hot = self.hot();
         (hot.hits_before, hot.from_node) = (self.counters().hits.load(Ordering::Relaxed), 0);
         drop(hot);
-        Ok(present)
+        Ok(fetched)
     }
 
     /// Values were taken from the node, which another node has to fetch.
@@ -107,33 +114,34 @@ impl<D: Decode> Engine<D> {
         }
     }
 
-    /// How many of the keys had an entry.
-    fn fetch_batch(&self, batch: Vec<HotKey>) -> Result<usize> {
+    fn fetch_batch(&self, batch: Vec<HotKey>, fetched: &mut Listed) -> Result<()> {
         let mut hot: Vec<Sought> = batch
             .into_iter()
             .filter(|hot| hot.key.len() <= MAX_KEY)
             .filter_map(|hot| Some((self.named(&hot.cache).ok()?, hot.key, hot.weight)))
             .collect();
-        let mut present = 0;
         if let Some((ticket, entries)) = self.peek(&reads(&hot)) {
             self.take_in_hot(&hot, ticket.incarnation(), &entries, Some(ticket));
             let mut known = entries.iter().map(Option::is_some);
-            present += known.clone().filter(|known| *known).count();
+            fetched.present += known.clone().filter(|known| *known).count();
             hot.retain(|_| known.next() != Some(true));
         }
         if hot.is_empty() {
-            return Ok(present);
+            return Ok(());
         }
         let answer = self.fetch(&reads(&hot))?;
         let Fetched { delta, entries } = &answer.fetched;
         self.take_in_hot(&hot, delta.position.incarnation, entries, answer.ticket);
         for ((cache, key, weight), entry) in hot.iter().zip(entries) {
             match entry {
-                Some(_) => present += 1,
+                Some(entry) => {
+                    fetched.present += 1;
+                    fetched.bytes += entry.len() as u64;
+                }
                 None => self.state().keep_absent_hot(answer.ticket, cache.number, key, *weight > 0),
             }
         }
-        Ok(present)
+        Ok(())
     }
 
     fn take_in_hot(
@@ -194,6 +202,15 @@ impl<D: Decode> Engine<D> {
             Some(self.entries.decode(site, &entry, self.decode.most()).ok()?.payload.into_owned())
         }))
     }
+}
+
+/// What was fetched of a list.
+#[derive(Default)]
+struct Listed {
+    /// Keys that had an entry.
+    present: usize,
+    /// Bytes of entries that the backend sent.
+    bytes: u64,
 }
 
 /// A key to fetch with the weight that its value had; absences have none.
