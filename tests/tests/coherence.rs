@@ -1,6 +1,7 @@
 //! Promise 1 under load and faults: eight processes and more, random operations, one checker (`larder_tests::coherence`).
 //!
-//! The long runs: `cargo test -p larder-tests --test coherence -- --ignored --nocapture`.
+//! The long runs: `cargo test -p larder-tests --test coherence -- --ignored --nocapture`. With `FLOODS=1` in the environment
+//! more than 1,000 changes lie between most requests of a process.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 

@@ -1,5 +1,5 @@
 //! One process of a run of the coherence checker: `coherence_worker DIRECTORY PROCESS MILLISECONDS NAME=VALUE…` with
-//! the options of the store.
+//! the options of the store. With `FLOODS=N` in the environment each request begins with up to N floods.
 
 use std::io;
 use std::path::Path;
@@ -20,5 +20,6 @@ fn main() -> io::Result<()> {
         directory: Path::new(directory),
         process: number(process)?,
         time: Duration::from_millis(number(time)?),
+        floods: std::env::var("FLOODS").map_or(Ok(0), |floods| number(&floods))?,
     })
 }

@@ -84,7 +84,7 @@ impl Crew {
         // It has an answer to all that it began when its journal is read.
         self.over.push((self.started, u64::MAX));
         let (directory, process, time) = (self.directory.path(), self.started, Duration::ZERO);
-        Actor::new(&Worker { config, directory, process, time }).unwrap()
+        Actor::new(&Worker { config, directory, process, time, floods: 0 }).unwrap()
     }
 
     /// The backend may lose entries at any time: no miss is wrong.

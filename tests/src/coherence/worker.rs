@@ -32,6 +32,8 @@ pub struct Worker<'a> {
     pub process: u64,
     /// How long it works.
     pub time: Duration,
+    /// The most floods at the beginning of a request: each changes more keys that nobody reads than an answer lists.
+    pub floods: u64,
 }
 
 /// Works, and leaves the journal `<process>.journal` in the directory.
@@ -56,6 +58,7 @@ pub(super) struct State {
     process: u64,
     random: u64,
     versions: u64,
+    floods: u64,
     /// A time before the request of the last sync point was sent.
     sync: u64,
     /// Whether the next operation is a sync point.
@@ -78,6 +81,7 @@ impl State {
             process: worker.process,
             random: now() ^ (worker.process << 48) | 1,
             versions: 0,
+            floods: worker.floods,
             sync: 0,
             due: true,
             missing: HashSet::new(),
@@ -103,6 +107,9 @@ impl State {
     }
 
     fn random_steps(&mut self) -> io::Result<()> {
+        for _ in 0..self.below(self.floods + 1) {
+            self.flood();
+        }
         for _ in 0..self.below(60) {
             match self.below(100) {
                 0..62 => self.get(1).map(drop)?,
