@@ -233,6 +233,6 @@ $lines = fn(int $hundredths) => array_map(fn($label) => [
 ], array_keys($measured));
 $title = fn(string $what) => "{$what} of the pages are there, by users; {$machine}";
 file_put_contents($charts, json_encode(array_map(fn($hundredths, $what) => [
-    'name' => "experiment-p{$hundredths}", 'title' => $title($what), 'unit' => 'seconds', 'lines' => $lines($hundredths),
+    'name' => "experiment-p{$hundredths}", 'title' => $title($what), 'unit' => 'seconds', 'across' => 'users', 'lines' => $lines($hundredths),
 ], [50, 95, 99], ['Half', '95 of 100', '99 of 100']), JSON_THROW_ON_ERROR));
 $report->save($results);

@@ -6,7 +6,8 @@
  *
  * {"do": "fill"} · {"do": "verify", "offset": PAGE} · {"do": "measure", "offset": PAGE, "pages": […]} · {"do": "first"} · {"do": "warm"} ·
  * {"do": "course", "activities": NUMBER} · {"do": "read course", "times": NUMBER} · {"do": "delete course"} ·
- * {"do": "results"} · {"do": "page"} · {"do": "get", "definition": …, "key": …} · {"do": "set", …, "value": …}.
+ * {"do": "results"} · {"do": "page"} · {"do": "get", "definition": …, "key": …} · {"do": "set", …, "value": …} ·
+ * {"do": "turn", "page": PAGE} · {"do": "change", "count": NUMBER}.
  * Each ends with an answer that has the member "done".
  *
  * @license MIT OR Apache-2.0
@@ -16,7 +17,7 @@ namespace Larder\Bench;
 
 error_reporting(E_ALL);
 ini_set('display_errors', 'stderr');
-foreach (['lib/course', 'lib/recording', 'lib/replay', 'stores/store', 'stores/larder', 'stores/file', 'stores/redis', 'stores/apcu', 'stores/memory'] as $file) {
+foreach (['lib/changes', 'lib/course', 'lib/recording', 'lib/replay', 'stores/store', 'stores/larder', 'stores/file', 'stores/redis', 'stores/apcu', 'stores/memory'] as $file) {
     require_once __DIR__ . "/{$file}.php";
 }
 
@@ -56,6 +57,17 @@ while (($line = fgets(STDIN)) !== false) {
             break;
         case 'results':
             $result = get_object_vars($replay);
+            break;
+        case 'turn':
+            $larder = $store instanceof LarderStore ? $store : null;
+            [$trips, $memory] = [$store->roundTrips(), $larder?->fromMemory()];
+            $result = Replay::play($recording->pages[$command['page']]->ops, $store);
+            $result += ['trips' => $store->roundTrips() - $trips, 'memory' => $larder?->fromMemory() - $memory];
+            break;
+        case 'change':
+            $changes ??= new Changes($recording);
+            $store->begin();
+            $changes->make($store, $command['count']);
             break;
         case 'page':
             $store->begin();

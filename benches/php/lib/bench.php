@@ -131,14 +131,24 @@ final class Bench {
      * @param array<string, float> $bars Values by label.
      */
     public function chart(string $name, string $title, string $unit, array $bars): void {
+        $bars = array_map(fn($label, $value) => ['label' => $label, 'value' => $value], array_keys($bars), $bars);
+        $this->keep($name, $title, $unit, ['bars' => $bars]);
+    }
+
+    /**
+     * Keeps a chart of lines.
+     *
+     * @param array<string, list<array{float, float}>> $lines Their points by label.
+     */
+    public function lines(string $name, string $title, string $across, string $unit, array $lines): void {
+        $lines = array_map(fn($label, $points) => ['label' => $label, 'points' => $points], array_keys($lines), $lines);
+        $this->keep($name, $title, $unit, ['across' => $across, 'lines' => $lines]);
+    }
+
+    private function keep(string $name, string $title, string $unit, array $content): void {
         // A chart names the machine, not the scratch directory.
         $processor = preg_replace('/ · [^·]*$/u', '', machine($this->directory));
-        $this->charts[] = [
-            'name' => $name,
-            'title' => "{$title}; {$processor}",
-            'unit' => $unit,
-            'bars' => array_map(fn($label, $value) => ['label' => $label, 'value' => $value], array_keys($bars), $bars),
-        ];
+        $this->charts[] = ['name' => $name, 'title' => "{$title}; {$processor}", 'unit' => $unit] + $content;
     }
 
     /** Writes the charts for `plot`. */

@@ -105,6 +105,11 @@ final class LarderStore implements LockingStore {
         return $stats['near_bytes'] + $stats['graveyard_bytes'];
     }
 
+    /** Reads that this process answered from its own memory so far. */
+    public function fromMemory(): int {
+        return $this->store->stats()['near_hits'];
+    }
+
     public function roundTrips(): int {
         return $this->store->stats()['round_trips'];
     }
