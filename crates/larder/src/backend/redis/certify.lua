@@ -13,7 +13,7 @@ if now > tonumber(ARGV[3]) then return {'LATE', now} end
 
 -- The script asks for the identity itself: what its sender saw may be another server by now.
 local cert, primary, server, replication = identify()
-if blind then cert, primary = ARGV[6], true end
+if is_blind() then cert, primary = ARGV[6], true end
 if not primary then return {'ROLE', now} end
 
 -- A key of another type was put there by another program, and is left to people. A script is not rolled back, so this comes first.

@@ -50,7 +50,7 @@ local function fill(last)
   local id = append(ARGV[2], 1, name, outcome == 's' and 's' or 'd')
   if type(id) == 'string' then
     if outcome == 's' then
-      note(ARGV[1], id, ARGV[2], {cache}, 'd', last .. id)
+      redis.call('HSET', KEYS[1], 'h', ARGV[1] .. ARGV[2] .. floor .. id, 'l:' .. cache, id, 'd', last .. id)
     else
       note(ARGV[1], id, ARGV[2], {cache})
     end

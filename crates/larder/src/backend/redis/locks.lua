@@ -19,7 +19,7 @@ if now > tonumber(ARGV[2]) then return {'LATE', now} end
 -- the identity itself (R5).
 local known = redis.call('HMGET', KEYS[1], 'cert', 'born', 'fence')
 local cert, primary = identify()
-if not blind and not (known[1] == cert and primary) then return {'CERT', now} end
+if cert and not (known[1] == cert and primary) then return {'CERT', now} end
 local base = string.sub(KEYS[1], 1, -2)
 
 -- A script is not rolled back: what another program left in our places is found before anything is changed.

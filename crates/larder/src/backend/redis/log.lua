@@ -55,13 +55,13 @@ local function append(nonce, count, names, kinds)
   else
     added = redis.pcall('XADD', KEYS[2], 'NOMKSTREAM', id, 'n', nonce, 'c', count, 'v', names, 't', kinds)
   end
-  if type(added) == 'table' and not string.find(added.err, 'equal or smaller', 1, true) then return added end
-  return type(added) == 'string' and id
+  if added and not added.err then return id end
+  return added and not string.find(added.err, 'equal or smaller', 1, true) and added
 end
 
--- Notes a record, that it changed these caches, and one more field.
-local function note(incarnation, id, nonce, caches, field, value)
-  local fields = {'h', incarnation .. nonce .. floor .. id, 'l:' .. caches[1], id, field, value}
+-- Notes a record, and that it changed these caches.
+local function note(incarnation, id, nonce, caches)
+  local fields = {'h', incarnation .. nonce .. floor .. id, 'l:' .. caches[1], id}
   for n = 2, #caches do
     fields[#fields + 1] = 'l:' .. caches[n]
     fields[#fields + 1] = id

@@ -3,7 +3,7 @@
 -- As `TIME` tells it, and in ms. A server that is out of memory tells it to a script that may then take more if `urgent`.
 local function server_time(urgent)
   local time
-  if blind then
+  if is_blind() then
     -- It refuses the first write of a script if that may take memory, and no later one.
     if urgent then redis.call('PERSIST', KEYS[1]) end
     local ms = tonumber(string.match(redis.call('XADD', KEYS[#KEYS], 'MAXLEN', 1, '*', 't', ''), '^%d+'))
