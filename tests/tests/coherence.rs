@@ -12,7 +12,7 @@ use std::time::Duration;
 use larder::Config;
 use larder::engine::open_backend;
 use larder_testkit::slowfs::{self, Behaviour, Node, Request, SlowFs};
-use larder_testkit::{Proxy, RedisServer};
+use larder_testkit::{Cluster, Proxy, RedisServer, Sentinels};
 use larder_tests::coherence::{Crew, Seat, Summary};
 use redis::Value;
 use rustix::io::Errno;
@@ -69,6 +69,60 @@ fn on_redis(time: Duration) -> Summary {
             server.pause();
             sleep(Duration::from_millis(300 + 200 * u64::from(crew.below(2) == 0)));
             server.resume();
+        }
+        _ => crew.kill_one(),
+    });
+    crew.judge()
+}
+
+/// One round on a primary that is replaced again and again, by its sentinels.
+fn on_sentinel(time: Duration) -> Summary {
+    let mut service = Sentinels::start();
+    let mut crew = Crew::new(seats(&[service.url()]), time);
+    crew.work(Duration::from_millis(500), |crew| match crew.below(6) {
+        0 => service.fail_over(|_| {}),
+        1 => {
+            let killed = service.kill_primary();
+            service.restart(killed);
+        }
+        2 => {
+            let _: Value =
+                service.server(service.await_primary()).tell(&["CLIENT", "KILL", "TYPE", "normal"]);
+        }
+        3 => {
+            let number = crew.below(3);
+            let sentinel = &mut service.sentinels()[number];
+            sentinel.pause();
+            sleep(Duration::from_millis(300));
+            sentinel.resume();
+        }
+        _ => crew.kill_one(),
+    });
+    crew.judge()
+}
+
+/// One round on a cluster: the slot moves to and fro, and its node is replaced.
+fn on_cluster(time: Duration) -> Summary {
+    let mut cluster = Cluster::start();
+    let mut crew = Crew::new(seats(&[cluster.url()]), time);
+    let key = format!("{{{}:0}}m", Config::from_url(&cluster.url()).unwrap().namespace());
+    crew.work(Duration::from_millis(500), |crew| match crew.below(6) {
+        0 => cluster.fail_over(&key),
+        1 => {
+            let killed = cluster.kill_owner(&key);
+            cluster.restart(killed);
+        }
+        2 | 3 => {
+            let moving = cluster.begin_move(&key, cluster.another(&key));
+            for _ in 0..crew.below(4) {
+                moving.keys(1);
+                sleep(Duration::from_millis(20));
+            }
+            moving.finish();
+        }
+        4 => {
+            let _: Value =
+                cluster.server(cluster.await_owner(&key)).tell(&["CLIENT", "KILL", "TYPE", "normal"]);
         }
         _ => crew.kill_one(),
     });
@@ -217,6 +271,16 @@ fn no_process_reads_what_was_overwritten_on_redis() {
 }
 
 #[test]
+fn no_process_reads_what_was_overwritten_on_sentinel() {
+    proves_something(&on_sentinel(SHORT), 2_000);
+}
+
+#[test]
+fn no_process_reads_what_was_overwritten_on_cluster() {
+    proves_something(&on_cluster(SHORT), 2_000);
+}
+
+#[test]
 fn no_process_reads_what_was_overwritten_on_local() {
     proves_something(&on_local(SHORT), 5_000);
 }
@@ -269,6 +333,18 @@ fn a_million_operations_behind_a_node_tier_of_dir() {
 #[ignore = "the long run: a million operations"]
 fn a_million_operations_on_redis() {
     long(on_redis);
+}
+
+#[test]
+#[ignore = "the long run: a million operations"]
+fn a_million_operations_on_sentinel() {
+    long(on_sentinel);
+}
+
+#[test]
+#[ignore = "the long run: a million operations"]
+fn a_million_operations_on_cluster() {
+    long(on_cluster);
 }
 
 #[test]

@@ -13,7 +13,7 @@ use larder::Config;
 use larder::contract::{Attempt, Backend, Claim, Token};
 use larder::engine::open_backend;
 use larder_testkit::slowfs::{self, Behaviour, Node, Request, SlowFs};
-use larder_testkit::{Answers, Proxy, RedisServer};
+use larder_testkit::{Answers, Cluster, Proxy, RedisServer, Sentinels};
 use larder_tests::locks::{SIZE, Section, late_writes, violations};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
@@ -216,6 +216,54 @@ fn with_losses(kind: Kind, sections: usize) {
     });
 }
 
+/// The primary is replaced again and again, and the new one lacks what the old one had not sent yet.
+#[test]
+fn sentinel() {
+    on_sentinel(Kind::CacheWithLosses, 1_000);
+}
+
+#[test]
+fn sentinel_named() {
+    on_sentinel(Kind::Named, 1_000);
+}
+
+fn on_sentinel(kind: Kind, sections: usize) {
+    let mut service = Sentinels::start();
+    check(&[service.url()], kind, sections, |round| match round % 40 {
+        8 => service.fail_over(|_| {}),
+        24 => {
+            let killed = service.kill_primary();
+            service.restart(killed);
+        }
+        _ => {}
+    });
+}
+
+/// The node is replaced, and the slot moves.
+#[test]
+fn cluster() {
+    on_cluster(Kind::CacheWithLosses, 1_000);
+}
+
+#[test]
+fn cluster_named() {
+    on_cluster(Kind::Named, 1_000);
+}
+
+fn on_cluster(kind: Kind, sections: usize) {
+    const META: &str = "{checker:0}m";
+    let mut cluster = Cluster::start();
+    check(&[cluster.url()], kind, sections, |round| match round % 60 {
+        8 => cluster.fail_over(META),
+        24 => cluster.begin_move(META, cluster.another(META)).finish(),
+        40 => {
+            let killed = cluster.kill_owner(META);
+            cluster.restart(killed);
+        }
+        _ => {}
+    });
+}
+
 /// A server that stalls now and then, and a fallback.
 #[test]
 fn failover() {
@@ -339,6 +387,22 @@ fn a_hundred_thousand_sections_on_redis() {
 fn a_hundred_thousand_sections_on_redis_that_loses_locks() {
     for kind in [Kind::CacheWithLosses, Kind::Named] {
         with_losses(kind, LONG);
+    }
+}
+
+#[test]
+#[ignore = "the long run"]
+fn a_hundred_thousand_sections_on_sentinel() {
+    for kind in [Kind::CacheWithLosses, Kind::Named] {
+        on_sentinel(kind, LONG);
+    }
+}
+
+#[test]
+#[ignore = "the long run"]
+fn a_hundred_thousand_sections_on_cluster() {
+    for kind in [Kind::CacheWithLosses, Kind::Named] {
+        on_cluster(kind, LONG);
     }
 }
 

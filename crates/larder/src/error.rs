@@ -146,7 +146,8 @@ impl Error {
                  connect_timeout and read_timeout if it is far away"
             }
             (Trouble::Certificate, _) => {
-                "check the server's certificate (its host name, dates and authority) and the option ca_file"
+                "check the server's certificate (its host name, dates and authority) and the option ca_file; if the server asks for \
+                 one of this client, check cert_file and key_file, too"
             }
             (Trouble::Credentials, _) => "check user name and password",
             (Trouble::Rights, _) => "give the user the rights that docs/redis.md names",

@@ -88,7 +88,8 @@
 //!
 //! # Limits
 //!
-//! - Linux only, and a single Redis server of version 6.2 or later (tested with 7.0): no cluster.
+//! - Linux only, and Redis of version 6.2 or later (tested with 7.0), alone, with sentinels or as a cluster, of which one node
+//!   has all entries of a namespace.
 //! - Keys have at most 64 KiB, names of caches 200 bytes, values 1 GiB, on Redis 512 MiB as stored.
 //! - A log lists at most 1000 changes; a process that missed more drops what it holds of the caches that changed, and keeps
 //!   the others. Only if the backend cannot tell which these are, the process empties its memory.

@@ -11,8 +11,8 @@ use rustix::process::{Pid, Signal, kill_process};
 
 static SERVERS: AtomicU32 = AtomicU32::new(0);
 
-/// How long a server may take to start or stop.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// How long a server may take to start or stop, and servers to agree.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Makes sure that `redis-server` can be run.
 ///
@@ -32,6 +32,8 @@ pub struct RedisServer {
     directory: PathBuf,
     port: u16,
     options: Vec<String>,
+    /// Whether it is a sentinel, which keeps what it knows in its configuration file.
+    sentinel: bool,
 }
 
 impl RedisServer {
@@ -45,14 +47,27 @@ impl RedisServer {
     /// # Panics
     /// If the server does not start.
     pub fn start_with(options: &[&str]) -> Self {
+        let mut server = Self::prepare();
+        server.options = options.iter().map(|&option| option.to_owned()).collect();
+        server.run();
+        server
+    }
+
+    /// Starts a sentinel with these lines of configuration.
+    pub fn start_sentinel(lines: &[&str]) -> Self {
+        let mut server = Self::prepare();
+        server.sentinel = true;
+        sure(fs::write(server.configuration(), lines.join("\n")), "write the sentinel's configuration");
+        server.run();
+        server
+    }
+
+    fn prepare() -> Self {
         require_redis();
         let number = SERVERS.fetch_add(1, Ordering::Relaxed);
         let directory = env::temp_dir().join(format!("larder-redis-{}-{number}", std::process::id()));
         sure(fs::create_dir_all(&directory), "make the server's directory");
-        let options = options.iter().map(|&option| option.to_owned()).collect();
-        let mut server = Self { process: None, directory, port: free_port(), options };
-        server.run();
-        server
+        Self { process: None, directory, port: free_port(), options: Vec::new(), sentinel: false }
     }
 
     /// The URL of its socket.
@@ -68,6 +83,11 @@ impl RedisServer {
     /// Its port.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Whether it was started and not killed.
+    pub fn runs(&self) -> bool {
+        self.process.is_some()
     }
 
     /// Its directory.
@@ -156,18 +176,21 @@ impl RedisServer {
     /// # Panics
     /// If that takes too long.
     pub fn wait_for(&self, command: &str, argument: &str, text: &str) {
-        let start = Instant::now();
-        while !self.tell::<String>(&[command, argument]).contains(text) {
-            assert!(start.elapsed() < PATIENCE, "{command} {argument} never said {text}");
-            thread::sleep(Duration::from_millis(5));
-        }
+        wait_until(&format!("{command} {argument} says {text}"), || {
+            self.tell::<String>(&[command, argument]).contains(text)
+        });
     }
 
     fn socket(&self) -> PathBuf {
         self.directory.join("s")
     }
 
-    fn try_connect(&self) -> redis::RedisResult<Connection> {
+    fn configuration(&self) -> PathBuf {
+        self.directory.join("sentinel.conf")
+    }
+
+    /// The same, if there is one.
+    pub(crate) fn try_connect(&self) -> redis::RedisResult<Connection> {
         redis::Client::open(self.unix_url())?.get_connection_with_timeout(Duration::from_secs(5))
     }
 
@@ -175,11 +198,17 @@ impl RedisServer {
         let _ = fs::remove_file(self.socket());
         let log = sure(fs::File::create(self.directory.join("log")), "make the server's log");
         let start = Instant::now();
-        let child = Command::new("redis-server")
+        let mut command = Command::new("redis-server");
+        if self.sentinel {
+            command.arg(self.configuration()).arg("--sentinel");
+        } else {
+            command.args(["--save", "", "--repl-diskless-sync-delay", "0"]);
+        }
+        let child = command
             .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"])
             .args(["--unixsocket", &self.socket().display().to_string()])
             .args(["--dir", &self.directory.display().to_string()])
-            .args(["--save", "", "--repl-diskless-sync-delay", "0", "--loglevel", "warning"])
+            .args(["--loglevel", "warning"])
             .args(options(&self.options))
             .stdout(log)
             .stderr(Stdio::null())
@@ -209,6 +238,15 @@ impl Drop for RedisServer {
     fn drop(&mut self) {
         self.kill();
         let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// Waits for something that servers do among themselves.
+pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < PATIENCE, "in vain: {what}");
+        thread::sleep(Duration::from_millis(5));
     }
 }
 

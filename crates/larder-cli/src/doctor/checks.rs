@@ -56,14 +56,27 @@ impl Check {
 
 /// The server without its secrets.
 pub(super) fn server_name(server: &Server) -> String {
+    let scheme = |tls: &bool| if *tls { "rediss" } else { "redis" };
+    let hosts = |hosts: &[(String, u16)]| {
+        hosts.iter().map(|(host, port)| format!("{host}:{port}")).collect::<Vec<_>>().join(",")
+    };
     match server {
-        Server::Redis { address: RedisAddress::Tcp { host, port, tls }, database, username, .. } => {
-            let (scheme, user) =
-                (if *tls { "rediss" } else { "redis" }, username.as_deref().unwrap_or("default"));
-            format!("{scheme}://{host}:{port}/{database} as user {user}")
-        }
-        Server::Redis { address: RedisAddress::Unix(path), database, .. } => {
-            format!("redis+unix://{} database {database}", path.display())
+        Server::Redis { address, database, username, .. } => {
+            let user = username.as_deref().unwrap_or("default");
+            match address {
+                RedisAddress::Tcp { host, port, tls } => {
+                    format!("{}://{host}:{port}/{database} as user {user}", scheme(tls))
+                }
+                RedisAddress::Unix(path) => format!("redis+unix://{} database {database}", path.display()),
+                RedisAddress::Sentinel { sentinels, service, tls } => format!(
+                    "{}-sentinel://{}/{service}/{database} as user {user}",
+                    scheme(tls),
+                    hosts(sentinels)
+                ),
+                RedisAddress::Cluster { nodes, tls } => {
+                    format!("{}-cluster://{} as user {user}", scheme(tls), hosts(nodes))
+                }
+            }
         }
         Server::Local { path, .. } => format!("local:{}", path.display()),
         Server::Dir { path, .. } => format!("dir:{}", path.display()),

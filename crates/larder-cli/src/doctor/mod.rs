@@ -82,8 +82,8 @@ fn examine(config: &Config) -> Result<Vec<Check>, Failure> {
     };
     checks.push(probe::round_trip(&store));
     match config.server() {
-        Server::Redis { .. } => {
-            checks.extend(redis::examine(&facts));
+        Server::Redis { address, .. } => {
+            checks.extend(redis::examine(address, &facts));
             checks.push(redis::clock(&store));
         }
         Server::Dir { .. } => checks.extend(directory::shared(&facts)),

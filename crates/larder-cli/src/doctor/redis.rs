@@ -2,6 +2,7 @@
 
 use larder::Store;
 use larder::contract::Facts;
+use larder::engine::RedisAddress;
 
 use super::checks::{Check, refused};
 
@@ -11,10 +12,11 @@ const MAX_SKEW_MS: u64 = 1000;
 const OLDEST: (u32, u32) = (6, 2);
 
 /// Checks versions, role, memory, eviction, persistence and clients. No round trip.
-pub(super) fn examine(facts: &Facts) -> Vec<Check> {
+pub(super) fn examine(address: &RedisAddress, facts: &Facts) -> Vec<Check> {
     [
         version(facts),
         commands(facts),
+        kind(address, facts),
         role(facts),
         replicas(facts),
         memory(facts),
@@ -64,7 +66,7 @@ fn version(facts: &Facts) -> Option<Check> {
 
 /// What the server refuses of what Larder can do without.
 fn commands(facts: &Facts) -> Option<Check> {
-    Some(match facts.get("refused_commands")? {
+    Some(match facts.text("refused_commands")? {
         "" => Check::ok("commands", "none is refused that Larder would use"),
         // All servers of these versions do.
         refused @ "HPEXPIREAT" => {
@@ -78,14 +80,32 @@ fn commands(facts: &Facts) -> Option<Check> {
     })
 }
 
+/// What kind of server it is, and which of several serves.
+fn kind(address: &RedisAddress, facts: &Facts) -> Option<Check> {
+    let in_cluster = facts.number("cluster_enabled")? == 1;
+    let node = facts.text("node").unwrap_or("the socket");
+    Some(match address {
+        RedisAddress::Cluster { .. } if in_cluster => {
+            Check::ok("kind", format!("a cluster, of which {node} serves this namespace"))
+        }
+        RedisAddress::Cluster { .. } => Check::note(
+            "kind",
+            format!("{node} is no node of a cluster"),
+            "redis:// is enough for a server that stands alone",
+        ),
+        _ if in_cluster => Check::problem(
+            "kind",
+            format!("{node} is a node of a cluster"),
+            "give the server as redis-cluster://host,host: which node has the namespace may change",
+        ),
+        RedisAddress::Sentinel { service, .. } => {
+            Check::ok("kind", format!("the service {service}, whose primary is {node}"))
+        }
+        RedisAddress::Tcp { .. } | RedisAddress::Unix(_) => return None,
+    })
+}
+
 fn role(facts: &Facts) -> Option<Check> {
-    if facts.number("cluster_enabled") == Some(1) {
-        return Some(Check::problem(
-            "role",
-            "the server is a node of a cluster",
-            "this version of Larder needs a single server: set cluster-enabled no",
-        ));
-    }
     Some(match facts.text("role")? {
         "master" => Check::ok("role", "master"),
         other => Check::problem(

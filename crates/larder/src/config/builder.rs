@@ -40,9 +40,44 @@ impl ConfigBuilder {
         self.with("password", password)
     }
 
-    /// The absolute path of a PEM file with the authorities to trust for `rediss://`.
+    /// The absolute path of a file whose first line is the password.
+    pub fn password_file(self, path: &str) -> Self {
+        self.with("password_file", path)
+    }
+
+    /// A shell command that prints the password.
+    pub fn password_command(self, command: &str) -> Self {
+        self.with("password_command", command)
+    }
+
+    /// The absolute path of a PEM file with the authorities to trust for TLS.
     pub fn ca_file(self, path: &str) -> Self {
         self.with("ca_file", path)
+    }
+
+    /// The absolute path of a PEM file with the certificate that this client shows.
+    pub fn cert_file(self, path: &str) -> Self {
+        self.with("cert_file", path)
+    }
+
+    /// The absolute path of a PEM file with the key of that certificate.
+    pub fn key_file(self, path: &str) -> Self {
+        self.with("key_file", path)
+    }
+
+    /// The name that the server's certificate must have, if not the host's.
+    pub fn tls_server_name(self, name: &str) -> Self {
+        self.with("tls_server_name", name)
+    }
+
+    /// The user of the sentinels, whose credentials are not those of the server.
+    pub fn sentinel_username(self, name: &str) -> Self {
+        self.with("sentinel_username", name)
+    }
+
+    /// The password of the sentinels.
+    pub fn sentinel_password(self, password: &str) -> Self {
+        self.with("sentinel_password", password)
     }
 
     /// What separates this site's entries from another's: 1 to 100 bytes.
@@ -145,11 +180,18 @@ mod tests {
     #[test]
     fn a_builder_sets_every_option() {
         let time = Duration::from_micros(1_234_567);
-        let built = Config::builder("rediss://h")
+        let built = Config::builder("rediss-sentinel://h/s")
             .namespace("replaced")
             .username("u")
-            .password("p")
+            .password("")
+            .password_file("")
+            .password_command("print")
             .ca_file("/ca")
+            .cert_file("/cert")
+            .key_file("/key")
+            .tls_server_name("name")
+            .sentinel_username("u")
+            .sentinel_password("p")
             .namespace("n")
             .generation("g")
             .code_epoch("e")

@@ -1,5 +1,6 @@
 //! Configuration: one set of named options, the same in PHP, Rust, the command line and Moodle's form.
 
+mod access;
 mod builder;
 mod draft;
 mod options;
@@ -9,6 +10,7 @@ mod secret;
 mod server;
 mod settings;
 
+pub(crate) use access::{Access, PasswordSource};
 pub use builder::ConfigBuilder;
 pub use secret::Secret;
 pub use server::{RedisAddress, Server};

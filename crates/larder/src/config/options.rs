@@ -2,6 +2,7 @@
 
 use super::draft::Draft;
 use super::parse;
+use super::secret::Secret;
 use super::server::Server;
 use crate::error::Result;
 
@@ -18,7 +19,7 @@ pub(super) struct Row {
 }
 
 /// All options.
-pub(super) const OPTIONS: [Row; 18] = [
+pub(super) const OPTIONS: [Row; 25] = [
     Row {
         name: "server",
         read: |draft, _, value| {
@@ -41,8 +42,49 @@ pub(super) const OPTIONS: [Row; 18] = [
         },
     },
     Row {
+        name: "password_file",
+        read: |draft, name, value| parse::absolute(name, value).map(|read| draft.password_file = Some(read)),
+    },
+    Row {
+        name: "password_command",
+        read: |draft, _, value| {
+            draft.password_command = Some(Secret::new(value));
+            Ok(())
+        },
+    },
+    Row {
         name: "ca_file",
-        read: |draft, name, value| parse::absolute(name, value).map(|read| draft.config.ca_file = Some(read)),
+        read: |draft, name, value| {
+            parse::absolute(name, value).map(|read| draft.config.access.ca_file = Some(read))
+        },
+    },
+    Row {
+        name: "cert_file",
+        read: |draft, name, value| parse::absolute(name, value).map(|read| draft.cert_file = Some(read)),
+    },
+    Row {
+        name: "key_file",
+        read: |draft, name, value| parse::absolute(name, value).map(|read| draft.key_file = Some(read)),
+    },
+    Row {
+        name: "tls_server_name",
+        read: |draft, name, value| {
+            parse::host_name(name, value).map(|read| draft.config.access.tls_server_name = Some(read))
+        },
+    },
+    Row {
+        name: "sentinel_username",
+        read: |draft, _, value| {
+            draft.config.access.sentinel_username = Some(value.to_owned());
+            Ok(())
+        },
+    },
+    Row {
+        name: "sentinel_password",
+        read: |draft, _, value| {
+            draft.config.access.sentinel_password = Some(Secret::new(value));
+            Ok(())
+        },
     },
     Row {
         name: "namespace",

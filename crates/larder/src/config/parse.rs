@@ -46,6 +46,14 @@ pub(super) fn absolute(name: &str, value: &str) -> Result<String> {
     Ok(value.to_owned())
 }
 
+/// The name or address of a host.
+pub(super) fn host_name(name: &str, value: &str) -> Result<String> {
+    if rustls::pki_types::ServerName::try_from(value).is_err() {
+        return Err(Error::config(format!("option '{name}' must be the name or the address of a host")));
+    }
+    Ok(value.to_owned())
+}
+
 /// A secret of so many bytes or more.
 pub(super) fn secret(name: &str, value: &str, least: usize) -> Result<Secret> {
     if value.len() < least {

@@ -93,6 +93,16 @@ mod tests {
             (("fallback", "dir:/x"), "fallback"),
             (("lock_lease", "0"), "lock_lease"),
             (("ca_file", "relative.pem"), "ca_file"),
+            (("ca_file", "/ca.pem"), "ca_file"),
+            (("cert_file", "/cert.pem"), "key_file"),
+            (("key_file", "/key.pem"), "cert_file"),
+            (("tls_server_name", "a/b"), "tls_server_name"),
+            (("tls_server_name", "h"), "tls_server_name"),
+            (("password_file", "relative"), "password_file"),
+            (("password_file", "/p"), "password_file"),
+            (("password_command", "p"), "password_command"),
+            (("sentinel_username", "u"), "sentinel_username"),
+            (("sentinel_password", "p"), "sentinel_password"),
             (("server", "local:/y"), "server"),
             (("node_tier", "local:/y"), "node_tier"),
         ] {
@@ -102,6 +112,13 @@ mod tests {
             assert!(refusal(&[("server", "redis://h"), ("fallback", url)]).contains("'fallback'"), "{url}");
         }
         assert!(refusal(&[]).contains("server"));
+        let passwords = [("password", "p"), ("password_file", "/p"), ("password_command", "p")];
+        for pair in [[passwords[0], passwords[1]], [passwords[0], passwords[2]], [passwords[1], passwords[2]]]
+        {
+            let said = refusal(&[("server", "redis://h"), pair[0], pair[1]]);
+            assert!(said.contains("'password_file', 'password_command' and 'password'"), "{said}");
+        }
+        assert!(refusal(&[("server", "redis://:p@h"), passwords[1]]).contains("password_file"));
     }
 
     #[test]
@@ -130,7 +147,8 @@ mod tests {
             ("seal_key_previous", "fedcba9876543210SECRET"),
         ])
         .unwrap();
-        let shown = format!("{config:?} {config:#?}");
+        let sentinels = [("server", "redis-sentinel://h/s"), ("sentinel_password", "hunter2222")];
+        let shown = format!("{config:?} {config:#?} {:?}", Config::from_options(sentinels).unwrap());
         assert!(!shown.contains("hunter2222") && !shown.contains("SECRET"), "{shown}");
         for url in ["redis://:hunter2222@/", "redis://u:hunter2222@h:99999", "redis://u:hunter2222@h/x?y=1"] {
             assert!(!Config::from_url(url).unwrap_err().to_string().contains("hunter2222"), "{url}");

@@ -8,6 +8,10 @@ use url::Url;
 use super::{parse, secret::Secret};
 use crate::error::{Error, Result};
 
+/// The port of a Redis server when its URL names none.
+const PORT: u16 = 6379;
+/// The port of a sentinel when the URL names none.
+const SENTINEL_PORT: u16 = 26379;
 /// The bound of a `local:` directory when its URL names none, in bytes.
 const LOCAL_MAX_BYTES: u64 = 1 << 30;
 /// The smallest bound that leaves room to work, in bytes.
@@ -22,7 +26,9 @@ const DIR_MIN_BYTES: u64 = 16 << 20;
 #[non_exhaustive]
 pub enum Server {
     /// `redis://[user[:password]@]host[:port][/database]`, `rediss://…` (TLS),
-    /// `redis+unix:///path/to/socket[?db=database]`.
+    /// `redis+unix:///path/to/socket[?db=database]`,
+    /// `redis-sentinel://[user[:password]@]host[:port],…/service[/database]`, `rediss-sentinel://…` (TLS),
+    /// `redis-cluster://[user[:password]@]host[:port],…`, `rediss-cluster://…` (TLS).
     Redis {
         /// Where it listens.
         address: RedisAddress,
@@ -63,6 +69,22 @@ pub enum RedisAddress {
     },
     /// A socket of this node.
     Unix(PathBuf),
+    /// The primary of a service, as its sentinels name it.
+    Sentinel {
+        /// Host and port of each sentinel.
+        sentinels: Vec<(String, u16)>,
+        /// The name of the service there.
+        service: String,
+        /// Whether to speak TLS, with the sentinels and with the server.
+        tls: bool,
+    },
+    /// The node of a cluster that serves the namespace.
+    Cluster {
+        /// Host and port of some nodes, which say where it is.
+        nodes: Vec<(String, u16)>,
+        /// Whether to speak TLS.
+        tls: bool,
+    },
 }
 
 impl Server {
@@ -79,10 +101,12 @@ impl Server {
         let scheme = url.split(':').next().unwrap_or_default();
         let server = match scheme {
             "local" | "dir" => Self::directory("server", url)?,
-            "redis" | "rediss" | "redis+unix" => Self::redis(url, username, password)?,
+            "redis" | "rediss" | "redis+unix" | "redis-sentinel" | "rediss-sentinel" | "redis-cluster"
+            | "rediss-cluster" => Self::redis(url, username, password)?,
             _ => {
                 return Err(Error::config(
-                    "option 'server' must be a URL with one of redis://, rediss://, redis+unix://, local: or dir:",
+                    "option 'server' must be a URL with one of redis://, rediss://, redis+unix://, redis-sentinel://, \
+                     rediss-sentinel://, redis-cluster://, rediss-cluster://, local: or dir:",
                 ));
             }
         };
@@ -103,7 +127,17 @@ impl Server {
     }
 
     pub(super) fn uses_tls(&self) -> bool {
-        matches!(self, Self::Redis { address: RedisAddress::Tcp { tls: true, .. }, .. })
+        let Self::Redis { address, .. } = self else { return false };
+        match address {
+            RedisAddress::Tcp { tls, .. }
+            | RedisAddress::Sentinel { tls, .. }
+            | RedisAddress::Cluster { tls, .. } => *tls,
+            RedisAddress::Unix(_) => false,
+        }
+    }
+
+    pub(super) fn has_sentinels(&self) -> bool {
+        matches!(self, Self::Redis { address: RedisAddress::Sentinel { .. }, .. })
     }
 
     /// What takes over while a Redis server is away.
@@ -153,42 +187,11 @@ impl Server {
         // The parser's own messages may quote the URL, and the URL may hold a password.
         let bad = |what: &str| Error::config(format!("option 'server': {what}"));
         let (credentials, url) = split_credentials(url)?;
-        let parsed = Url::parse(&url).map_err(|_| bad("the URL cannot be read"))?;
-        if parsed.fragment().is_some() {
-            return Err(bad("the URL has a part behind '#'"));
-        }
         let decode = |text: &str| {
             percent_decode_str(text).decode_utf8().map(String::from).map_err(|_| bad("the URL is not UTF-8"))
         };
-        let (address, database) = if parsed.scheme() == "redis+unix" {
-            if parsed.has_host() && parsed.host_str() != Some("") {
-                return Err(bad(
-                    "a socket is written with three slashes, as in redis+unix:///run/redis.sock",
-                ));
-            }
-            let path = parse::absolute("server", &decode(parsed.path())?)?;
-            let database = match parsed.query().and_then(|query| query.split_once('=')) {
-                None if parsed.query().is_none() => "",
-                Some(("db", database)) => database,
-                _ => return Err(bad("a socket takes no parameter but db, as in ?db=1")),
-            };
-            (RedisAddress::Unix(path.into()), database)
-        } else {
-            let host = parsed
-                .host_str()
-                .filter(|host| !host.is_empty())
-                .ok_or_else(|| bad("the host is missing"))?;
-            if parsed.query().is_some() {
-                return Err(bad("the URL takes no parameters"));
-            }
-            let address = RedisAddress::Tcp {
-                host: host.trim_matches(['[', ']']).to_owned(),
-                port: parsed.port().unwrap_or(6379),
-                tls: parsed.scheme() == "rediss",
-            };
-            (address, parsed.path().trim_start_matches('/'))
-        };
-        let database = match database {
+        let (address, database) = address(&url)?;
+        let database = match database.as_str() {
             "" => 0,
             number => number.parse::<u32>().map_err(|_| bad("the database must be a number"))?.into(),
         };
@@ -205,6 +208,73 @@ impl Server {
             password: password.map(str::to_owned).or(password_in_url).map(|text| Secret::new(&text)),
         })
     }
+}
+
+/// Where the server is, and the database as it stands in the URL.
+fn address(url: &str) -> Result<(RedisAddress, String)> {
+    let bad = |what: &str| Error::config(format!("option 'server': {what}"));
+    let (scheme, rest) = url.split_once("://").unwrap_or((url, ""));
+    let tls = scheme.starts_with("rediss");
+    if let Some(kind) = scheme.strip_prefix("redis").map(|kind| kind.trim_start_matches('s'))
+        && let "-sentinel" | "-cluster" = kind
+    {
+        let (hosts, path) = rest.split_once('/').unwrap_or((rest, ""));
+        if hosts.is_empty() || path.contains(['?', '#']) {
+            return Err(bad("hosts are missing, or there is more behind them than the URL takes"));
+        }
+        let port = if kind == "-sentinel" { SENTINEL_PORT } else { PORT };
+        let hosts: Vec<_> = hosts.split(',').map(|host| read_host(host, port)).collect::<Result<_>>()?;
+        if kind == "-cluster" {
+            let address = RedisAddress::Cluster { nodes: hosts, tls };
+            return if path.is_empty() {
+                Ok((address, String::new()))
+            } else {
+                Err(bad("a cluster has no databases"))
+            };
+        }
+        let (service, database) = path.split_once('/').unwrap_or((path, ""));
+        if service.is_empty() {
+            return Err(bad("the name of the service is missing, as in redis-sentinel://host,host/mymaster"));
+        }
+        let address = RedisAddress::Sentinel { sentinels: hosts, service: service.to_owned(), tls };
+        return Ok((address, database.to_owned()));
+    }
+    let parsed = Url::parse(url).map_err(|_| bad("the URL cannot be read"))?;
+    if parsed.fragment().is_some() {
+        return Err(bad("the URL has a part behind '#'"));
+    }
+    if scheme == "redis+unix" {
+        if parsed.has_host() && parsed.host_str() != Some("") {
+            return Err(bad("a socket is written with three slashes, as in redis+unix:///run/redis.sock"));
+        }
+        let path =
+            percent_decode_str(parsed.path()).decode_utf8().map_err(|_| bad("the URL is not UTF-8"))?;
+        let path = parse::absolute("server", &path)?;
+        let database = match parsed.query().and_then(|query| query.split_once('=')) {
+            None if parsed.query().is_none() => "",
+            Some(("db", database)) => database,
+            _ => return Err(bad("a socket takes no parameter but db, as in ?db=1")),
+        };
+        return Ok((RedisAddress::Unix(path.into()), database.to_owned()));
+    }
+    if parsed.query().is_some() {
+        return Err(bad("the URL takes no parameters"));
+    }
+    let (host, port) = host_of(&parsed, PORT)?;
+    Ok((RedisAddress::Tcp { host, port, tls }, parsed.path().trim_start_matches('/').to_owned()))
+}
+
+/// One host of several, perhaps with its port.
+fn read_host(text: &str, port: u16) -> Result<(String, u16)> {
+    let parsed = Url::parse(&format!("redis://{text}"));
+    let parsed = parsed.ok().filter(|parsed| parsed.path().is_empty() && parsed.query().is_none());
+    host_of(&parsed.ok_or_else(|| Error::config("option 'server': a host cannot be read"))?, port)
+}
+
+fn host_of(url: &Url, port: u16) -> Result<(String, u16)> {
+    let host = url.host_str().filter(|host| !host.is_empty());
+    let host = host.ok_or_else(|| Error::config("option 'server': the host is missing"))?;
+    Ok((host.trim_matches(['[', ']']).to_owned(), url.port().unwrap_or(port)))
 }
 
 /// The credentials in the URL of a Redis server, as they stand there, and the URL without them. They end at the last `@`, so
@@ -301,6 +371,29 @@ mod tests {
     }
 
     #[test]
+    fn sentinels_and_nodes_are_several_hosts() {
+        let host = |name: &str, port| (name.to_owned(), port);
+        let Server::Redis { address, database, username, password } =
+            parse("rediss-sentinel://bob:p@ss@one,two:7,[::1]/my-primary/3").unwrap()
+        else {
+            panic!("not Redis")
+        };
+        let sentinels = vec![host("one", 26379), host("two", 7), host("::1", 26379)];
+        let service = "my-primary".to_owned();
+        assert_eq!(address, RedisAddress::Sentinel { sentinels, service, tls: true });
+        assert_eq!((database, username.as_deref()), (3, Some("bob")));
+        assert_eq!(password.unwrap().reveal(), "p@ss");
+        let cluster = |url: &str| match parse(url).unwrap() {
+            Server::Redis { address, .. } => address,
+            _ => panic!("not Redis"),
+        };
+        let nodes = vec![host("one", 6379), host("two", 7)];
+        assert_eq!(cluster("redis-cluster://one,two:7"), RedisAddress::Cluster { nodes, tls: false });
+        let nodes = vec![host("one", 1)];
+        assert_eq!(cluster("rediss-cluster://:p@one:1/"), RedisAddress::Cluster { nodes, tls: true });
+    }
+
+    #[test]
     fn bad_urls_are_refused() {
         for url in [
             "",
@@ -319,6 +412,17 @@ mod tests {
             "redis://h:99999",
             "redis+unix:///x?db=-1",
             "redis://h#x",
+            "redis-sentinel://h",
+            "redis-sentinel://h/",
+            "redis-sentinel:///s",
+            "redis-sentinel://h,/s",
+            "redis-sentinel://h/s/x",
+            "redis-sentinel://h/s?x=1",
+            "redis-sentinel://h:99999/s",
+            "redis-cluster://",
+            "redis-cluster://h/1",
+            "redis-cluster://h,",
+            "redissentinel://h/s",
         ] {
             assert_eq!(parse(url).unwrap_err().kind(), crate::ErrorKind::Config, "{url}");
         }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::access::Access;
 use super::secret::Secret;
 use super::server::Server;
 
@@ -13,7 +14,14 @@ use super::server::Server;
 /// | `server` | URL of the backend, see [`Server`](crate::engine::Server) | required |
 /// | `username` | user of the server, if it is not in the URL | none |
 /// | `password` | its password, if that is not in the URL | none |
-/// | `ca_file` | PEM file with the authorities to trust for `rediss://` | the system's |
+/// | `password_file` | a file whose first line is the password; it is read again for each connection | none |
+/// | `password_command` | a shell command that prints the password, as a token that is valid for minutes; it is run for a new connection, within `connect_timeout`, and what it printed is used for 60 s | none |
+/// | `ca_file` | PEM file with the authorities to trust for TLS; it and the next two are read again when they change | the system's |
+/// | `cert_file` | PEM file with the certificate that this client shows, if the server asks for one | none |
+/// | `key_file` | PEM file with its key | none |
+/// | `tls_server_name` | the name that the server's certificate must have | the host's |
+/// | `sentinel_username` | user of the sentinels, which have credentials of their own | none |
+/// | `sentinel_password` | its password | none |
 /// | `namespace` | what separates one site's entries from another's: 1 to 100 bytes | `larder` |
 /// | `generation` | a suffix of the namespace: a new one starts empty | none |
 /// | `code_epoch` | a name for the version of the application's code: entries of another version are misses | none |
@@ -43,7 +51,7 @@ use super::server::Server;
 pub struct Config {
     pub(super) server: Server,
     pub(super) fallback: Option<Server>,
-    pub(super) ca_file: Option<String>,
+    pub(super) access: Access,
     pub(super) namespace: String,
     pub(super) generation: String,
     pub(super) code_epoch: Option<String>,
@@ -69,7 +77,7 @@ const FALLBACK: &str = "fallback";
 pub(crate) struct Identity {
     server: Server,
     fallback: Option<Server>,
-    ca_file: Option<String>,
+    access: Access,
     namespace: String,
     seal_keys: [Option<Secret>; 2],
     code_epoch: Option<String>,
@@ -102,7 +110,7 @@ impl Config {
 
     /// The same for a backend that takes over, whose entries are kept apart from those of a store that is there by itself.
     pub(crate) fn for_fallback(&self, server: Server) -> Self {
-        Self { server, fallback: None, ca_file: None, takes_over: true, ..self.clone() }
+        Self { server, fallback: None, access: Access::default(), takes_over: true, ..self.clone() }
     }
 
     /// Whether this is the configuration of a fallback.
@@ -125,7 +133,7 @@ impl Config {
         Identity {
             server: self.server.without_size(),
             fallback: self.fallback.as_ref().map(Server::without_size),
-            ca_file: self.ca_file.clone(),
+            access: self.access.clone(),
             namespace: self.namespace(),
             seal_keys: [self.seal_key.clone(), self.seal_key_previous.clone()],
             code_epoch: self.code_epoch.clone(),
@@ -144,7 +152,12 @@ impl Config {
 
     /// Authorities to trust for TLS, if not the system's.
     pub fn ca_file(&self) -> Option<&str> {
-        self.ca_file.as_deref()
+        self.access.ca_file.as_deref()
+    }
+
+    /// How to log in, beyond what the server's URL says.
+    pub(crate) fn access(&self) -> &Access {
+        &self.access
     }
 
     /// The namespace with the generation in it: another one for each pair of the two, and for a fallback.

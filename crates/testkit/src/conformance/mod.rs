@@ -18,13 +18,17 @@ pub mod log;
 pub mod processes;
 pub mod purge;
 
-use std::io;
 use std::process::Command;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{io, thread};
 
 use larder::contract::{
     Applied, Backend, CacheId, Change, Delta, Fetched, Guard, Op, Outcome, Position, Read,
 };
+
+/// How many cases [`run_all`] runs at a time.
+const AT_A_TIME: usize = 4;
 
 /// A store to test: empty when the fixture is made, removed when it is dropped.
 pub trait Fixture: Send + Sync {
@@ -60,7 +64,10 @@ pub struct Cost {
 #[macro_export]
 macro_rules! conformance_suite {
     ($fixture:expr) => {
-        $crate::conformance_suite!(@cases $fixture;
+        $crate::conformance_suite! { @all cases $fixture; }
+    };
+    (@all $each:ident $($fixture:expr)?;) => {
+        $crate::conformance_suite! { @$each $($fixture)?;
             log: sync_without_a_position_resets, empty_sync_says_nothing, own_writes_are_not_listed,
                 changes_of_others_are_listed_in_order, earlier_own_writes_do_no_harm,
                 position_moves_with_each_write, positions_only_grow,
@@ -87,7 +94,10 @@ macro_rules! conformance_suite {
                 a_large_cache_is_purged, reset_empties_everything, listing_is_complete,
                 listing_by_prefix, listing_while_writing, listing_reaches_the_store_again, usage_counts;
             processes: threads_keep_near_caches_right, processes_keep_near_caches_right;
-        );
+        }
+    };
+    (@list; $($module:ident: $($case:ident),+;)+) => {
+        [$($((stringify!($case), $crate::conformance::$module::$case as $crate::conformance::Case)),+),+]
     };
     (@cases $fixture:expr; $($module:ident: $($case:ident),+;)+) => {
         $(mod $module {
@@ -105,7 +115,10 @@ macro_rules! conformance_suite {
 #[macro_export]
 macro_rules! lock_conformance_suite {
     ($fixture:expr) => {
-        $crate::conformance_suite!(@cases $fixture;
+        $crate::lock_conformance_suite! { @all cases $fixture; }
+    };
+    (@all $each:ident $($fixture:expr)?;) => {
+        $crate::conformance_suite! { @$each $($fixture)?;
             locks: a_free_lock_is_granted_once, asking_again_changes_nothing, only_its_token_releases, fences_grow,
                 any_bytes_are_a_name, first_come_first_served, who_leaves_the_line_is_passed_over,
                 who_is_silent_is_passed_over, a_wake_up_before_the_sleep_counts,
@@ -114,8 +127,29 @@ macro_rules! lock_conformance_suite {
                 a_reset_spares_locks, a_cache_lock_has_no_grace, a_named_lock_has_a_grace,
                 one_at_a_time, a_killed_holder_loses_its_lock,
                 a_killed_waiter_is_passed_over;
-        );
+        }
     };
+}
+
+/// A case of the suite.
+pub type Case = fn(&dyn Fixture);
+
+/// Runs all cases for entries and locks on fixtures that share a server which takes long to start, some at a time.
+pub fn run_all<F: Fixture>(fixture: impl Fn() -> F + Sync) {
+    let mut cases = Vec::from(crate::conformance_suite!(@all list;));
+    cases.extend(crate::lock_conformance_suite!(@all list;));
+    let next = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for _ in 0..AT_A_TIME {
+            scope.spawn(|| {
+                while let Some((name, case)) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    // A case that fails is the last one that was named.
+                    println!("{name}");
+                    case(&fixture());
+                }
+            });
+        }
+    });
 }
 
 /// What the program of [`Fixture::peer`] does with the store and the arguments that a suite gave it.

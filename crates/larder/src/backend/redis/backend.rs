@@ -47,7 +47,7 @@ pub struct Redis {
 impl Redis {
     /// A backend that will connect when it is first used.
     pub fn new(settings: Settings) -> Self {
-        Self::through(Arc::default(), settings)
+        Self::through(Arc::new(Door::new(settings.clone())), settings)
     }
 
     /// One more on the same server.
@@ -88,6 +88,7 @@ impl Redis {
         let began = boottime();
         let mut slot = self.pool.slot()?;
         slot.begin(began, self.whole);
+        slot.drop_if_replaced();
         Ok(slot)
     }
 }

@@ -43,7 +43,7 @@ impl Redis {
             _ => return error,
         };
         // Some versions repeat a command that they do not know.
-        let error = match &self.settings.password {
+        let error = match self.door.password() {
             Some(password) => error.without(password.reveal()),
             None => error,
         };

@@ -72,7 +72,8 @@ local born = now
 if never and server then
   local run = tonumber(string.match(server, 'uptime_in_seconds:(%d+)'))
   local calls = redis.call('INFO', 'commandstats')
-  local lost = not string.find(replication, 'master_replid2:0+%s')
+  -- A node of a cluster may have been given the slot without its keys.
+  local lost = string.find(server, 'redis_mode:cluster', 1, true) or not string.find(replication, 'master_replid2:0+%s')
   for _, command in ipairs({'flushall', 'flushdb', 'swapdb', 'debug', 'restore', 'config|resetstat'}) do
     lost = lost or string.find(calls, 'cmdstat_' .. command .. ':', 1, true)
   end

@@ -1,10 +1,14 @@
 //! A connection, and what is known of the server behind it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use redis::Value;
 
+use super::door::Door;
+use super::names::Host;
 use super::posts::Posts;
+use super::primary::Watch;
 use super::wire::Wire;
 use crate::clock::boottime;
 use crate::contract::Position;
@@ -15,6 +19,12 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// A connection and what is known of the server behind it.
 pub(super) struct Link {
     pub(super) wire: Wire,
+    /// The way that it was made.
+    pub(super) door: Arc<Door>,
+    /// The server's host; `None` behind a socket of this node.
+    pub(super) host: Option<Host>,
+    /// Whether the server is the primary still.
+    pub(super) watch: Watch,
     /// `None` until the server said who it is.
     pub(super) identity: Option<Identity>,
     /// When it was last used.

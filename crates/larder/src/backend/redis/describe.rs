@@ -54,6 +54,9 @@ impl Redis {
         }
         let mut replies = Replies::new(slot.exchange_all(&batch, &self.trips)?);
         let mut facts = Facts::default();
+        if let Some((host, port)) = slot.link.as_ref().and_then(|link| link.host.as_ref()) {
+            facts.push("node", format!("{host}:{port}"));
+        }
         let info = text(&replies.next()).unwrap_or_default();
         for name in FACTS {
             if let Some(value) = info_field(&info, name) {

@@ -1,89 +1,96 @@
-//! Making connections: the host's addresses, one that answers, and TLS if that is wanted. All of it within the connect timeout.
+//! The way to the server, whatever its address is: who it is now, and who we are to it.
 
-use std::io::{self, ErrorKind};
-use std::path::Path;
-use std::time::Duration;
-
-use socket2::{Domain, SockAddr, Socket, Type};
-
-use super::failure::cannot_connect;
-use super::names::Names;
+use super::dial::Dialer;
+use super::failure::Elsewhere;
+use super::login::Login;
+use super::names::Host;
+use super::primary::{Cluster, Sentinels, Watch, Way};
 use super::settings::Settings;
 use super::stream::Stream;
-use super::tls::{Trust, bad_certificate};
 use crate::clock::{boot_nanos, nanos};
-use crate::config::RedisAddress;
+use crate::config::{RedisAddress, Secret};
 use crate::error::Result;
 
 /// What is known of the way to one server.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Door {
-    names: Names,
-    trust: Trust,
+    settings: Settings,
+    dialer: Dialer,
+    login: Login,
+    sentinels: Sentinels,
+    cluster: Cluster,
+}
+
+/// A new connection.
+pub(super) struct Connected {
+    pub(super) stream: Stream,
+    /// The server's host; `None` behind a socket of this node.
+    pub(super) host: Option<Host>,
+    /// Whether it is the primary still.
+    pub(super) watch: Watch,
+    /// What to log in with.
+    pub(super) password: Option<Secret>,
 }
 
 impl Door {
+    pub(super) fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            dialer: Dialer::default(),
+            login: Login::default(),
+            sentinels: Sentinels::default(),
+            cluster: Cluster::default(),
+        }
+    }
+
     /// Connects, until `until` at the longest.
-    pub(super) fn connect(&self, settings: &Settings, until: u64) -> Result<Stream> {
-        let now = boot_nanos();
-        let until = until.min(now.saturating_add(nanos(settings.connect_timeout)));
-        let patience = Duration::from_nanos(until.saturating_sub(now));
-        let failed = |error: io::Error| cannot_connect(&error, patience).because_of(error);
-        match &settings.address {
-            RedisAddress::Unix(path) => connect_unix(path, until).map(Stream::plain).map_err(failed),
-            RedisAddress::Tcp { host, port, tls: false } => {
-                self.connect_tcp(host, *port, until).map(Stream::plain).map_err(failed)
+    pub(super) fn connect(&self, until: u64) -> Result<Connected> {
+        let until = until.min(boot_nanos().saturating_add(nanos(self.settings.connect_timeout)));
+        let password = self.login.password(&self.settings, until)?;
+        let access = &self.settings.access;
+        let way = |tls: bool| Way { dialer: &self.dialer, access: tls.then_some(access), until };
+        let mut watch = Watch::default();
+        let (stream, host) = match &self.settings.address {
+            RedisAddress::Unix(path) => (Dialer::unix(path, until)?, None),
+            RedisAddress::Tcp { host, port, tls } => {
+                let host = (host.clone(), *port);
+                (way(*tls).connect(&host)?, Some(host))
             }
-            RedisAddress::Tcp { host, port, tls: true } => {
-                let config = self.trust.config(settings.ca_file.as_deref())?;
-                let socket = self.connect_tcp(host, *port, until).map_err(failed)?;
-                Stream::secured(socket, config, host, until).map_err(|error| {
-                    let kind = error.kind();
-                    let reason = bad_certificate(&error)
-                        .inspect(|_| self.trust.forget())
-                        .unwrap_or_else(|| format!("TLS: {}", in_time(error, "no handshake in time")));
-                    failed(io::Error::new(kind, reason))
-                })
+            RedisAddress::Sentinel { sentinels, service, tls } => {
+                let (primary, news) = self.sentinels.find(sentinels, service, access, way(*tls))?;
+                watch = news;
+                (way(*tls).connect(&primary)?, Some(primary))
+            }
+            RedisAddress::Cluster { nodes, tls } => {
+                let (stream, node) = self.cluster.connect(nodes, way(*tls))?;
+                (stream, Some(node))
+            }
+        };
+        Ok(Connected { stream, host, watch, password })
+    }
+
+    /// The server at `host` refused because another one is responsible. Whether a new connection may lead there.
+    pub(super) fn look_elsewhere(&self, elsewhere: Elsewhere, host: Option<&Host>) -> bool {
+        match (&self.settings.address, elsewhere) {
+            (_, Elsewhere::No) | (RedisAddress::Tcp { .. } | RedisAddress::Unix(_), _) => return false,
+            (RedisAddress::Sentinel { .. }, _) => {}
+            (RedisAddress::Cluster { .. }, Elsewhere::Perhaps) => self.cluster.forget(),
+            (RedisAddress::Cluster { .. }, Elsewhere::Node((name, port))) => {
+                // A node that does not know the other one's name knows that it is its own.
+                let own = || host.map_or_else(String::new, |(own, _)| own.clone());
+                self.cluster.moved((if matches!(name.as_str(), "" | "?") { own() } else { name }, port));
             }
         }
+        true
     }
 
-    fn connect_tcp(&self, host: &str, port: u16, until: u64) -> io::Result<Socket> {
-        let addresses = self.names.look_up(host, port, until)?;
-        let mut failed = ErrorKind::NotFound.into();
-        for (address, rest) in addresses.iter().zip((1..=addresses.len()).rev()) {
-            let socket = Socket::new(Domain::for_address(*address), Type::STREAM, None)?;
-            // One that does not answer must not take the time of the others.
-            let patience = left(until)? / u32::try_from(rest).unwrap_or(u32::MAX);
-            match connect(&socket, &(*address).into(), patience).and_then(|()| socket.set_tcp_nodelay(true)) {
-                Ok(()) => return Ok(socket),
-                Err(error) => failed = error,
-            }
-        }
-        Err(failed)
+    /// The server did not take the password. Whether another one may be had.
+    pub(super) fn look_for_password(&self) -> bool {
+        self.login.refused()
     }
-}
 
-fn connect_unix(path: &Path, until: u64) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    connect(&socket, &SockAddr::unix(path)?, left(until)?)?;
-    Ok(socket)
-}
-
-fn connect(socket: &Socket, address: &SockAddr, patience: Duration) -> io::Result<()> {
-    // Waits are counted in milliseconds.
-    let patience = patience.max(Duration::from_millis(1));
-    socket.connect_timeout(address, patience).map_err(|error| in_time(error, "no connection in time"))
-}
-
-fn left(until: u64) -> io::Result<Duration> {
-    match until.saturating_sub(boot_nanos()) {
-        0 => Err(io::Error::new(ErrorKind::TimedOut, "no connection in time")),
-        left => Ok(Duration::from_nanos(left)),
+    /// The password, as far as it is known.
+    pub(super) fn password(&self) -> Option<Secret> {
+        self.login.known().or_else(|| self.settings.password.clone())
     }
-}
-
-/// Says what it was that took too long.
-fn in_time(error: io::Error, what: &'static str) -> io::Error {
-    if error.kind() == ErrorKind::TimedOut { io::Error::new(ErrorKind::TimedOut, what) } else { error }
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 use redis::{RedisError, ServerError};
 use rustix::io::Errno;
 
-use crate::error::{Blame, Error, Trouble};
+use super::names::Host;
+use crate::error::{Blame, Error, ErrorKind, Trouble};
 
 /// The name of this backend in errors.
 pub(super) const NAME: &str = "redis";
@@ -52,6 +53,12 @@ pub(super) enum Failure {
     },
     /// The server refused; it changed nothing.
     Refused(Error),
+    /// The server refused, and a new connection may lead to another one, or have another password.
+    Elsewhere {
+        error: Error,
+        /// How many commands of the request were answered before; they were done.
+        done: usize,
+    },
     /// The server does not know the script.
     NoScript,
 }
@@ -144,9 +151,35 @@ pub(super) fn untrusted(error: impl Display) -> Error {
     failed.about(Trouble::Certificate).blaming(Blame::Process)
 }
 
-/// The authorities to trust cannot be read.
-pub(super) fn no_authorities(reason: impl Display) -> Error {
+/// A file with certificates or a key cannot be used.
+pub(super) fn bad_file(reason: impl Display) -> Error {
     Error::refused(NAME, reason).about(Trouble::Certificate).blaming(Blame::Process)
+}
+
+/// The password cannot be read.
+pub(super) fn no_password(reason: impl Display) -> Error {
+    Error::refused(NAME, reason).about(Trouble::Credentials).blaming(Blame::Process)
+}
+
+/// No sentinel says where the primary is; `last` is what the last of them said.
+pub(super) fn no_sentinel(last: Option<Error>) -> Error {
+    let Some(last) = last else { return Error::unavailable(NAME, "there are no sentinels") };
+    let error = match last.kind() {
+        ErrorKind::Refused => Error::refused(NAME, format!("no sentinel tells the primary: {last}")),
+        _ => Error::unavailable(NAME, format!("no sentinel tells the primary: {last}")),
+    };
+    error.about(last.trouble()).blaming(last.blame()).because_of(last)
+}
+
+/// A sentinel answered with an error.
+pub(super) fn sentinel_refused(code: &str, words: &str) -> Error {
+    match code {
+        "NOAUTH" | "WRONGPASS" | "NOPERM" => {
+            let words = format!("{words} (options sentinel_username and sentinel_password)");
+            Error::refused(NAME, words).about(Trouble::Credentials).blaming(Blame::Process)
+        }
+        _ => Error::unavailable(NAME, words).about(Trouble::State),
+    }
 }
 
 fn speaks_of_certificates(error: &impl Display) -> bool {
@@ -157,7 +190,10 @@ fn speaks_of_certificates(error: &impl Display) -> bool {
 impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
         match failure {
-            Failure::Unsent(error) | Failure::Cut { error, .. } | Failure::Refused(error) => error,
+            Failure::Unsent(error)
+            | Failure::Cut { error, .. }
+            | Failure::Refused(error)
+            | Failure::Elsewhere { error, .. } => error,
             Failure::NoScript => Self::refused(NAME, "the server does not keep scripts"),
         }
     }
@@ -166,8 +202,32 @@ impl From<Failure> for Error {
 /// What an error answer of the server means.
 pub(super) struct Refusal {
     pub(super) failure: Failure,
-    /// Another server may be responsible by now: connect anew, so that the name is looked up again.
-    pub(super) elsewhere: bool,
+    pub(super) elsewhere: Elsewhere,
+}
+
+/// Which other server may be responsible by now: connect anew, so that it is looked up again.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Elsewhere {
+    /// None.
+    No,
+    /// Nobody knows.
+    Perhaps,
+    /// This one.
+    Node(Host),
+}
+
+impl Elsewhere {
+    fn of(code: &str, details: &str) -> Self {
+        match code {
+            "READONLY" | "LOADING" | "MASTERDOWN" | "CLUSTERDOWN" => Self::Perhaps,
+            "MOVED" => {
+                let node = details.split_whitespace().nth(1).and_then(|node| node.rsplit_once(':'));
+                let node = node.and_then(|(host, port)| Some((host.to_owned(), port.parse().ok()?)));
+                node.map_or(Self::Perhaps, Self::Node)
+            }
+            _ => Self::No,
+        }
+    }
 }
 
 pub(super) fn refusal(answer: &ServerError) -> Refusal {
@@ -179,7 +239,7 @@ pub(super) fn refusal(answer: &ServerError) -> Refusal {
     };
     let words = format!("{} {details}", answer.code());
     if code == "NOSCRIPT" {
-        return Refusal { failure: Failure::NoScript, elsewhere: false };
+        return Refusal { failure: Failure::NoScript, elsewhere: Elsewhere::No };
     }
     let trouble = match code {
         "WRONGPASS" | "NOAUTH" => Trouble::Credentials,
@@ -190,12 +250,13 @@ pub(super) fn refusal(answer: &ServerError) -> Refusal {
     };
     // Others may have other credentials, and other rights.
     let own = matches!(trouble, Trouble::Credentials | Trouble::Rights);
-    let elsewhere = matches!(code, "READONLY" | "MOVED" | "ASK" | "LOADING" | "MASTERDOWN" | "CLUSTERDOWN");
+    let elsewhere = Elsewhere::of(code, details);
     let error = match code {
         "WRONGTYPE" => Error::foreign(NAME, words),
-        "LOADING" | "BUSY" | "MASTERDOWN" | "CLUSTERDOWN" | "TRYAGAIN" | "MOVED" | "ASK" => {
-            Error::unavailable(NAME, words)
-        }
+        "LOADING" | "BUSY" | "MASTERDOWN" | "CLUSTERDOWN" | "MOVED" => Error::unavailable(NAME, words),
+        // Some of the keys are at the node that the slot is moved to. What is still here is served, so what this changes must
+        // be noted like all that a server refuses.
+        "TRYAGAIN" | "ASK" => Error::refused(NAME, format!("{words} (its slot is being moved)")),
         _ if details.contains("max number of clients") => Error::unavailable(NAME, words),
         _ => Error::refused(NAME, words),
     };
@@ -220,7 +281,22 @@ mod tests {
             panic!("not an error answer");
         };
         let refusal = refusal(&answer);
-        (Error::from(refusal.failure).kind(), refusal.elsewhere)
+        (Error::from(refusal.failure).kind(), refusal.elsewhere != Elsewhere::No)
+    }
+
+    #[test]
+    fn a_node_is_named_by_its_host_and_port() {
+        let node = |host: &str| Elsewhere::Node((host.to_owned(), 6381));
+        for (details, elsewhere) in [
+            ("3999 127.0.0.1:6381", node("127.0.0.1")),
+            ("3999 ::1:6381", node("::1")),
+            ("3999 node.example:6381", node("node.example")),
+            ("3999 :6381", node("")),
+            ("3999 x", Elsewhere::Perhaps),
+            ("", Elsewhere::Perhaps),
+        ] {
+            assert_eq!(Elsewhere::of("MOVED", details), elsewhere, "{details}");
+        }
     }
 
     #[test]
@@ -237,6 +313,8 @@ mod tests {
             ("-BUSY Redis is busy running a script\r\n", (Unavailable, false)),
             ("-MASTERDOWN Link with MASTER is down\r\n", (Unavailable, true)),
             ("-MOVED 1 127.0.0.1:1\r\n", (Unavailable, true)),
+            ("-ASK 1 127.0.0.1:1\r\n", (Refused, false)),
+            ("-TRYAGAIN Multiple keys request during rehashing of slot\r\n", (Refused, false)),
             ("-ERR max number of clients reached\r\n", (Unavailable, false)),
             ("-ERR unknown command\r\n", (Refused, false)),
             (

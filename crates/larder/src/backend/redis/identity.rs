@@ -8,8 +8,7 @@ use redis::{Value, cmd};
 use super::backend::Redis;
 use super::batch::Batch;
 use super::connection::{Abilities, Identity};
-use super::failure::Failure;
-use super::failure::NAME;
+use super::failure::{Elsewhere, Failure, NAME};
 use super::keys::{Keys, incarnation_name, parse_incarnation};
 use super::log;
 use super::pool::{Slot, sweep};
@@ -21,6 +20,10 @@ use crate::random::random;
 
 /// The most keys in an answer to a `SCAN` that looks at about a thousand.
 const MAX_FOUND: usize = 1 << 16;
+
+/// How often a new connection is made because another server is responsible: one that knows which, that one, and one that took
+/// over from it meanwhile.
+const HOPS: usize = 3;
 
 /// Why to begin a new incarnation.
 #[derive(Clone, Copy)]
@@ -158,6 +161,18 @@ impl Redis {
     /// [`hello`](Self::hello) with more commands in the first round trip. Answers to these, which count only if the connection knows no other
     /// incarnation after this than before.
     pub(super) fn hello_and(&self, slot: &mut Slot, more: &Batch) -> Result<Replies, Failure> {
+        let mut refused = false;
+        for _ in 0..HOPS {
+            match self.hello_once(slot, more) {
+                Err(Failure::Elsewhere { error, .. })
+                    if error.trouble() != Trouble::Credentials || !std::mem::replace(&mut refused, true) => {}
+                result => return result,
+            }
+        }
+        self.hello_once(slot, more)
+    }
+
+    fn hello_once(&self, slot: &mut Slot, more: &Batch) -> Result<Replies, Failure> {
         let mut batch = Batch::default();
         let setup =
             slot.open(&self.settings, &self.door, self.settings.read_timeout, &self.settled, &mut batch)?;
@@ -324,8 +339,8 @@ const SCRIPT: &str = concat!(
 
 /// The server is a replica: it would refuse writes, and what it shows may be old.
 pub(super) fn replica(slot: &mut Slot) -> Failure {
-    slot.link = None;
-    Failure::Refused(Error::refused(NAME, "READONLY the server is a replica"))
+    let refused = Failure::Refused(Error::refused(NAME, "READONLY the server is a replica"));
+    slot.give_up(refused, Elsewhere::Perhaps, 0)
 }
 
 #[cfg(test)]

@@ -8,15 +8,15 @@ use redis::Value;
 
 use super::batch::Batch;
 use super::connection::{Identity, Link, Quiet};
-use super::door::Door;
-use super::failure::{Failure, NAME, Way, refusal};
+use super::door::{Connected, Door};
+use super::failure::{Elsewhere, Failure, NAME, Way, refusal};
 use super::pool::{self, Slot};
 use super::posts::{Post, Posts, Settlements};
 use super::settings::Settings;
 use super::wire::Wire;
 use crate::clock::{boot_nanos, boottime, limit, nanos};
 use crate::contract::{CacheId, Position};
-use crate::error::{Blame, Error};
+use crate::error::{Blame, Error, Trouble};
 
 /// See [`Slot::long_unused`].
 const LONG: Duration = Duration::from_secs(10);
@@ -24,6 +24,11 @@ const LONG: Duration = Duration::from_secs(10);
 const BRIEF: Duration = Duration::from_millis(50);
 
 impl Slot {
+    /// Throws away a connection to a server that may be the primary no longer.
+    pub(super) fn drop_if_replaced(&mut self) {
+        self.link.take_if(|link| link.watch.has_news());
+    }
+
     /// An operation begins that may take so long, in nanoseconds, with all its waits, or less
     /// [if it is part of another](crate::clock::not_beyond).
     pub(super) fn begin(&mut self, began: Duration, whole: u64) {
@@ -53,7 +58,7 @@ impl Slot {
     pub(super) fn open(
         &mut self,
         settings: &Settings,
-        door: &Door,
+        door: &Arc<Door>,
         patience: Duration,
         settled: &Settlements,
         batch: &mut Batch,
@@ -62,11 +67,15 @@ impl Slot {
             return Ok(0);
         }
         pool::make_room();
-        let stream = door.connect(settings, self.until).map_err(Failure::Unsent)?;
+        let Connected { stream, host, watch, password } =
+            door.connect(self.until).map_err(Failure::Unsent)?;
         let wire = Wire::new(stream, patience)
             .map_err(|error| Failure::Unsent(Error::unavailable(NAME, error).blaming(Blame::Process)))?;
         self.link = Some(Link {
             wire,
+            door: Arc::clone(door),
+            host,
+            watch,
             identity: None,
             used: boottime(),
             answered: false,
@@ -77,7 +86,7 @@ impl Slot {
             has_fill_script: false,
         });
         let before = batch.commands;
-        if let Some(password) = &settings.password {
+        if let Some(password) = password {
             let mut auth = redis::cmd("AUTH");
             if let Some(username) = &settings.username {
                 auth.arg(username);
@@ -229,17 +238,33 @@ impl Slot {
 
     /// An error answer is a failure of the whole.
     pub(super) fn no_refusal(&mut self, answers: Vec<Value>) -> Result<Vec<Value>, Failure> {
-        for answer in &answers {
+        for (done, answer) in answers.iter().enumerate() {
             if let Value::ServerError(error) = answer {
                 let refusal = refusal(error);
-                match self.identity_mut() {
-                    Some(identity) if !refusal.elsewhere => identity.checked = None,
-                    _ => self.link = None,
-                }
-                return Err(refusal.failure);
+                return Err(match self.identity_mut() {
+                    Some(identity) if refusal.elsewhere == Elsewhere::No => {
+                        identity.checked = None;
+                        refusal.failure
+                    }
+                    _ => self.give_up(refusal.failure, refusal.elsewhere, done),
+                });
             }
         }
         Ok(answers)
+    }
+
+    /// Throws the connection away after a refusal, for which another server may be responsible, or another password.
+    pub(super) fn give_up(&mut self, failure: Failure, elsewhere: Elsewhere, done: usize) -> Failure {
+        let Some(Link { door, host, .. }) = self.link.take() else { return failure };
+        match failure {
+            Failure::Refused(error)
+                if door.look_elsewhere(elsewhere, host.as_ref())
+                    || error.trouble() == Trouble::Credentials && door.look_for_password() =>
+            {
+                Failure::Elsewhere { error, done }
+            }
+            failure => failure,
+        }
     }
 
     /// Whether a kept connection was not used for so long that the server or something between may have closed it.

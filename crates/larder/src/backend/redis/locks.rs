@@ -154,7 +154,7 @@ impl Redis {
                     script = self.lock_script.whole();
                     continue;
                 }
-                Err(Failure::Cut { silent: false, .. }) if !cut => {
+                Err(Failure::Cut { silent: false, .. } | Failure::Elsewhere { .. }) if !cut => {
                     cut = true;
                     continue;
                 }

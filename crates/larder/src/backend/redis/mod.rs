@@ -1,4 +1,5 @@
-//! A backend on one Redis server (or one that speaks its protocol), over TCP, TLS or a Unix socket.
+//! A backend on one Redis server (or one that speaks its protocol), over TCP, TLS or a Unix socket: a given one, the primary that
+//! sentinels name, or the node of a cluster that has the slot of the namespace.
 //!
 //! `docs/redis.md` says how entries and log are laid out, which commands are used and how to set up the server.
 //! Nothing happens before the first use; then connections are kept for the life of the process, and never shared with
@@ -10,6 +11,7 @@ mod blame;
 mod clock;
 mod connection;
 mod describe;
+mod dial;
 mod door;
 mod failure;
 mod identity;
@@ -18,9 +20,11 @@ mod last_changes;
 mod link;
 mod locks;
 mod log;
+mod login;
 mod names;
 mod pool;
 mod posts;
+mod primary;
 mod read;
 mod reply;
 mod resp;

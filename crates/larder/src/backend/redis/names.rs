@@ -3,6 +3,7 @@
 //! The system cannot be told how long a look-up may take, so a thread makes it. One that takes too long is left to itself;
 //! what it finds is there for the next who asks.
 
+use std::collections::HashMap;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,9 +16,15 @@ use crate::threads;
 /// The most look-ups of a process at a time, for all servers together.
 const MAX_LOOKUPS: u64 = 16;
 
-/// What is known of the addresses of one host.
+/// A host and a port.
+pub(super) type Host = (String, u16);
+
+/// The most hosts that anything is known of.
+const MAX_HOSTS: usize = 64;
+
+/// What is known of the addresses of hosts.
 #[derive(Debug, Default)]
-pub(super) struct Names(Mutex<Known>);
+pub(super) struct Names(Mutex<HashMap<String, Known>>);
 
 #[derive(Debug, Default)]
 struct Known {
@@ -42,7 +49,11 @@ impl Names {
             return Ok(vec![(address, port).into()]);
         }
         let (lookup, good) = {
-            let mut known = lock(&self.0);
+            let mut hosts = lock(&self.0);
+            if hosts.len() >= MAX_HOSTS && !hosts.contains_key(host) {
+                hosts.clear();
+            }
+            let known = hosts.entry(host.to_owned()).or_default();
             let lookup = known.running().map_or_else(|| begin(host, port), Ok);
             known.running = lookup.as_ref().ok().map(|lookup| (std::process::id(), Arc::clone(lookup)));
             (lookup, known.good.clone())
@@ -51,7 +62,7 @@ impl Names {
         let patience = Duration::from_nanos(if good.is_empty() { left } else { left / 2 });
         match lookup.and_then(|lookup| lookup.wait(patience)) {
             Ok(found) => {
-                lock(&self.0).good.clone_from(&found);
+                lock(&self.0).entry(host.to_owned()).or_default().good.clone_from(&found);
                 Ok(found)
             }
             Err(error) if good.is_empty() => Err(io::Error::new(error.kind(), format!("{host}: {error}"))),

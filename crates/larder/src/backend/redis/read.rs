@@ -203,11 +203,9 @@ fn read_entries(
 fn twice_if_kept<T>(slot: &mut Slot, run: impl Fn(&mut Slot) -> Result<T, Failure>) -> Result<T, Failure> {
     let kept = slot.link.is_some();
     let first = run(slot);
-    match slot.drop_if_cut(first) {
-        Err(Failure::Cut { silent: false, .. }) if kept => {
-            let result = run(slot);
-            slot.drop_if_cut(result)
-        }
+    let result = match slot.drop_if_cut(first) {
+        Err(Failure::Cut { silent: false, .. } | Failure::Elsewhere { .. }) if kept => run(slot),
         result => result,
-    }
+    };
+    slot.drop_if_cut(result)
 }

@@ -1,18 +1,16 @@
 //! Where the server is and how to log in.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::config::{Config, RedisAddress, Secret, Server};
+use crate::config::{Access, Config, RedisAddress, Secret, Server};
 
 /// How to reach one Redis server and which part of it is ours.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Where the server listens.
     pub address: RedisAddress,
-    /// With TLS: a file of PEM certificates to trust instead of the system's. The server's certificate is always
-    /// verified.
-    pub ca_file: Option<PathBuf>,
+    /// Who we are, and whom we trust. The server's certificate is always verified.
+    pub(super) access: Access,
     /// The number of the database (0 where the server has only one).
     pub database: i64,
     /// The ACL user; `None` is the server's default user.
@@ -39,7 +37,7 @@ impl Settings {
         let Server::Redis { address, database, username, password } = config.server() else { return None };
         Some(Self {
             address: address.clone(),
-            ca_file: config.ca_file().map(PathBuf::from),
+            access: config.access().clone(),
             database: *database,
             username: username.clone(),
             password: password.clone(),

@@ -1,63 +1,98 @@
 //! TLS: who the server is, is always verified.
 
 use std::io::{self, Read as _, Write as _};
-use std::path::Path;
+use std::os::unix::fs::MetadataExt as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
 
-use super::failure::no_authorities;
+use super::failure::bad_file;
+use crate::config::Access;
 use crate::error::Result;
 
 /// Room that is kept for the next answer.
 const KEPT: usize = 64 << 10;
 
-/// Whom to trust; read once, and shared by all connections, which resume each other's sessions by it.
+/// Whom to trust and who we are; shared by all connections, which resume each other's sessions by it.
 #[derive(Debug, Default)]
-pub(super) struct Trust(Mutex<Option<Arc<ClientConfig>>>);
+pub(super) struct Trust(Mutex<Option<Known>>);
+
+#[derive(Debug)]
+struct Known {
+    config: Arc<ClientConfig>,
+    /// The files as they were when they were read.
+    files: Vec<Option<Stamp>>,
+}
+
+/// What changes with a file's content: device, number, size and the time of the last change.
+type Stamp = (u64, u64, u64, i64, i64);
 
 impl Trust {
-    /// Trusts the certificates in `ca_file`, or else those of the system.
-    pub(super) fn config(&self, ca_file: Option<&Path>) -> Result<Arc<ClientConfig>> {
-        if let Some(config) = self.known().as_ref() {
-            return Ok(Arc::clone(config));
+    /// What the files of `access` say. They are read again when one of them has changed; while they do not fit each other, as in
+    /// the middle of a renewal, what they said before counts.
+    pub(super) fn config(&self, access: &Access) -> Result<Arc<ClientConfig>> {
+        let files = stamps(access);
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known.as_ref().filter(|known| known.files == files) {
+            return Ok(Arc::clone(&known.config));
         }
-        let mut roots = RootCertStore::empty();
-        match ca_file {
-            Some(path) => certificates(path)
-                .and_then(|found| {
-                    found
-                        .into_iter()
-                        .try_for_each(|certificate| roots.add(certificate).map_err(|error| error.to_string()))
-                })
-                .map_err(|error| no_authorities(format!("ca_file {}: {error}", path.display())))?,
-            // Those that cannot be read are trusted by nobody; without any, no server is.
-            None => drop(roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs)),
+        match (read(access), known.as_ref()) {
+            (Ok(config), _) => {
+                let config = Arc::new(config);
+                *known = Some(Known { config: Arc::clone(&config), files });
+                Ok(config)
+            }
+            (Err(_), Some(known)) => Ok(Arc::clone(&known.config)),
+            (Err(error), None) => Err(error),
         }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(no_authorities)?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let config = Arc::new(config);
-        *self.known() = Some(Arc::clone(&config));
-        Ok(config)
     }
 
-    /// Reads the certificates again the next time: they may have been exchanged, as the server's may.
+    /// Reads all again the next time: what the system trusts may have been exchanged, as the server's certificate may.
     pub(super) fn forget(&self) {
-        *self.known() = None;
-    }
-
-    fn known(&self) -> std::sync::MutexGuard<'_, Option<Arc<ClientConfig>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+fn stamps(access: &Access) -> Vec<Option<Stamp>> {
+    let pair = access.identity.iter().flat_map(|(certificate, key)| [certificate, key]);
+    let stamp = |path: &String| {
+        let file = std::fs::metadata(path).ok()?;
+        Some((file.dev(), file.ino(), file.size(), file.ctime(), file.ctime_nsec()))
+    };
+    access.ca_file.iter().chain(pair).map(stamp).collect()
+}
+
+fn read(access: &Access) -> Result<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    match &access.ca_file {
+        Some(path) => certificates(path)
+            .and_then(|found| {
+                found
+                    .into_iter()
+                    .try_for_each(|certificate| roots.add(certificate).map_err(|error| error.to_string()))
+            })
+            .map_err(|error| bad_file(format!("ca_file {path}: {error}")))?,
+        // Those that cannot be read are trusted by nobody; without any, no server is.
+        None => drop(roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs)),
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(bad_file)?
+        .with_root_certificates(roots);
+    let Some((certificate, key)) = &access.identity else { return Ok(builder.with_no_client_auth()) };
+    let chain =
+        certificates(certificate).map_err(|error| bad_file(format!("cert_file {certificate}: {error}")))?;
+    let secret =
+        PrivateKeyDer::from_pem_file(key).map_err(|error| bad_file(format!("key_file {key}: {error}")))?;
+    builder
+        .with_client_auth_cert(chain, secret)
+        .map_err(|error| bad_file(format!("cert_file {certificate} and key_file {key}: {error}")))
+}
+
+fn certificates(path: &str) -> Result<Vec<CertificateDer<'static>>, String> {
     let pem = std::fs::read(path).map_err(|error| error.to_string())?;
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
     let found = found.map_err(|error| error.to_string())?;

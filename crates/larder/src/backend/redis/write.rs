@@ -95,6 +95,8 @@ impl Redis {
                     std::thread::sleep(wait.min(budget) + MARGIN);
                 }
                 Err(Failure::NoScript) => script = self.apply_script.whole(),
+                // The next connection leads to another server.
+                Err(Failure::Elsewhere { .. }) => {}
                 Err(Failure::Cut { error, silent }) => {
                     // It may be executed as long as the deadline allows (R7).
                     let over = sent + budget + MARGIN;
@@ -189,11 +191,17 @@ impl Redis {
         let locks = ops.iter().any(|op| matches!(op, Op::Set { lock: Some(_), .. }));
         let head =
             Head { incarnation, nonce, flags, caches: &caches, locks, blind: !abilities.answers_scripts };
+        let before = batch.commands;
         batch.add(&self.command(script, &head, limits, ops.iter().zip(places)));
         // After the script, so that this batch's own record is in it; what follows that is left to the next request.
         log::ask(&mut batch, &self.keys.log, since);
 
-        let mut replies = Replies::new(slot.exchange(&batch, &self.trips)?);
+        let answers = slot.exchange(&batch, &self.trips).map_err(|failure| match failure {
+            // The server has executed the script, and is responsible no longer.
+            Failure::Elsewhere { error, done } if done > before => Failure::Cut { error, silent: false },
+            failure => failure,
+        });
+        let mut replies = Replies::new(answers?);
         let same = check.passed(self, &mut replies, slot)?;
         let mut parts = Replies::new(array(replies.next(), "apply")?);
         let verdict = bytes(parts.next(), "apply")?;
