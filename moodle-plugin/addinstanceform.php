@@ -39,8 +39,11 @@ class cachestore_larder_addinstance_form extends \core_cache\form\cachestore_add
     /** @var string[] The fields by group, each with an example, or the default, that an empty field shows. */
     private const GROUPS = [
         'server' => [
-            'serverkind' => '', 'serverhost' => '10.0.0.5:6379', 'serverpath' => '/var/lib/larder', 'serverdatabase' => '0',
-            'serversize' => '4G', 'server' => 'redis://host:6379/0', 'username' => 'default', 'password' => '', 'ca_file' => '',
+            'serverkind' => '', 'serverhost' => '10.0.0.5:6379', 'serverhosts' => '10.0.0.5,10.0.0.6,10.0.0.7',
+            'serverservice' => 'mymaster', 'serverpath' => '/var/lib/larder', 'serverdatabase' => '0', 'serversize' => '4G',
+            'server' => 'redis://host:6379/0', 'username' => 'default', 'password' => '', 'password_file' => '',
+            'sentinel_username' => 'default', 'sentinel_password' => '', 'ca_file' => '', 'cert_file' => '', 'key_file' => '',
+            'tls_server_name' => '',
         ],
         'speed' => [
             'near_bytes' => '32M', 'max_staleness' => '1', 'connect_timeout' => '0.25', 'read_timeout' => '0.5',
@@ -72,6 +75,9 @@ class cachestore_larder_addinstance_form extends \core_cache\form\cachestore_add
                     $this->_form->hideIf($name, 'serverkind', 'in', array_diff(server_url::kinds(), server_url::kinds_with($name)));
                 }
                 $this->_form->hideIf('server', 'serverkind', 'neq', server_url::OTHER);
+                $unknown = array_diff(server_url::kinds(), server_url::kinds_with('serverservice'), [server_url::OTHER]);
+                $this->_form->hideIf('sentinel_username', 'serverkind', 'in', $unknown);
+                $this->_form->hideIf('sentinel_password', 'serverkind', 'in', $unknown);
                 $this->_form->registerNoSubmitButton('testconnection');
                 $this->_form->addElement('submit', 'testconnection', get_string('testconnection', 'cachestore_larder'));
             }

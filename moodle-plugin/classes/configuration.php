@@ -29,15 +29,22 @@ namespace cachestore_larder;
 final class configuration {
     /** @var string[] Settings that the form shows. The extension reads numbers, sizes and times from text. */
     public const TEXTS = [
-        'server', 'username', 'ca_file', 'namespace', 'near_bytes', 'max_staleness', 'connect_timeout', 'read_timeout',
-        'lock_lease', 'lock_wait', 'compress_from', 'fallback', 'node_tier',
+        'server', 'username', 'password_file', 'ca_file', 'cert_file', 'key_file', 'tls_server_name', 'sentinel_username',
+        'namespace', 'near_bytes', 'max_staleness', 'connect_timeout', 'read_timeout', 'lock_lease', 'lock_wait', 'compress_from',
+        'fallback', 'node_tier',
+    ];
+
+    /** @var string[] What only a Redis server has: who we are there, and whom we trust. */
+    public const OF_REDIS = [
+        'username', 'password', 'password_file', 'ca_file', 'cert_file', 'key_file', 'tls_server_name', 'sentinel_username',
+        'sentinel_password',
     ];
 
     /** @var string[] Those of them that can name a directory. */
     public const PLACES = ['server', 'fallback', 'node_tier'];
 
     /** @var string[] Settings that the form never shows: left empty, they stay as they were. */
-    public const SECRETS = ['password', 'seal_key', 'seal_key_previous'];
+    public const SECRETS = ['password', 'sentinel_password', 'seal_key', 'seal_key_previous'];
 
     /**
      * The configuration for the extension. Runs in every request, before the database is there.
@@ -88,6 +95,10 @@ final class configuration {
             if ($config[$name] === '' && empty($data->forgetsecrets)) {
                 $config[$name] = $old[$name] ?? '';
             }
+        }
+        if (!server_url::has_sentinels($config['server'])) {
+            // The form does not show them then.
+            unset($config['sentinel_username'], $config['sentinel_password']);
         }
         $stays = isset($old['generation']) && self::location($old) === self::location($config);
         return array_filter($config, fn($value) => $value !== '') + ['generation' => $stays ? $old['generation'] : time()];
@@ -235,7 +246,7 @@ final class configuration {
     public static function command(#[\SensitiveParameter] array $stored): string {
         $config = self::for_extension($stored);
         // Credentials end at the last "@", as the extension reads them; the path of a socket may hold that, too.
-        $server = preg_replace('~^(rediss?://|redis\+unix://(?!/)).*@~s', '$1', $config['server'] ?? '');
+        $server = preg_replace('~^(rediss?(?:-sentinel|-cluster)?://|redis\+unix://(?!/)).*@~s', '$1', $config['server'] ?? '');
         $words = ['larder', '--server', escapeshellarg($server), '--namespace', escapeshellarg($config['namespace'])];
         if (isset($config['generation'])) {
             array_push($words, '--option', escapeshellarg("generation={$config['generation']}"));

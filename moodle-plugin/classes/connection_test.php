@@ -60,7 +60,7 @@ final class connection_test {
      */
     private static function ask(#[\SensitiveParameter] array $config): array {
         if (!str_starts_with($config['server'], 'redis')) {
-            unset($config['username'], $config['password'], $config['ca_file']);
+            $config = array_diff_key($config, array_flip(configuration::OF_REDIS));
         }
         try {
             $store = \Larder\Store::open($config);

@@ -27,17 +27,38 @@ final class server_url {
     /** @var string The kind whose URL is entered as it is. */
     public const OTHER = 'url';
 
-    /** @var array[] Of each kind: how its URL begins, the main part and its pattern, the separator, the optional part and its pattern. */
+    /** @var array[] Of each kind: how its URL begins, and its parts; of each part what comes before it, and its pattern. */
     private const SHAPES = [
-        'redis' => ['redis://', 'serverhost', '[^/@?#\s]+', '/', 'serverdatabase', '\d+'],
-        'rediss' => ['rediss://', 'serverhost', '[^/@?#\s]+', '/', 'serverdatabase', '\d+'],
-        'unix' => ['redis+unix://', 'serverpath', '/[^?#%\s]+', '?db=', 'serverdatabase', '\d+'],
-        'dir' => ['dir:', 'serverpath', '/[^?#%]+', '?size=', 'serversize', '\w+'],
-        'local' => ['local:', 'serverpath', '/[^?#%]+', '?size=', 'serversize', '\w+'],
+        'redis' => ['redis://', self::SERVER],
+        'rediss' => ['rediss://', self::SERVER],
+        'sentinel' => ['redis-sentinel://', self::SERVICE],
+        'sentineltls' => ['rediss-sentinel://', self::SERVICE],
+        'cluster' => ['redis-cluster://', self::CLUSTER],
+        'clustertls' => ['rediss-cluster://', self::CLUSTER],
+        'unix' => ['redis+unix://', ['serverpath' => ['', '/[^?#%\s]+'], 'serverdatabase' => ['?db=', '\d+']]],
+        'dir' => ['dir:', self::DIRECTORY],
+        'local' => ['local:', self::DIRECTORY],
     ];
 
+    /** @var array[] The parts of a single server's URL. */
+    private const SERVER = ['serverhost' => ['', '[^/@?#\s]+'], 'serverdatabase' => ['/', '\d+']];
+
+    /** @var array[] The parts of the URL of a service of sentinels. */
+    private const SERVICE = [
+        'serverhosts' => ['', '[^/@?#\s]+'], 'serverservice' => ['/', '[^/@?#\s]+'], 'serverdatabase' => ['/', '\d+'],
+    ];
+
+    /** @var array[] The parts of a cluster's URL. */
+    private const CLUSTER = ['serverhosts' => ['', '[^/@?#\s]+']];
+
+    /** @var array[] The parts of a directory's URL. */
+    private const DIRECTORY = ['serverpath' => ['', '/[^?#%]+'], 'serversize' => ['?size=', '\w+']];
+
     /** @var string[] The fields for the parts of a URL, in the order of the form. */
-    public const FIELDS = ['serverhost', 'serverpath', 'serverdatabase', 'serversize'];
+    public const FIELDS = ['serverhost', 'serverhosts', 'serverservice', 'serverpath', 'serverdatabase', 'serversize'];
+
+    /** @var string[] Those that may be empty. */
+    private const OPTIONAL = ['serverdatabase', 'serversize'];
 
     /**
      * The kinds to choose from.
@@ -55,7 +76,7 @@ final class server_url {
      * @return string[]
      */
     public static function kinds_with(string $field): array {
-        return array_keys(array_filter(self::SHAPES, fn($shape) => in_array($field, $shape)));
+        return array_keys(array_filter(self::SHAPES, fn($shape) => isset($shape[1][$field])));
     }
 
     /**
@@ -65,10 +86,14 @@ final class server_url {
      * @return string[] The kind, and either its parts or, for a URL of no other shape, the URL.
      */
     public static function split(string $url): array {
-        foreach (self::SHAPES as $kind => [$scheme, $main, $first, $separator, $optional, $second]) {
-            [$scheme, $separator] = [preg_quote($scheme, '~'), preg_quote($separator, '~')];
-            if (preg_match("~^{$scheme}({$first})(?:{$separator}({$second}))?$~", $url, $parts)) {
-                return ['serverkind' => $kind, $main => $parts[1]] + (isset($parts[2]) ? [$optional => $parts[2]] : []);
+        foreach (self::SHAPES as $kind => [$pattern, $parts]) {
+            $pattern = preg_quote($pattern, '~');
+            foreach ($parts as $field => [$separator, $part]) {
+                $separator = preg_quote($separator, '~');
+                $pattern .= "(?:{$separator}(?<{$field}>{$part}))" . (in_array($field, self::OPTIONAL) ? '?' : '');
+            }
+            if (preg_match("~^{$pattern}$~", $url, $found)) {
+                return ['serverkind' => $kind] + array_intersect_key($found, $parts);
             }
         }
         return ['serverkind' => self::OTHER, 'server' => $url];
@@ -86,11 +111,25 @@ final class server_url {
         if ($shape === null) {
             return $field('server');
         }
-        [$scheme, $main, , $separator, $optional] = $shape;
-        if ($field($main) === '') {
-            return '';
+        [$url, $parts] = $shape;
+        foreach ($parts as $name => [$separator]) {
+            if ($field($name) !== '') {
+                $url .= $separator . $field($name);
+            } else if (!in_array($name, self::OPTIONAL)) {
+                return '';
+            }
         }
-        return $scheme . $field($main) . ($field($optional) === '' ? '' : $separator . $field($optional));
+        return $url;
+    }
+
+    /**
+     * Whether a URL names sentinels, which have credentials of their own.
+     *
+     * @param string $url
+     * @return bool
+     */
+    public static function has_sentinels(string $url): bool {
+        return (bool)preg_match('~^rediss?-sentinel://~', $url);
     }
 
     /**
@@ -100,7 +139,9 @@ final class server_url {
      * @return string
      */
     public static function field(\stdClass $data): string {
-        return self::SHAPES[$data->serverkind ?? ''][1] ?? 'server';
+        $fields = array_keys(self::SHAPES[$data->serverkind ?? ''][1] ?? ['server' => []]);
+        $empty = array_filter($fields, fn($field) => trim((string)($data->$field ?? '')) === '');
+        return current(array_diff($empty, self::OPTIONAL)) ?: $fields[0];
     }
 
     /**

@@ -25,7 +25,9 @@
 defined('MOODLE_INTERNAL') || die();
 
 $string['ca_file'] = 'CA file';
-$string['ca_file_help'] = 'File with the certificates (PEM) that may sign the server\'s certificate, for rediss:// servers. Empty: the system\'s certificates. The server\'s certificate is always verified.';
+$string['ca_file_help'] = 'File with the certificates (PEM) that may sign the server\'s certificate, for TLS. Empty: the system\'s certificates. The server\'s certificate is always verified.';
+$string['cert_file'] = 'Client certificate';
+$string['cert_file_help'] = 'File with the certificate (PEM) that this site shows to the server, if the server asks for one; certificates between it and its authority follow in the file. It is read again when it changes.';
 $string['chart_changes'] = 'What changed';
 $string['chart_definitions'] = 'Definitions that are read most';
 $string['chart_hits'] = 'Reads that found a value (%)';
@@ -107,12 +109,14 @@ Cron and scripts count as web nodes if they run elsewhere. Empty: nothing is cac
 The directory must lie outside of those that Moodle deletes when it purges caches.';
 $string['forced'] = 'This is set in config.php ($CFG->larder). Change it there, on every web node.';
 $string['forgetsecrets'] = 'Remove secrets';
-$string['forgetsecrets_help'] = 'Removes the stored password and seal keys, unless new ones are entered.';
+$string['forgetsecrets_help'] = 'Removes the stored passwords and seal keys, unless new ones are entered.';
 $string['header_fallback'] = 'Fallback and node tier';
 $string['header_locks'] = 'Locks';
 $string['header_security'] = 'Separation and security';
 $string['header_server'] = 'Server';
 $string['header_speed'] = 'Memory and timeouts';
+$string['key_file'] = 'Client key';
+$string['key_file_help'] = 'File with the key (PEM) of the client certificate.';
 $string['lock_lease'] = 'Lock lease (seconds)';
 $string['lock_lease_help'] = 'Seconds after which the locks of a process that died are free. A living process keeps its locks for as long as it works. Default: 10.';
 $string['lock_wait'] = 'Lock wait (seconds)';
@@ -129,6 +133,8 @@ $string['node_tier_help'] = 'A directory on the disk of each web node, as local:
 The directory must lie outside of those that Moodle deletes when it purges caches.';
 $string['notready'] = 'The Larder instance "{$a->name}" cannot be used: {$a->problem}. This node uses its own files instead, where changes made on other nodes never arrive.';
 $string['password'] = 'Password';
+$string['password_file'] = 'Password file';
+$string['password_file_help'] = 'File on each web node whose first line is the password for the server, instead of a password that is kept in Moodle. It is read for each new connection, so that the password may change.';
 $string['password_help'] = 'Password for the server. The stored one is not shown; it stays when this is left empty.';
 $string['pluginname'] = 'Larder';
 $string['privacy:metadata:larder'] = 'The Larder cache store keeps cached data on the servers or in the directories that are configured for it.';
@@ -169,12 +175,18 @@ $string['seal_key'] = 'Seal key';
 $string['seal_key_help'] = 'A secret of 16 characters or more that all web nodes share. With it every entry carries a keyed hash, and entries that somebody else wrote to the server are ignored. The stored one is not shown; it stays when this is left empty.';
 $string['seal_key_previous'] = 'Previous seal key';
 $string['seal_key_previous_help'] = 'For a change of the seal key without a cold start: entries sealed with this key are read, too. Enter the new key here first, and swap the two once all web nodes have it. The stored one is not shown; it stays when this is left empty.';
+$string['sentinel_password'] = 'Password of the sentinels';
+$string['sentinel_password_help'] = 'Password for the sentinels, which have credentials of their own. The stored one is not shown; it stays when this is left empty.';
+$string['sentinel_username'] = 'User name of the sentinels';
+$string['sentinel_username_help'] = 'User name for the sentinels, if they have access control lists.';
 $string['server'] = 'Server URL';
 $string['server_help'] = 'Where entries are kept:
 
 * redis://host:port/database – a Redis server
 * rediss://host:port – the same over TLS
 * redis+unix:///path – a Redis server behind a socket
+* redis-sentinel://host,host,host/service – the primary that sentinels name; rediss-sentinel:// for TLS
+* redis-cluster://host,host,host – a Redis cluster; rediss-cluster:// for TLS
 * dir:/path?size=4G – a directory that all web nodes share, which takes no more than this size
 * local:/path?size=1G – a directory on the disk of a single web node, likewise
 
@@ -185,19 +197,29 @@ $string['serverdatabase'] = 'Database number';
 $string['serverdatabase_help'] = 'Number of the database in the Redis server. Empty: 0.';
 $string['serverhost'] = 'Host and port';
 $string['serverhost_help'] = 'Name or address of the Redis server, with a colon and the port if that is not 6379. An IPv6 address stands in brackets.';
+$string['serverhosts'] = 'Hosts and ports';
+$string['serverhosts_help'] = 'Names or addresses with commas between them, each with a colon and the port if that is not 26379 for a sentinel or 6379 for a node of a cluster. Give all sentinels, or several nodes: any of them tells where the entries are.';
 $string['serverkind'] = 'Kind of server';
+$string['serverkind_cluster'] = 'Redis Cluster';
+$string['serverkind_clustertls'] = 'Redis Cluster over TLS';
 $string['serverkind_dir'] = 'Directory that all web nodes share (NFS, EFS)';
 $string['serverkind_help'] = 'What keeps the entries. Several web nodes need a Redis server or a shared directory. A directory must lie outside of those that Moodle deletes when it purges caches.';
 $string['serverkind_local'] = 'Directory on the disk of the only web node';
 $string['serverkind_redis'] = 'Redis';
 $string['serverkind_rediss'] = 'Redis over TLS';
+$string['serverkind_sentinel'] = 'Redis Sentinel';
+$string['serverkind_sentineltls'] = 'Redis Sentinel over TLS';
 $string['serverkind_unix'] = 'Redis behind a Unix socket';
 $string['serverkind_url'] = 'Other: enter the URL';
 $string['serverpath'] = 'Path';
 $string['serverpath_help'] = 'The absolute path of the directory, or of the socket. A directory must belong to the user that PHP runs as.';
+$string['serverservice'] = 'Service';
+$string['serverservice_help'] = 'The name under which the sentinels know the server.';
 $string['serversize'] = 'Size limit';
 $string['serversize_help'] = 'The most room that the directory takes, for instance 4G.';
 $string['task_raise_events'] = 'Raise events for purges';
 $string['testconnection'] = 'Test connection';
+$string['tls_server_name'] = 'Name in the certificate';
+$string['tls_server_name_help'] = 'The host name that the server\'s certificate must have, for TLS. Empty: the name or address that the connection is made to.';
 $string['username'] = 'User name';
 $string['username_help'] = 'User name for the server, if it has access control lists.';

@@ -13,7 +13,8 @@ use core_cache\config;
 final class configuration_test extends plugin_testcase {
     public function test_every_setting_has_a_field_and_help(): void {
         $settings = [
-            'server', 'username', 'password', 'ca_file', 'namespace', 'near_bytes', 'max_staleness',
+            'server', 'username', 'password', 'password_file', 'sentinel_username', 'sentinel_password', 'ca_file', 'cert_file',
+            'key_file', 'tls_server_name', 'namespace', 'near_bytes', 'max_staleness',
             'connect_timeout', 'read_timeout', 'lock_lease', 'lock_wait', 'compress_from', 'seal_key',
             'fallback', 'node_tier',
         ];
@@ -22,6 +23,7 @@ final class configuration_test extends plugin_testcase {
         $fields = array_filter($fields, fn($type) => $type !== 'header');
         $this->assertEqualsCanonicalizing(array_merge($settings, $parts), array_keys($fields));
         $this->assertSame('passwordunmask', $fields['password']);
+        $this->assertSame('passwordunmask', $fields['sentinel_password']);
         $this->assertSame('passwordunmask', $fields['seal_key']);
         $this->assertArrayHasKey('forgetsecrets', (new cachestore_larder_addinstance_form('mine'))->fields());
     }
@@ -29,6 +31,7 @@ final class configuration_test extends plugin_testcase {
     public function test_the_form_gives_back_what_it_was_filled_with(): void {
         $config = [
             'server' => 'rediss://127.0.0.1:6379', 'username' => 'u', 'password' => ' p ', 'ca_file' => '/ca.pem',
+            'cert_file' => '/cert.pem', 'key_file' => '/key.pem', 'tls_server_name' => 'server.example',
             'namespace' => 'n', 'seal_key' => '0123456789abcdef', 'near_bytes' => '64M', 'compress_from' => '0',
             'max_staleness' => '0.5', 'connect_timeout' => '0.25', 'read_timeout' => '1', 'lock_lease' => '10',
             'lock_wait' => '60', 'fallback' => 'dir:/shared/larder', 'node_tier' => 'local:/node/larder', 'generation' => 1,
@@ -62,6 +65,9 @@ final class configuration_test extends plugin_testcase {
     public static function urls(): array {
         return [
             ['redis://h', 'redis'], ['redis://h:1/2', 'redis'], ['redis://[::1]:6379', 'redis'], ['rediss://h:6380', 'rediss'],
+            ['redis-sentinel://a,b:26380/my-primary', 'sentinel'], ['redis-sentinel://a/s/2', 'sentinel'],
+            ['rediss-sentinel://a,b/s', 'sentineltls'], ['redis-cluster://a,b:7000', 'cluster'],
+            ['rediss-cluster://a', 'clustertls'], ['redis-sentinel://a', 'url'], ['redis-cluster://a/1', 'url'],
             ['redis+unix:///run/redis.sock', 'unix'], ['redis+unix:///run/redis.sock?db=3', 'unix'], ['dir:/mnt/a b', 'dir'],
             ['dir:/mnt/larder?size=4G', 'dir'], ['local:/var/larder?size=512M', 'local'], ['redis://u:p@h', 'url'], ['', 'url'],
             ['redis://h/x', 'url'], ['dir:relative', 'url'], ['redis+unix:///a%20b', 'url'], ['nonsense', 'url'],
@@ -81,6 +87,12 @@ final class configuration_test extends plugin_testcase {
         $this->assertSame(['serverhost'], $errors(['serverkind' => 'redis', 'serverhost' => ' ']));
         $this->assertSame(['serverpath'], $errors(['serverkind' => 'dir', 'serverpath' => '']));
         $this->assertSame(['server'], $errors(['serverkind' => 'url', 'server' => '']));
+        $this->assertSame(['serverhosts'], $errors(['serverkind' => 'cluster']));
+        $this->assertSame(['serverhosts'], $errors(['serverkind' => 'clustertls', 'serverhosts' => 'a,']));
+        $this->assertSame(['serverservice'], $errors(['serverkind' => 'sentinel', 'serverhosts' => 'a,b']));
+        $both = ['serverkind' => 'sentinel', 'serverhosts' => 'a,b', 'serverservice' => 's'];
+        $this->assertSame([], $errors($both + ['sentinel_password' => 'p']));
+        $this->assertSame(['cert_file'], $errors($both + ['cert_file' => '/c', 'key_file' => '/k']));
         $this->assertSame([], $errors(['serverkind' => 'redis', 'serverhost' => 'h', 'serverpath' => '/not/shown']));
     }
 
@@ -91,6 +103,9 @@ final class configuration_test extends plugin_testcase {
         $data->namespace = str_repeat('n', 100);
         [$well, $text] = connection_test::run($data);
         $this->assertTrue($well, $text);
+        $data->fallback = "local:{$this->directory}/fallback";
+        [, $text] = connection_test::run((object)(['serverkind' => 'redis', 'serverhost' => '127.0.0.1:1', 'password_file' => '/p'] + (array)$data));
+        $this->assertStringContainsString('Fallback: can be used', $text, 'it has no password');
         $data->fallback = "local:{$this->directory}/file/store";
         file_put_contents("{$this->directory}/file", '');
         [$well, $text] = connection_test::run($data);
@@ -111,6 +126,15 @@ final class configuration_test extends plugin_testcase {
         $kept = configuration::from_form((object)(['forgetsecrets' => '1', 'password' => ''] + $sent));
         $this->assertArrayNotHasKey('password', $kept);
         $this->assertArrayNotHasKey('seal_key', $kept);
+    }
+
+    public function test_credentials_of_sentinels_go_with_them(): void {
+        $old = ['server' => 'redis-sentinel://h/s', 'sentinel_username' => 'u', 'sentinel_password' => 'p', 'generation' => 1];
+        config::$stores = ['mine' => ['plugin' => 'larder', 'configuration' => $old]];
+        $saved = fn(array $data) => configuration::from_form((object)($data + ['name' => 'mine', 'sentinel_username' => 'u']));
+        $this->assertEqualsCanonicalizing($old, $saved(['serverkind' => 'sentinel', 'serverhosts' => 'h', 'serverservice' => 's']));
+        $this->assertSame(['server', 'generation'], array_keys($saved(['serverkind' => 'cluster', 'serverhosts' => 'h'])));
+        $this->assertStringNotContainsString('secret', configuration::command(['server' => 'rediss-cluster://u:secret@h']));
     }
 
     public function test_empty_fields_are_left_to_the_extension(): void {
