@@ -9,7 +9,7 @@ use larder_testkit::{RedisServer, free_port};
 use tempfile::TempDir;
 
 /// How keys are made.
-const KEY: &str = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
+const KEY: &str = "-newkey rsa:2048 -nodes";
 
 fn openssl(directory: &Path, command: &str) {
     let done = Command::new("openssl")

@@ -272,12 +272,12 @@ fn no_process_reads_what_was_overwritten_on_redis() {
 
 #[test]
 fn no_process_reads_what_was_overwritten_on_sentinel() {
-    proves_something(&on_sentinel(SHORT), 2_000);
+    proves_something(&on_sentinel(SHORT), 500);
 }
 
 #[test]
 fn no_process_reads_what_was_overwritten_on_cluster() {
-    proves_something(&on_cluster(SHORT), 2_000);
+    proves_something(&on_cluster(SHORT), 500);
 }
 
 #[test]

@@ -184,8 +184,8 @@ fn a_faulty_server_with_tls_holds_nobody() {
 #[test]
 fn a_flood_behind_tls_ends() {
     let (identity, machine) = (Identity::new(), Machine::new());
-    let chain = vec![CertificateDer::from_pem_file(identity.path("cert.pem")).unwrap()];
-    let key = PrivateKeyDer::from_pem_file(identity.path("key.pem")).unwrap();
+    let chain = vec![CertificateDer::from_pem_file(identity.path("server.pem")).unwrap()];
+    let key = PrivateKeyDer::from_pem_file(identity.path("server.key")).unwrap();
     let config =
         Arc::new(ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key).unwrap());
     let ca = identity.ca.display().to_string();

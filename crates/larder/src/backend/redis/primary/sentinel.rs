@@ -8,6 +8,7 @@
 //! was sent to everybody who is connected to the old one.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use redis::{Value, cmd};
 
@@ -26,11 +27,13 @@ use crate::error::{Error, Result};
 pub(in crate::backend::redis) struct Sentinels {
     /// Which of them is asked first: one that answered; at first not the same for all processes.
     first: AtomicUsize,
+    /// The primary that they named last.
+    last: Mutex<Option<Host>>,
 }
 
 impl Default for Sentinels {
     fn default() -> Self {
-        Self { first: AtomicUsize::new(std::process::id() as usize) }
+        Self { first: AtomicUsize::new(std::process::id() as usize), last: Mutex::default() }
     }
 }
 
@@ -91,7 +94,10 @@ impl Sentinels {
             }
         }
         let newest = || votes.iter().max_by_key(|vote| vote.epoch).map(|vote| vote.primary.clone());
-        let primary = most.or_else(newest).ok_or_else(|| no_sentinel(failed))?;
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        // Without sentinels nobody replaces the primary.
+        let primary = most.or_else(newest).or_else(|| last.clone()).ok_or_else(|| no_sentinel(failed))?;
+        *last = Some(primary.clone());
         Ok((primary, Watch(votes.into_iter().map(|vote| vote.wire).collect())))
     }
 }
