@@ -16,7 +16,7 @@ use std::{fs, io};
 use larder::contract::Tier;
 use larder::{Config, Store};
 use larder_testkit::slowfs::{self, Behaviour, Request, SlowFs};
-use larder_testkit::{Answers, Proxy, RedisServer};
+use larder_testkit::{Answers, Cluster, Proxy, RedisServer, Sentinels};
 use larder_tests::coherence::{Actor, Crew, Seat, Summary};
 use larder_tests::locks::{Section, violations};
 use rustix::io::Errno;
@@ -43,7 +43,10 @@ const ROUNDS: usize = 10;
 
 /// One node: its way to the server, its way to the fallback, and how its processes are started.
 struct Node {
-    proxy: Proxy,
+    /// The URL of the server.
+    server: String,
+    /// What stands before it; nothing where servers say themselves where they are.
+    proxy: Option<Proxy>,
     mount: Option<slowfs::Node>,
     fallback: String,
     /// What comes before a program.
@@ -52,20 +55,21 @@ struct Node {
 
 impl Node {
     /// The node of that number. All but the first need a host name of their own, which only root can give.
-    fn new(
-        number: usize,
-        server: &RedisServer,
-        place: &Path,
-        fallback: String,
-        mount: Option<slowfs::Node>,
-    ) -> Self {
+    fn new(number: usize, server: &str, place: &Path, fallback: String, mount: Option<slowfs::Node>) -> Self {
         let state = place.join(format!("node{number}"));
         fs::create_dir(&state).unwrap();
         let name = if number == 0 { String::new() } else { format!("hostname chaos{number}; ") };
         let script = format!("{name}export XDG_RUNTIME_DIR={}; exec \"$@\"", state.display());
         let isolate = ["unshare", "--uts", "sh", "-c", &script, "sh"].map(str::to_owned);
         let prefix = if number == 0 { isolate[2..].to_vec() } else { isolate.to_vec() };
-        Self { proxy: Proxy::new(server.port()), mount, fallback, prefix }
+        Self { server: server.to_owned(), proxy: None, mount, fallback, prefix }
+    }
+
+    /// The same behind a proxy.
+    fn through(mut self, proxy: Proxy) -> Self {
+        self.server = proxy.url();
+        self.proxy = Some(proxy);
+        self
     }
 
     fn program(&self, program: &str) -> Vec<String> {
@@ -73,7 +77,7 @@ impl Node {
     }
 
     fn options(&self) -> Vec<String> {
-        [("server", &*self.proxy.url()), ("fallback", &self.fallback), ("read_timeout", "0.4")]
+        [("server", &*self.server), ("fallback", &self.fallback), ("read_timeout", "0.4")]
             .map(|(name, value)| format!("{name}={value}"))
             .into()
     }
@@ -91,9 +95,11 @@ impl Node {
     }
 
     fn mend(&self) {
-        self.proxy.answers(Answers::Pass);
-        self.proxy.stall_requests(false);
-        self.proxy.delay(Duration::ZERO);
+        if let Some(proxy) = &self.proxy {
+            proxy.answers(Answers::Pass);
+            proxy.stall_requests(false);
+            proxy.delay(Duration::ZERO);
+        }
         self.mount.iter().for_each(slowfs::Node::heal);
     }
 }
@@ -107,7 +113,7 @@ impl Lockers {
             let log = place.join(format!("locks{number}"));
             let program = node.program(env!("CARGO_BIN_EXE_lock_worker"));
             let mut command = Command::new(&program[0]);
-            command.args(&program[1..]).arg(node.proxy.url()).arg(&log);
+            command.args(&program[1..]).arg(&node.server).arg(&log);
             let numbers = [LOCKS.to_string(), "5".to_owned(), (number + 1).to_string()];
             command.args(numbers).arg("0.3").arg("kind=named").arg(format!("fallback={}", node.fallback));
             (command.spawn().unwrap(), log)
@@ -173,13 +179,13 @@ fn on(tier: Tier, actor: &mut Actor, step: impl Fn(&mut Actor) -> io::Result<boo
 
 /// The schedule that shows whether the server is told what was deleted while it was away, which chance finds too seldom:
 /// it goes on with all that it held, and is read.
-fn deleted_in_an_outage(crew: &mut Crew, server: &RedisServer, nodes: &[Node]) {
+fn deleted_in_an_outage(crew: &mut Crew, nodes: &[Node], act: &mut impl FnMut(&mut Crew, Act)) {
     let [mut first, mut last] = [&nodes[0], &nodes[nodes.len() - 1]].map(|node| crew.actor(&node.config()));
     on(Tier::Primary, &mut first, Actor::set);
-    server.pause();
+    act(crew, Act::Stall(true));
     on(Tier::Fallback, &mut last, Actor::delete);
     sleep(AWAY);
-    server.resume();
+    act(crew, Act::Stall(false));
     on(Tier::Primary, &mut first, Actor::get);
     on(Tier::Primary, &mut last, Actor::get);
 }
@@ -187,17 +193,19 @@ fn deleted_in_an_outage(crew: &mut Crew, server: &RedisServer, nodes: &[Node]) {
 /// What happens to the server, to the ways there, or to the fallback, and how it ends.
 fn fault(crew: &mut Crew, server: &mut RedisServer, nodes: &[Node]) {
     let node = &nodes[crew.below(nodes.len())];
+    let proxies = || nodes.iter().filter_map(|node| node.proxy.as_ref());
+    let proxy = node.proxy.as_ref().unwrap();
     let brief = Duration::from_millis(100 + crew.below(1500) as u64);
     // Long enough that the fleet goes to the fallback.
     let long = Duration::from_millis(3500 + crew.below(2000) as u64);
     let kind = crew.below(14);
     match kind {
-        0 => node.proxy.answers(Answers::Cut),
-        1 => node.proxy.stall_requests(true),
-        2 => node.proxy.answers(Answers::Stall),
-        3 => nodes.iter().for_each(|node| node.proxy.delay(Duration::from_millis(500))),
-        4 => node.proxy.answers(Answers::Half),
-        5 => node.proxy.answers(Answers::Garbage),
+        0 => proxy.answers(Answers::Cut),
+        1 => proxy.stall_requests(true),
+        2 => proxy.answers(Answers::Stall),
+        3 => proxies().for_each(|proxy| proxy.delay(Duration::from_millis(500))),
+        4 => proxy.answers(Answers::Half),
+        5 => proxy.answers(Answers::Garbage),
         6 | 7 => server.pause(),
         8 => server.kill(),
         9 => {
@@ -249,7 +257,15 @@ struct Did {
     fallback_seen: u64,
 }
 
-fn round(time: Duration, server: &mut RedisServer, nodes: &[Node], place: &Path) -> Did {
+/// What happens: first one outage, however short the run is, then faults.
+#[derive(Clone, Copy)]
+enum Act {
+    /// The server that serves stops in its tracks, or goes on.
+    Stall(bool),
+    Fault,
+}
+
+fn round(time: Duration, nodes: &[Node], place: &Path, mut act: impl FnMut(&mut Crew, Act)) -> Did {
     let seats = nodes.iter().flat_map(|node| (0..WORKERS).map(|number| node.seat(number))).collect();
     let lockers = Lockers::start(nodes, place);
     let stop = Arc::new(AtomicBool::new(false));
@@ -260,11 +276,10 @@ fn round(time: Duration, server: &mut RedisServer, nodes: &[Node], place: &Path)
     crew.expect_losses();
     crew.work(Duration::from_millis(700), |crew| {
         if std::mem::take(&mut first) {
-            // One outage in each run, however short.
-            deleted_in_an_outage(crew, server, nodes);
+            deleted_in_an_outage(crew, nodes, &mut act);
             return sleep(CALM);
         }
-        fault(crew, server, nodes);
+        act(crew, Act::Fault);
     });
     let summary = crew.judge();
     stop.store(true, Ordering::Relaxed);
@@ -285,10 +300,10 @@ fn fleet(time: Duration) -> Did {
             let mount = slowfs::available().then(|| export.mount(path, Behaviour::default()).unwrap());
             let directory = mount.as_ref().map_or(exported, slowfs::Node::path);
             let fallback = format!("dir:{}/cache", directory.display());
-            Node::new(number, &server, place, fallback, mount)
+            Node::new(number, "", place, fallback, mount).through(Proxy::new(server.port()))
         })
         .collect();
-    round(time, &mut server, &nodes, place)
+    round(time, &nodes, place, |crew, act| on_server(crew, act, &mut server, &nodes))
 }
 
 /// One node with a local fallback.
@@ -296,8 +311,67 @@ fn single(time: Duration) -> Did {
     let mut server = RedisServer::start();
     let place = TempDir::new().unwrap();
     let fallback = format!("local:{}", place.path().join("fallback").display());
-    let nodes = [Node::new(0, &server, place.path(), fallback, None)];
-    round(time, &mut server, &nodes, place.path())
+    let nodes = [Node::new(0, "", place.path(), fallback, None).through(Proxy::new(server.port()))];
+    round(time, &nodes, place.path(), |crew, act| on_server(crew, act, &mut server, &nodes))
+}
+
+fn on_server(crew: &mut Crew, act: Act, server: &mut RedisServer, nodes: &[Node]) {
+    match act {
+        Act::Stall(true) => server.pause(),
+        Act::Stall(false) => server.resume(),
+        Act::Fault => fault(crew, server, nodes),
+    }
+}
+
+/// One node with a local fallback, and a primary that sentinels replace.
+fn sentinel(time: Duration) -> Did {
+    let mut service = Sentinels::start();
+    let place = TempDir::new().unwrap();
+    let fallback = format!("local:{}", place.path().join("fallback").display());
+    let nodes = [Node::new(0, &service.url(), place.path(), fallback, None)];
+    let mut stalled = 0;
+    round(time, &nodes, place.path(), |crew, act| match act {
+        Act::Stall(true) => {
+            stalled = service.await_primary();
+            service.server(stalled).pause();
+        }
+        Act::Stall(false) => service.server(stalled).resume(),
+        Act::Fault => match crew.below(3) {
+            0 => service.fail_over(|_| {}),
+            1 => {
+                let killed = service.kill_primary();
+                service.restart(killed);
+            }
+            _ => crew.kill_one(),
+        },
+    })
+}
+
+/// The same with a cluster, whose nodes are replaced and whose slot moves.
+fn cluster(time: Duration) -> Did {
+    // Of the namespace of an option that is not given.
+    const KEY: &str = "{larder:0}m";
+    let mut cluster = Cluster::start();
+    let place = TempDir::new().unwrap();
+    let fallback = format!("local:{}", place.path().join("fallback").display());
+    let nodes = [Node::new(0, &cluster.url(), place.path(), fallback, None)];
+    let mut stalled = 0;
+    round(time, &nodes, place.path(), |crew, act| match act {
+        Act::Stall(true) => {
+            stalled = cluster.await_owner(KEY);
+            cluster.server(stalled).pause();
+        }
+        Act::Stall(false) => cluster.server(stalled).resume(),
+        Act::Fault => match crew.below(4) {
+            0 => cluster.fail_over(KEY),
+            1 => {
+                let killed = cluster.kill_owner(KEY);
+                cluster.restart(killed);
+            }
+            2 => cluster.begin_move(KEY, cluster.another(KEY)).finish(),
+            _ => crew.kill_one(),
+        },
+    })
 }
 
 /// A run proves something only if it did something, on both tiers.
@@ -319,6 +393,28 @@ fn two_nodes_and_a_shared_directory() {
 #[test]
 fn one_node_and_a_local_fallback() {
     proves_something(&single(SHORT), 1000);
+}
+
+#[test]
+fn a_primary_that_sentinels_replace() {
+    proves_something(&sentinel(SHORT), 500);
+}
+
+#[test]
+fn a_cluster_that_changes() {
+    proves_something(&cluster(SHORT), 500);
+}
+
+#[test]
+#[ignore = "ten minutes"]
+fn ten_minutes_of_sentinel() {
+    (0..ROUNDS).for_each(|_| proves_something(&sentinel(ROUND), 1000));
+}
+
+#[test]
+#[ignore = "ten minutes"]
+fn ten_minutes_of_cluster() {
+    (0..ROUNDS).for_each(|_| proves_something(&cluster(ROUND), 1000));
 }
 
 #[test]
