@@ -37,7 +37,7 @@ fn a_password_file_is_read_for_each_connection() {
     for password in ["first-secret", "second-secret"] {
         change_password(&server, password);
         write(&path, password);
-        make(&backend, set(&cache(), b"k", b"v"));
+        here(&backend);
     }
     change_password(&server, "third-secret");
     let (kind, words) = refused(backend.fetch(None, &[]));
