@@ -217,7 +217,8 @@ let page;
         assert.equal(await page.locator('select[name="period"]').inputValue(), 'day');
         assert.equal(await page.locator('select[name="node"]').inputValue(), require('os').hostname());
     });
-    await part('no script failed', async () => assert.deepEqual(errors, []));
+    // RequireJS takes a script that is not loaded because the page was left for a failure.
+    await part('no script failed', async () => assert.deepEqual(errors.filter(error => !error.includes('#scripterror')), []));
     await browser.close();
     process.exit(problems.length ? 1 : 0);
 })().catch(error => {
