@@ -86,9 +86,38 @@ final class Store
     /**
      * What this process did with the store, and what it holds. No round trip.
      *
+     * Times (`store_us`, `lock_us`) are microseconds: waiting for the server, and getting locks.
+     *
      * @return array<string, int>
      */
     public function stats(): array
+    {
+    }
+
+    /**
+     * What the nodes did that use this store, and are, by the names of their hosts. Of this node as it is now, of the others as
+     * they told, which each does once a minute at the end of a request; a node that told nothing for a day is none. On Redis two
+     * round trips, and one for each hundred nodes; nothing if the backend is away.
+     *
+     * Of a node: `version` of Larder; `options` of its configuration, without secrets, and `configuration`, a short text that is
+     * equal where they are; `seen`, when it told this (Unix seconds); `clock_ahead` of the server's clock (seconds); `tier` and
+     * `reason` as in {@see health()}; `processes` that are alive and have used the store, and the `near_bytes` and `near_entries`
+     * that they hold; then samples: `total` since the node began to count (after a boot, as a rule), `minutes` of the last hour
+     * and `hours` of the last day, without those in which nothing was done, oldest first.
+     *
+     * A sample is `time` (Unix seconds) when it began, and counts: `requests`, `round_trips`, `bytes_sent` and `bytes_received`,
+     * `store_us` and `lock_us` (microseconds spent waiting for the server, and on getting locks), `dropped_fills`, `broken`,
+     * `awaited`, `shared_fills`, `resets`, `errors`, and of all caches together `near_hits` (reads answered from memory), `hits`
+     * (by the server), `misses`, `sets`, `deletes` (keys) and `purges`; these six also for each cache, in `caches` by its name.
+     * Reads are the sum of the first three of them. No sample names more than 255 caches; `(others)` has the rest.
+     *
+     * @return array<string, array{version: string, configuration: string, options: array<string, string>, seen: int,
+     *     clock_ahead: float, tier: string, reason: string, processes: int, near_bytes: int, near_entries: int,
+     *     total: array<string, int|array<string, array<string, int>>>,
+     *     minutes: list<array<string, int|array<string, array<string, int>>>>,
+     *     hours: list<array<string, int|array<string, array<string, int>>>>}>
+     */
+    public function statistics(): array
     {
     }
 
@@ -126,8 +155,8 @@ final class Store
 
     /**
      * Adds a record to the audit log of the namespace, which keeps the last 1,000 for a year: what was done, and by whom or
-     * from where. Nothing is recorded by itself. On Redis a round trip, and one for each hundred records. What is not UTF-8 is
-     * replaced.
+     * from where; the host's name is added as `node` if that is missing. Nothing is recorded by itself. Three round trips at most. What
+     * is not UTF-8 is replaced.
      *
      * @param array<string, string> $details
      * @return bool false if the backend is away or refuses.

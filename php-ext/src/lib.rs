@@ -4,6 +4,7 @@
 //! - `near`: decoded values that are handed out without copying.
 //! - `store`, `cache`: the classes; `values` and `keys` carry values and keys between them and the core.
 //! - `hit`: the short way to a value in memory.
+//! - `statistics`: what the fleet did, as PHP sees it.
 //! - `registry`: the stores of this process, kept across requests.
 
 #![cfg_attr(
@@ -24,6 +25,7 @@ mod options;
 #[cfg(feature = "probe")]
 mod probe;
 mod registry;
+mod statistics;
 mod store;
 mod values;
 mod zend;

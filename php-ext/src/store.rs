@@ -8,7 +8,8 @@ use ext_php_rs::class::RegisteredClass;
 use ext_php_rs::prelude::*;
 use ext_php_rs::types::{ZendHashTable, Zval};
 use larder::contract::{Fact, Facts, MAX_CHANGES, Tier};
-use larder::engine::{AuditRecord, Handle, named_lock};
+use larder::engine::observe::AuditRecord;
+use larder::engine::{Handle, named_lock};
 
 use crate::cache::Cache;
 use crate::exceptions::{bad_value, misuse, outage};
@@ -17,6 +18,7 @@ use crate::locks;
 use crate::near::graveyard;
 use crate::options;
 use crate::registry::{self, Shared};
+use crate::statistics;
 use crate::values::{Stop, collected, finish, give};
 use crate::zend::limit;
 use crate::zend::method::hide_argument;
@@ -162,12 +164,26 @@ impl Store {
             ("resets", stats.resets),
             ("errors", stats.errors),
             ("round_trips", stats.round_trips),
+            ("bytes_sent", stats.bytes_sent),
+            ("bytes_received", stats.bytes_received),
+            ("store_us", stats.store_us),
+            ("lock_us", stats.lock_us),
             ("near_entries", stats.near_entries),
             ("near_bytes", stats.near_bytes),
             ("near_limit", stats.near_limit),
             ("graveyard_bytes", graveyard::bytes() as u64),
         ] {
             array.insert(name, i64::try_from(count).unwrap_or(i64::MAX))?;
+        }
+        Ok(array)
+    }
+
+    /// What the nodes did that use this store, and are, by name: of this node as it is now, of the others as they told within the
+    /// last minute or so; nothing if the backend is away.
+    pub fn statistics(&self) -> PhpResult<ZBox<ZendHashTable>> {
+        let mut array = ZendHashTable::new();
+        for node in outage(self.engine.statistics())?.unwrap_or_default() {
+            array.insert(node.node.as_str(), statistics::of_node(&node)?)?;
         }
         Ok(array)
     }

@@ -11,6 +11,8 @@ show([
     'array' => fn() => $store->audit('purge', ['caches' => ['c']]),
     'records' => function () use ($store) {
         $details = array_column($store->auditLog(), 'details');
+        same('node', [gethostname()], array_unique(array_column($details, 'node')));
+        $details = array_map(fn($texts) => array_diff_key($texts, ['node' => '']), $details);
         usort($details, fn($one, $other) => count($one) <=> count($other));
         return $details;
     },

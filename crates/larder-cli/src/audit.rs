@@ -5,7 +5,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use larder::Store;
-use larder::engine::AuditRecord;
+use larder::engine::observe::AuditRecord;
 use serde_json::json;
 
 use crate::failure::Failure;
@@ -32,8 +32,7 @@ pub(crate) fn list(store: &Store, as_json: bool, out: &mut dyn Write) -> Result<
 /// Records what this command did. The log is no reason to fail: what it is about has been done.
 pub(crate) fn note(store: &Store, action: &str, what: &str) {
     let user = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).unwrap_or_default();
-    let node = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let details = [("caches", what), ("node", node.trim()), ("script", "larder"), ("user", &user)];
+    let details = [("caches", what), ("script", "larder"), ("user", &user)];
     let details = details.into_iter().filter(|(_, value)| !value.is_empty());
     let details: BTreeMap<_, _> = details.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     let _ = store.audit(action, details);

@@ -12,6 +12,7 @@ use crate::emptied::Emptied;
 use crate::fills::before::FilledBefore;
 use crate::near::{CacheNumber, Known, Near};
 use crate::refusals::Ban;
+use crate::statistics::CacheCounts;
 
 /// How many bytes of misses are remembered. Past that all are forgotten, and the sets that follow them are plain ones.
 const MAX_MISSED_BYTES: usize = 16 << 20;
@@ -45,8 +46,10 @@ pub(crate) struct Coherence<V> {
     filled_before: FilledBefore,
     /// How many values were lost because nobody knows whether they changed, by cache.
     lost: Vec<(Box<str>, usize)>,
-    /// Reads answered from memory.
-    pub(crate) hits: u64,
+    /// What was done with each cache, by its number.
+    counts: Vec<CacheCounts>,
+    /// Whether a request has begun that did not end.
+    in_request: bool,
 }
 
 /// As of when a key is known to be missing.
@@ -103,20 +106,45 @@ impl<V: Clone> Coherence<V> {
             ban: Ban::default(),
             filled_before,
             lost: Vec::new(),
-            hits: 0,
+            counts: Vec::new(),
+            in_request: false,
         }
     }
 
     pub(crate) fn number(&mut self, cache: &str) -> CacheNumber {
-        self.near.number(cache)
+        let number = self.near.number(cache);
+        if self.counts.len() <= number.index() {
+            self.counts.resize(number.index() + 1, CacheCounts::default());
+        }
+        number
+    }
+
+    /// Counts what is done with a cache.
+    #[inline]
+    pub(crate) fn count(&mut self, cache: CacheNumber, add: impl FnOnce(&mut CacheCounts)) {
+        // Each number was given out here.
+        if let Some(counts) = self.counts.get_mut(cache.index()) {
+            add(counts);
+        }
+    }
+
+    /// What was done with each cache, by its number.
+    pub(crate) fn counts(&self) -> &[CacheCounts] {
+        &self.counts
     }
 
     /// A request begins: its first operation is a sync point, and misses of the request before mean nothing.
     pub(crate) fn begin_request(&mut self) {
         self.require_sync();
         self.forget_misses();
+        self.in_request = true;
         self.knows_misses = true;
         self.serves_requests = true;
+    }
+
+    /// A request ends, if one has begun.
+    pub(crate) fn end_request(&mut self) -> bool {
+        std::mem::take(&mut self.in_request)
     }
 
     /// Whether any request has begun.

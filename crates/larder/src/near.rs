@@ -29,6 +29,13 @@ const TYPICAL_BYTES: u64 = 2048;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct CacheNumber(u32);
 
+impl CacheNumber {
+    /// How many caches have a lower one.
+    pub(crate) fn index(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+}
+
 struct Key {
     cache: CacheNumber,
     key: SmallVec<[u8; INLINE_KEY]>,
@@ -136,9 +143,14 @@ impl<V> Near<V> {
         number
     }
 
+    /// The names of all caches, in the order of their numbers.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().map(|name| &**name)
+    }
+
     /// The name of a cache.
     pub(crate) fn name(&self, number: CacheNumber) -> Option<&str> {
-        self.names.get(usize::try_from(number.0).ok()?).map(|name| &**name)
+        self.names.get(number.index()).map(|name| &**name)
     }
 
     pub(crate) fn get(
@@ -226,7 +238,7 @@ impl<V> Near<V> {
         let values = self.held.iter().filter(|(_, held)| is_value(held));
         let absent = self.held.iter().filter(|(_, held)| !is_value(held));
         values.chain(absent).filter_map(|(key, held)| {
-            let name = self.names.get(usize::try_from(key.cache.0).ok()?)?;
+            let name = self.names.get(key.cache.index())?;
             Some((&**name, &*key.key, held.weight.into()))
         })
     }

@@ -7,6 +7,7 @@ use crate::backend::{dir, failover, local, redis, tier};
 use crate::config::{Config, Server};
 use crate::contract::Backend;
 use crate::error::{Error, Result};
+use crate::node_name;
 
 /// The backend that a configuration names, a new handle at each call. Does not touch it yet.
 ///
@@ -28,7 +29,7 @@ fn open_with_fallback(config: &Config) -> Result<Arc<dyn Backend>> {
         open: Arc::new(move || Ok([open_one(&both)?, open_one(&both.for_fallback(fallback.clone()))?])),
         shared,
         place: config.place(),
-        node: node_name(),
+        node: node_name::unique(),
         waits: [config.connect_timeout(), config.read_timeout()],
     };
     Ok(Arc::new(failover::Failover::new(settings)?))
@@ -51,10 +52,4 @@ fn open_one(config: &Config) -> Result<Arc<dyn Backend>> {
         }))),
         Server::Redis { .. } | Server::Dir { .. } => Err(Error::config("option 'server': no backend for it")),
     }
-}
-
-/// What tells this node from others.
-fn node_name() -> String {
-    let read = |path| std::fs::read_to_string(path).unwrap_or_default();
-    ["/etc/machine-id", "/proc/sys/kernel/hostname"].map(read).concat()
 }

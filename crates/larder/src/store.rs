@@ -9,11 +9,12 @@ use serde::de::DeserializeOwned;
 
 use crate::config::Config;
 use crate::contract::{Backend, CacheUsage, Health, LockInfo};
-use crate::engine::{AuditRecord, Decode, Engine, Handle, Item, Memories};
+use crate::engine::observe::{AuditRecord, NodeStatistics};
+use crate::engine::{Decode, Engine, Handle, Item, Memories};
 use crate::error::{ErrorKind, Result};
 use crate::lock::LockGuard;
 use crate::payload;
-use crate::stats::Stats;
+use crate::statistics::Stats;
 
 /// How a cache treats its entries. Two caches of different kinds are two caches, even under the same name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -144,6 +145,16 @@ impl Store {
         self.engine.stats()
     }
 
+    /// What the nodes did that use the place of this store, and are, by name. Of this node as it is now, of the others as they
+    /// told within the last minute or so; a node that told nothing for a day is none. On Redis two round trips, and one for each
+    /// hundred nodes.
+    ///
+    /// # Errors
+    /// If the backend is unavailable or refuses.
+    pub fn statistics(&self) -> Result<Vec<NodeStatistics>> {
+        self.engine.statistics()
+    }
+
     /// How this store is served now: by the server, by what takes over for it, or not at all. A round trip or two.
     pub fn health(&self) -> Health {
         self.engine.health()
@@ -222,7 +233,8 @@ impl Store {
     }
 
     /// Adds a record to the audit log of the namespace, which keeps the last 1,000 for a year: what was done, and by whom or
-    /// from where, as names and values. Nothing is recorded by itself. On Redis a round trip, and one for each hundred records.
+    /// from where, as names and values; the host's name is added as `node` if that is missing. Nothing is recorded by itself.
+    /// Three round trips at most.
     ///
     /// # Errors
     /// If the backend is unavailable or refuses.

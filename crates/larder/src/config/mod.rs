@@ -9,6 +9,7 @@ mod reading;
 mod secret;
 mod server;
 mod settings;
+mod shown;
 
 pub(crate) use access::{Access, PasswordSource};
 pub use builder::ConfigBuilder;

@@ -150,6 +150,12 @@ impl Config {
         *hasher.finalize().as_bytes()
     }
 
+    /// What processes of a node have in common that are counted together: the place, and the secret of its entries.
+    pub(crate) fn counted_with(&self) -> Vec<u8> {
+        let secret = self.seal_key.as_ref().map_or("", Secret::reveal);
+        blake3::derive_key("larder counts v1", format!("{:?} {secret}", self.place()).as_bytes()).to_vec()
+    }
+
     /// Authorities to trust for TLS, if not the system's.
     pub fn ca_file(&self) -> Option<&str> {
         self.access.ca_file.as_deref()

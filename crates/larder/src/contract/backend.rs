@@ -108,6 +108,11 @@ pub trait Backend: Send + Sync {
     /// Round trips (Redis), transactions (local) or filesystem calls (dir) made by this handle so far.
     fn round_trips(&self) -> u64;
 
+    /// Bytes sent to a server and received from it by this handle so far; none where there is no server.
+    fn bytes(&self) -> (u64, u64) {
+        (0, 0)
+    }
+
     /// Facts about the backend, for people and for checks. Some round trips.
     ///
     /// # Errors

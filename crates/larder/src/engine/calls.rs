@@ -11,13 +11,14 @@ use super::lenders::Lenders;
 use super::lost_fills::LostFills;
 use super::memory::{Memories, Memory};
 use crate::breaker::{Breaker, Waits};
+use crate::clock::boot_nanos;
 use crate::coherence::{Coherence, Ticket};
 use crate::config::{Config, Server};
 use crate::contract::{Applied, Backend, CacheId, DURABLE, Delta, Fetched, Health, Op, Read};
 use crate::entry::EntryCodec;
 use crate::error::{Error, ErrorKind, Result};
 use crate::node_state::NodeState;
-use crate::stats::{Counters, Stats};
+use crate::statistics::{CacheCounts, Counters, Stats};
 
 /// What the backend said, and the ticket to keep it with, if it may be kept.
 pub(super) struct Answer {
@@ -44,6 +45,8 @@ pub struct Engine<D: Decode> {
     pub(super) memory: Arc<Memory<D::Value>>,
     pub(super) lenders: Lenders,
     pub(super) lost_fills: LostFills,
+    /// The round trips and bytes that were counted, see [`report`](Self::report).
+    pub(super) counted_traffic: [AtomicU64; 3],
 }
 
 impl<D: Decode> Engine<D> {
@@ -92,6 +95,7 @@ impl<D: Decode> Engine<D> {
             max_staleness: config.max_staleness(),
             memory,
             lost_fills: LostFills::default(),
+            counted_traffic: Default::default(),
         }
     }
 
@@ -165,15 +169,33 @@ impl<D: Decode> Engine<D> {
     /// What this process did with the place of this engine, and holds of it; round trips are the engine's own. No round
     /// trip.
     pub fn stats(&self) -> Stats {
+        let store = self.counters().counts();
+        let (bytes_sent, bytes_received) = self.backend.bytes();
         let state = self.state();
+        let mut caches = CacheCounts::default();
+        state.counts().iter().for_each(|counts| caches.add(counts));
         Stats {
-            near_hits: state.hits,
+            near_hits: caches.near_hits,
+            hits: caches.hits,
+            misses: caches.misses,
+            sets: caches.sets,
+            deletes: caches.deletes,
+            purges: caches.purges,
+            dropped_fills: store.dropped_fills,
+            broken: store.broken,
+            awaited: store.awaited,
+            shared_fills: store.shared_fills,
+            resets: store.resets,
+            errors: store.errors,
+            store_us: store.store_us,
+            lock_us: store.lock_us,
+            round_trips: self.backend.round_trips(),
+            bytes_sent,
+            bytes_received,
             near_entries: state.near().entries() as u64,
             near_bytes: state.near().bytes(),
             near_limit: state.near().budget(),
-            round_trips: self.backend.round_trips(),
             available: self.is_there(),
-            ..self.counters().stats()
         }
     }
 
@@ -235,8 +257,21 @@ impl<D: Decode> Engine<D> {
     /// Calls the backend. When it fails, what is in memory may be old by the time it answers again: the next read
     /// has to ask.
     pub(super) fn call<T>(&self, call: impl FnOnce() -> Result<T>) -> Result<T> {
+        self.timed(&self.counters().store_us, call)
+    }
+
+    /// Calls it for a lock, which may be waited for.
+    pub(super) fn call_for_lock<T>(&self, call: impl FnOnce() -> Result<T>) -> Result<T> {
+        self.timed(&self.counters().lock_us, call)
+    }
+
+    /// Calls it, and adds the microseconds that it took.
+    fn timed<T>(&self, micros: &AtomicU64, call: impl FnOnce() -> Result<T>) -> Result<T> {
         self.memory.keep_within_process();
-        self.guarded(call).inspect_err(|_| {
+        let begun = boot_nanos();
+        let answer = self.guarded(call);
+        micros.fetch_add(boot_nanos().saturating_sub(begun) / 1000, Ordering::Relaxed);
+        answer.inspect_err(|_| {
             self.counters().errors.fetch_add(1, Ordering::Relaxed);
             self.state().require_sync();
         })

@@ -53,7 +53,7 @@ impl<D: Decode> Engine<D> {
 
     fn lock_as(&self, name: &[u8], owner: &[u8], wait: Duration) -> Result<Option<LockGuard>> {
         let waiting = Waiting::new(name, owner, wait)?;
-        let held = self.call(|| self.lenders.lender.acquire(waiting))?;
+        let held = self.call_for_lock(|| self.lenders.lender.acquire(waiting))?;
         self.state().require_sync();
         Ok(held.map(|held| LockGuard::new(Arc::clone(&self.lenders.lender), held)))
     }
@@ -90,7 +90,7 @@ impl<D: Decode> Engine<D> {
     /// # Errors
     /// If the backend is unavailable or refuses, or a grace outlasts the wait, which is over then.
     pub fn advance_lock(&self, token: Token) -> Result<Option<bool>> {
-        let step = self.call(|| self.lenders.named.advance(token));
+        let step = self.call_for_lock(|| self.lenders.named.advance(token));
         if step.is_err() {
             self.lenders.named.abandon(token);
         }

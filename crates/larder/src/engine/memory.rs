@@ -9,7 +9,7 @@ use super::turns::Turns;
 use crate::coherence::Coherence;
 use crate::config::{Config, Identity};
 use crate::fills::before::FilledBefore;
-use crate::stats::Counters;
+use crate::statistics::{Counters, Reporter};
 
 /// What a process knows of one place.
 pub(super) struct Memory<V: Clone> {
@@ -18,6 +18,10 @@ pub(super) struct Memory<V: Clone> {
     fills: Mutex<Fills>,
     pub(super) turns: Turns,
     pub(super) counters: Counters,
+    /// `None` for one that shares its room with no other.
+    pub(super) reporter: Option<Reporter>,
+    /// The options of the first store, without secrets.
+    pub(super) options: Vec<(String, String)>,
     /// `None` for one that shares its room with no other.
     process: Option<Arc<Process<V>>>,
     /// The bytes of its values that count in [`Process::held`].
@@ -40,6 +44,8 @@ impl<V: Clone> Memory<V> {
             fills: Mutex::default(),
             turns: Turns::of(config),
             counters: Counters::default(),
+            reporter: process.as_ref().map(|_| Reporter::new(&config.counted_with())),
+            options: config.shown(),
             process,
             counted: AtomicU64::new(0),
             looked: AtomicU64::new(0),

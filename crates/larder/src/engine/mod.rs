@@ -13,15 +13,16 @@ mod lenders;
 mod locks;
 mod lost_fills;
 mod memory;
+mod own;
 mod peek;
 mod posts;
 mod reads;
 mod refused;
+mod statistics;
 mod turns;
 mod warm;
 mod writes;
 
-pub use self::audit::AuditRecord;
 pub use self::calls::Engine;
 pub use self::handle::{Decode, Handle, Item, MAX_KEY};
 pub use self::locks::{key_lock, named_lock};
@@ -29,6 +30,12 @@ pub use self::memory::Memories;
 pub use crate::config::{RedisAddress, Secret, Server};
 pub use crate::lock::{Forgotten, NamedLocks};
 pub use crate::open::open as open_backend;
+
+/// What administrators look at: records of who did what, and what the fleet did.
+pub mod observe {
+    pub use crate::engine::audit::AuditRecord;
+    pub use crate::statistics::{CacheCounts, NodeStatistics, Sample, StoreCounts};
+}
 
 /// The encoding of values (`docs/format.md`), for bindings with values or a codec of their own.
 pub mod payload {

@@ -41,7 +41,7 @@ impl<D: Decode> Engine<D> {
         }
         let Known::Value(value) = state.look(cache.number, key, || self.backend.now())? else { return None };
         let taken = take(value)?;
-        state.hits += 1;
+        state.count(cache.number, |counts| counts.near_hits += 1);
         Some(taken)
     }
 
@@ -67,7 +67,7 @@ impl<D: Decode> Engine<D> {
             return false;
         }
         cache.missed(&mut state, at, key);
-        self.counters().misses.fetch_add(1, Ordering::Relaxed);
+        state.count(cache.number, |counts| counts.misses += 1);
         true
     }
 
@@ -142,11 +142,11 @@ impl<D: Decode> Engine<D> {
     /// has changed since then, and the next read asks the backend. No round trip.
     pub fn unreadable(&self, cache: &Handle, key: &[u8], at: Option<Position>) {
         self.counters().broken.fetch_add(1, Ordering::Relaxed);
-        self.counters().misses.fetch_add(1, Ordering::Relaxed);
+        let mut state = self.state();
+        state.count(cache.number, |counts| counts.misses += 1);
         if !cache.near() {
             return;
         }
-        let mut state = self.state();
         state.forget(cache.number, key);
         if let Some(at) = at {
             cache.missed(&mut state, at, key);
@@ -173,12 +173,13 @@ impl<D: Decode> Engine<D> {
     fn settle(&self, cache: &Handle, keys: &[&[u8]], look: Look<D::Value>) -> Vec<Option<D::Value>> {
         let settled = keys.iter().zip(look.known).map(|(key, known)| match (known?, look.at) {
             (Known::Value(value), _) => {
-                self.state().hits += 1;
+                self.state().count(cache.number, |counts| counts.near_hits += 1);
                 Some(value)
             }
             (Known::Absent, at) => {
-                self.counters().misses.fetch_add(1, Ordering::Relaxed);
-                cache.missed(&mut self.state(), at?, key);
+                let mut state = self.state();
+                state.count(cache.number, |counts| counts.misses += 1);
+                cache.missed(&mut state, at?, key);
                 None
             }
         });
@@ -236,10 +237,12 @@ impl<D: Decode> Engine<D> {
         }
         let incarnation = answer.fetched.delta.position.incarnation;
         let value = entry.and_then(|entry| self.take_in(cache, read, incarnation, entry, answer.ticket));
-        let counter = if value.is_some() { &self.counters().hits } else { &self.counters().misses };
-        counter.fetch_add(1, Ordering::Relaxed);
+        let mut state = self.state();
+        let found = value.is_some();
+        state.count(cache.number, |counts| {
+            *if found { &mut counts.hits } else { &mut counts.misses } += 1;
+        });
         if value.is_none() && cache.near() {
-            let mut state = self.state();
             cache.missed(&mut state, answer.fetched.delta.position, read.key);
             state.keep_absent(answer.ticket.filter(|_| entry.is_none()), cache.number, read.key);
         }

@@ -3,7 +3,6 @@
 //!
 //! A list of names only: the values are read like any others, so an old or incomplete list costs time, never truth.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::calls::Engine;
@@ -92,7 +91,7 @@ impl<D: Decode> Engine<D> {
         wanted: impl Fn(&str) -> bool,
         mut progress: impl FnMut(usize, usize),
     ) -> Result<Listed> {
-        let list = self.payload(&self.own_cache(CACHE, false, None), KEY)?;
+        let list = self.own_entry(&self.own_cache(CACHE, false, None), KEY)?;
         let batches = batches(&list.unwrap_or_default(), wanted);
         let all = batches.iter().map(Vec::len).sum();
         let (mut asked, mut fetched) = (0, Listed::default());
@@ -101,8 +100,9 @@ impl<D: Decode> Engine<D> {
             self.fetch_batch(batch, &mut fetched)?;
             progress(asked, all);
         }
+        let hits = self.hits();
         let mut hot = self.hot();
-        (hot.hits_before, hot.from_node) = (self.counters().hits.load(Ordering::Relaxed), 0);
+        (hot.hits_before, hot.from_node) = (hits, 0);
         drop(hot);
         Ok(fetched)
     }
@@ -158,12 +158,23 @@ impl<D: Decode> Engine<D> {
         }
     }
 
-    /// A request ends: learns what became of fills that were not waited for, and if much had to be fetched one by one since this was
-    /// last done, tells the next new process what to fetch at once. At most one round trip, rarely, and one after fills.
+    /// A request ends: learns what became of fills that were not waited for, if much had to be fetched one by one since this was
+    /// last done tells the next new process what to fetch at once, and adds what was done to the node's statistics. At most one
+    /// round trip, rarely, one after fills, and four once a minute for one process of the node.
     pub fn end_request(&self) {
         self.await_settled();
         self.give_up_fills();
-        let hits = self.counters().hits.load(Ordering::Relaxed);
+        self.list_hot_set();
+        self.report();
+    }
+
+    /// Reads answered by the backend.
+    fn hits(&self) -> u64 {
+        self.state().counts().iter().map(|counts| counts.hits).sum()
+    }
+
+    fn list_hot_set(&self) {
+        let hits = self.hits();
         let fetched = {
             let hot = self.hot();
             hits - hot.hits_before + hot.from_node
@@ -190,17 +201,6 @@ impl<D: Decode> Engine<D> {
         let cache = self.own_cache(CACHE, false, None);
         // Only a hint: a failure costs the next process some round trips.
         let _ = self.set_many(&cache, &[Item { key: KEY, payload: &list, ttl: None, lock: None }]);
-    }
-
-    /// The payload of an entry as it stands in the backend.
-    fn payload(&self, cache: &Handle, key: &[u8]) -> Result<Option<Vec<u8>>> {
-        let answer = self.fetch(&[Read { cache: cache.id(), key }])?;
-        let entry = answer.fetched.entries.into_iter().next().flatten();
-        Ok(entry.and_then(|entry| {
-            let site =
-                Site { cache: cache.id(), key, incarnation: answer.fetched.delta.position.incarnation };
-            Some(self.entries.decode(site, &entry, self.decode.most()).ok()?.payload.into_owned())
-        }))
     }
 }
 

@@ -58,7 +58,7 @@ impl<D: Decode> Engine<D> {
         };
         if self.post(&ops) {
             self.end_fills(cache, &ops);
-            self.counters().sets.fetch_add(1, Ordering::Relaxed);
+            self.state().count(cache.number, |counts| counts.sets += 1);
             if let ([item], [(_, expires)]) = (items, &*entries) {
                 let value = self.decode.decode(item.payload);
                 let keep = value.map(|(value, weight)| Keep { value, weight, expires: *expires });
@@ -81,7 +81,7 @@ impl<D: Decode> Engine<D> {
             }
             answer => answer?,
         };
-        self.counters().sets.fetch_add(items.len() as u64, Ordering::Relaxed);
+        self.state().count(cache.number, |counts| counts.sets += items.len() as u64);
         if !cache.near() {
             return Ok(());
         }
@@ -118,7 +118,7 @@ impl<D: Decode> Engine<D> {
         keys.iter().try_for_each(|key| check_key(key))?;
         let ops: Vec<_> = keys.iter().map(|key| Op::Delete { cache: &cache.id, key }).collect();
         let (answer, _) = self.apply(cache, &ops)?;
-        self.counters().deletes.fetch_add(keys.len() as u64, Ordering::Relaxed);
+        self.state().count(cache.number, |counts| counts.deletes += keys.len() as u64);
         Ok(answer.outcomes.iter().map(|outcome| *outcome == Outcome::Deleted { existed: true }).collect())
     }
 
@@ -128,7 +128,7 @@ impl<D: Decode> Engine<D> {
     /// If the backend is unavailable or refuses.
     pub fn purge(&self, cache: &Handle) -> Result<()> {
         self.apply(cache, &[Op::Purge { cache: &cache.id }])?;
-        self.counters().purges.fetch_add(1, Ordering::Relaxed);
+        self.state().count(cache.number, |counts| counts.purges += 1);
         Ok(())
     }
 
@@ -147,16 +147,22 @@ impl<D: Decode> Engine<D> {
         Ok(keys.into_iter().filter(|key| !self.is_refused(cache, key)).collect())
     }
 
-    /// Empties every cache of the namespace, unlogged ones included; the audit log stays.
+    /// Empties every cache of the namespace, unlogged ones included; the audit log and the statistics stay.
     ///
     /// # Errors
     /// If the backend is unavailable or refuses.
     pub fn reset(&self) -> Result<()> {
-        let audit_log = self.audit_log().unwrap_or_default();
+        let kept = [self.audit_cache(), self.nodes()].map(|cache| {
+            let entries = self.own_entries(&cache).unwrap_or_default();
+            (cache, entries)
+        });
         self.call(|| self.backend.reset()).inspect_err(|error| self.note_reset_refused(error))?;
         self.sync()?;
         self.state().after_reset();
-        self.keep_audit_log(&audit_log);
+        for (cache, entries) in &kept {
+            // Everything is empty: that some of it cannot be put back is no reason to say that it is not.
+            let _ = self.put_own(cache, entries);
+        }
         Ok(())
     }
 }

@@ -379,6 +379,10 @@ impl Backend for Failover {
         self.primary.backend().round_trips() + self.fallback.trips()
     }
 
+    fn bytes(&self) -> (u64, u64) {
+        self.primary.backend().bytes()
+    }
+
     fn describe(&self) -> Result<Facts> {
         self.facts()
     }

@@ -1,6 +1,6 @@
 //! The backend: what one handle has, and the contract.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 
 use super::clock::ServerClock;
@@ -11,6 +11,7 @@ use super::pool::{Lent, Pool};
 use super::posts::Settlements;
 use super::script::Script;
 use super::settings::Settings;
+use super::trips::Trips;
 use crate::clock::{Millis, boottime, nanos};
 use crate::contract::{
     Applied, Backend, CacheId, CacheUsage, Facts, Fetched, LockBackend, Op, Position, Read, Settled,
@@ -30,7 +31,7 @@ pub struct Redis {
     pub(super) keys: Keys,
     pub(super) pool: Pool,
     pub(super) clock: ServerClock,
-    pub(super) trips: AtomicU64,
+    pub(super) trips: Trips,
     pub(super) apply_script: Script,
     pub(super) fill_script: Script,
     pub(super) lock_script: Script,
@@ -58,7 +59,7 @@ impl Redis {
             keys: Keys::new(&settings.namespace),
             pool: Pool::new(settings.connect_timeout),
             clock: ServerClock::new(),
-            trips: AtomicU64::new(0),
+            trips: Trips::default(),
             apply_script: Script::new(concat!(
                 include_str!("identity.lua"),
                 include_str!("time.lua"),
@@ -151,7 +152,11 @@ impl Backend for Redis {
     }
 
     fn round_trips(&self) -> u64 {
-        self.trips.load(Ordering::Relaxed)
+        self.trips.round_trips()
+    }
+
+    fn bytes(&self) -> (u64, u64) {
+        self.trips.bytes()
     }
 
     fn describe(&self) -> Result<Facts> {

@@ -1,7 +1,6 @@
 //! One connection: sending a batch of commands and waiting for its answers.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use redis::Value;
@@ -13,6 +12,7 @@ use super::failure::{Elsewhere, Failure, NAME, Way, refusal};
 use super::pool::{self, Slot};
 use super::posts::{Post, Posts, Settlements};
 use super::settings::Settings;
+use super::trips::Trips;
 use super::wire::Wire;
 use crate::clock::{boot_nanos, boottime, limit, nanos};
 use crate::contract::{CacheId, Position};
@@ -102,12 +102,12 @@ impl Slot {
     /// Sends `batch` and waits for its answers: one round trip. Error answers are among them.
     ///
     /// A connection that fails is gone afterwards.
-    pub(super) fn exchange_all(&mut self, batch: &Batch, trips: &AtomicU64) -> Result<Vec<Value>, Failure> {
+    pub(super) fn exchange_all(&mut self, batch: &Batch, trips: &Trips) -> Result<Vec<Value>, Failure> {
         self.ask(batch, trips, None).map(Option::unwrap_or_default)
     }
 
     /// Like [`exchange_all`](Self::exchange_all), but an error answer is a failure of the whole.
-    pub(super) fn exchange(&mut self, batch: &Batch, trips: &AtomicU64) -> Result<Vec<Value>, Failure> {
+    pub(super) fn exchange(&mut self, batch: &Batch, trips: &Trips) -> Result<Vec<Value>, Failure> {
         let answers = self.exchange_all(batch, trips)?;
         self.no_refusal(answers)
     }
@@ -118,7 +118,7 @@ impl Slot {
         &mut self,
         batch: &Batch,
         since: Position,
-        trips: &AtomicU64,
+        trips: &Trips,
     ) -> Result<Option<Vec<Value>>, Failure> {
         self.ask(batch, trips, Some(since))?.map(|answers| self.no_refusal(answers)).transpose()
     }
@@ -134,20 +134,20 @@ impl Slot {
     fn ask(
         &mut self,
         batch: &Batch,
-        trips: &AtomicU64,
+        trips: &Trips,
         sync: Option<Position>,
     ) -> Result<Option<Vec<Value>>, Failure> {
         let Some(link) = self.link.as_mut() else {
             let error = Error::unavailable(NAME, "not connected").blaming(Blame::Call);
             return Err(Failure::Unsent(error));
         };
-        trips.fetch_add(1, Ordering::Relaxed);
         link.used = self.began;
         let due = link.posts.due().sum();
         let quiet = link.quiet.as_ref().filter(|quiet| sync == Some(quiet.since) && due == 0);
         let expected = quiet.map(|quiet| &*quiet.answers);
         let awaited = (due + batch.commands, batch.most.and_small(due));
         let answers = link.wire.exchange(&batch.bytes, awaited, self.until, expected);
+        trips.add(link.wire.take_moved());
         link.answered |= answers.is_ok();
         let answers = answers.map_err(|error| {
             // An operation that has come far has not all of that left.
@@ -217,7 +217,7 @@ impl Slot {
     }
 
     /// Waits for all answers to posted fills. One round trip, if any is due.
-    pub(super) fn await_posted(&mut self, trips: &AtomicU64) {
+    pub(super) fn await_posted(&mut self, trips: &Trips) {
         if self.link.as_ref().is_some_and(|link| !link.posts.is_empty()) {
             // What failed is told with the fills.
             let _ = self.ask(&Batch::default(), trips, None);

@@ -33,6 +33,7 @@ mod settings;
 mod stream;
 mod survey;
 mod tls;
+mod trips;
 mod wire;
 mod write;
 

@@ -23,6 +23,8 @@ const NANOS_PER_SECOND: u64 = 1_000_000_000;
 pub(super) struct Stream {
     socket: Socket,
     tls: Option<Box<Tls>>,
+    /// Bytes that were sent and received, before and after TLS.
+    moved: (u64, u64),
 }
 
 /// How long a request may take to be sent. The clock is read only if it cannot be sent at once.
@@ -111,7 +113,7 @@ impl Wait {
 impl Stream {
     /// One without TLS.
     pub(super) fn plain(socket: Socket) -> Self {
-        Self { socket, tls: None }
+        Self { socket, tls: None, moved: (0, 0) }
     }
 
     /// Makes sure that the server is `host`, and speaks TLS with it from now on.
@@ -126,7 +128,7 @@ impl Stream {
         loop {
             send_all(&socket, tls.outgoing()?, &mut due)?;
             if !tls.is_handshaking() {
-                return Ok(Self { socket, tls: Some(tls) });
+                return Ok(Self { socket, tls: Some(tls), moved: (0, 0) });
             }
             wait.receive(&socket, tls.incoming(), SMALLEST_READ)?;
             if let Err(error) = tls.open(&mut Vec::new()) {
@@ -144,8 +146,14 @@ impl Stream {
         &self.socket
     }
 
+    /// The bytes that were sent and received since this was last asked.
+    pub(super) fn take_moved(&mut self) -> (u64, u64) {
+        std::mem::take(&mut self.moved)
+    }
+
     /// Sends all of `bytes`.
     pub(super) fn send(&mut self, mut bytes: &[u8], due: &mut Due) -> io::Result<()> {
+        self.moved.0 += bytes.len() as u64;
         let Some(tls) = &mut self.tls else { return send_all(&self.socket, bytes, due) };
         while !bytes.is_empty() {
             let sealed = tls.seal(bytes)?;
@@ -157,6 +165,13 @@ impl Stream {
 
     /// Waits for more and adds it to `bytes`; with TLS it may be nothing yet.
     pub(super) fn receive(&mut self, bytes: &mut Vec<u8>, wait: &mut Wait) -> io::Result<()> {
+        let before = bytes.len();
+        let received = self.receive_into(bytes, wait);
+        self.moved.1 += (bytes.len() - before) as u64;
+        received
+    }
+
+    fn receive_into(&mut self, bytes: &mut Vec<u8>, wait: &mut Wait) -> io::Result<()> {
         // Twice as much as has come, for it will not be the last; never more than was received.
         let room = bytes.len().clamp(SMALLEST_READ, LARGEST_READ);
         let Some(tls) = &mut self.tls else { return wait.receive(&self.socket, bytes, room) };

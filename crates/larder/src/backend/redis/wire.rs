@@ -104,6 +104,11 @@ impl Wire {
         Ok(values)
     }
 
+    /// The bytes that were sent and received since this was last asked.
+    pub(super) fn take_moved(&mut self) -> (u64, u64) {
+        self.stream.take_moved()
+    }
+
     /// When the last request was sent, in nanoseconds on the boot clock; zero if none was.
     pub(super) fn sent(&self) -> u64 {
         self.sent

@@ -213,6 +213,10 @@ impl Backend for Tier {
         self.backend.round_trips()
     }
 
+    fn bytes(&self) -> (u64, u64) {
+        self.backend.bytes()
+    }
+
     fn describe(&self) -> Result<Facts> {
         let mut facts = self.backend.describe()?;
         match self.cache.describe() {
