@@ -107,6 +107,19 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Lists the nodes that use the store: versions, configurations, clocks, memory; and which of them differ.
+    Nodes {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Prints what the nodes did, for Prometheus: text in the format of `OpenMetrics`.
+    Metrics {
+        /// Serve it under `/metrics` until the command is ended: an address of this machine such as 127.0.0.1:9410, or the path of
+        /// a socket.
+        #[arg(long, value_name = "ADDRESS")]
+        listen: Option<String>,
+    },
     /// Fetches what the site's PHP processes hold in memory into this node's own cache: the `node_tier`, or the kernel's
     /// page cache for `dir:`. For a new node before it is asked (exit code 1 while the store is away).
     Warm,

@@ -11,6 +11,8 @@ mod inspect;
 mod json;
 mod locks;
 mod manual;
+mod metrics;
+mod nodes;
 mod output;
 mod purge;
 mod settings;
@@ -51,6 +53,8 @@ fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode, Failure> {
         }
         Command::Locks { json, .. } => locks::list(&inspect::open(&config()?)?, *json, out),
         Command::Log { json } => audit::list(&inspect::open(&config()?)?, *json, out),
+        Command::Nodes { json } => nodes::list(&inspect::open(&config()?)?, *json, out),
+        Command::Metrics { listen } => metrics::run(&inspect::open(&config()?)?, listen.as_deref(), out),
         Command::Warm => warm::run(&inspect::open(&config()?)?, out),
         Command::Purge { all: true, .. } => purge::all(&inspect::open(&config()?)?, out),
         Command::Purge { cache, .. } => purge::one(&inspect::open(&config()?)?, cache, out),

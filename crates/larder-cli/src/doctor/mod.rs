@@ -3,6 +3,7 @@
 mod checks;
 mod directory;
 mod fallback;
+mod nodes;
 mod probe;
 mod redis;
 
@@ -94,6 +95,7 @@ fn examine(config: &Config) -> Result<Vec<Check>, Failure> {
     if let Server::Dir { path, .. } = config.server() {
         checks.push(directory::clock(&path.join(config.namespace())));
     }
+    checks.extend(nodes::examine(&store));
     checks.push(namespace(config, &store));
     Ok(checks)
 }
