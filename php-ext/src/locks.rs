@@ -14,7 +14,7 @@ use crate::registry::Shared;
 use crate::values::Stop;
 
 /// Nobody waits longer for a lock.
-const LONGEST_WAIT: Duration = Duration::from_hours(24);
+const LONGEST_WAIT: Duration = Duration::from_secs(86400);
 
 /// Waits for a lock, `wait` seconds at the most. Whether it is held now.
 pub(crate) fn acquire(

@@ -32,13 +32,13 @@ const LOCKS: u64 = 4;
 const AWAY: Duration = Duration::from_secs(2);
 
 /// How long anything may take to come right again.
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Time to go back to the server, and to read what it kept.
 const CALM: Duration = Duration::from_secs(3);
 
 const SHORT: Duration = Duration::from_secs(22);
-const ROUND: Duration = Duration::from_mins(1);
+const ROUND: Duration = Duration::from_secs(60);
 const ROUNDS: usize = 10;
 
 /// One node: its way to the server, its way to the fallback, and how its processes are started.

@@ -236,7 +236,7 @@ fn the_script_states_the_rules() {
     );
     let server = RedisServer::start();
     let mut connection = server.connect();
-    connection.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
+    connection.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     let mut random = Random(0x1a2b_3c4d_5e6f);
     let mut granted = 0;
     for batch in 0..HISTORIES / BATCH {

@@ -242,7 +242,7 @@ fn a_living_holder_keeps_its_lock_for_a_minute_with_a_lease_of_two_seconds() {
         let (a, b) = (store_with(&place.url, "2"), store_with(&place.url, "2"));
         let [a, b] = [a, b].map(|store| store.cache("long").unwrap());
         let held = a.lock("k", "a", LONG).unwrap().unwrap();
-        assert!(b.lock("k", "b", Duration::from_mins(1)).unwrap().is_none());
+        assert!(b.lock("k", "b", Duration::from_secs(60)).unwrap().is_none());
         assert!(held.is_held() && held.confirm().unwrap());
         a.set_locked(&held, "k", &1).unwrap();
     });

@@ -16,7 +16,7 @@ use larder_testkit::{Cluster, free_port};
 use larder_tests::redis::{cache, delete, get, here, make, open_with, refused, set, trips, unlogged};
 
 /// How long anything may take to come right again.
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// A key of the namespace.
 const META: &str = "{t:0}m";
 

@@ -127,7 +127,8 @@ fn draw_bars(chart: &Chart, bars: &[Bar], path: &Path) -> Result<(), Box<dyn Err
         .x_desc(format!("{} (logarithmic)", chart.unit))
         .draw()?;
     for (row, bar) in (0..rows).rev().zip(bars) {
-        let color = if bar.label.starts_with("Larder") { RGBColor(46, 125, 50) } else { RGBColor(144, 164, 174) };
+        let color =
+            if bar.label.starts_with("Larder") { RGBColor(46, 125, 50) } else { RGBColor(144, 164, 174) };
         let corners =
             [(least, SegmentValue::Exact(row)), (bar.value.max(least), SegmentValue::Exact(row + 1))];
         let mut rectangle = Rectangle::new(corners, color.filled());

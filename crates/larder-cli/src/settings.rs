@@ -14,7 +14,8 @@ use crate::args::Connection;
 use crate::failure::Failure;
 
 /// Options that other users must not see in the list of processes.
-const SECRETS: [&str; 5] = ["password", "password_command", "sentinel_password", "seal_key", "seal_key_previous"];
+const SECRETS: [&str; 5] =
+    ["password", "password_command", "sentinel_password", "seal_key", "seal_key_previous"];
 /// Bits of a file's mode.
 const GROUP_AND_OTHERS_READ: u32 = 0o044;
 const PREFIX: &str = "LARDER_";

@@ -16,7 +16,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let url = std::env::args().nth(1).unwrap_or_else(|| format!("local:{}", own.path().display()));
     let config = Config::builder(&url).namespace("example").near_bytes(8 << 20).build()?;
     let store = Store::open(&config)?;
-    let courses = store.cache_with("courses", CacheKind::Logged, Some(Duration::from_hours(1)))?;
+    let courses = store.cache_with("courses", CacheKind::Logged, Some(Duration::from_secs(3600)))?;
 
     courses.purge()?;
     let rust = Course { name: "Rust for cooks".to_owned(), weeks: 6 };

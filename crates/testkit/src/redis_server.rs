@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 static SERVERS: AtomicU32 = AtomicU32::new(0);
 
 /// How long a server may take to start or stop, and servers to agree.
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Makes sure that `redis-server` can be run.
 ///

@@ -69,7 +69,7 @@ fn locks_make_few_calls() {
     here(&second);
     let ask = |backend: &Dir, token, queue| {
         let token = Token::from_number(token);
-        let lease = Duration::from_mins(10);
+        let lease = Duration::from_secs(600);
         backend.acquire(&Claim { name: b"n", token, owner: b"", lease, queue }).unwrap()
     };
     assert_eq!(calls(&first, || ask(&first, 1, true)), 7, "a free lock");

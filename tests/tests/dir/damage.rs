@@ -161,7 +161,7 @@ fn who_read_the_log_before_follows() {
 /// Nobody knows who held it: nobody gets it before who holds it can say so.
 #[test]
 fn a_lock_is_not_given_to_a_second() {
-    const LEASE: Duration = Duration::from_mins(1);
+    const LEASE: Duration = Duration::from_secs(60);
     let directory = directory();
     let holder = open(directory.path());
     crash::wait_for_grace(&holder).unwrap();

@@ -35,7 +35,7 @@ impl Default for Draft {
             connect_timeout: Duration::from_millis(250),
             read_timeout: Duration::from_millis(500),
             lock_lease: Duration::from_secs(10),
-            lock_wait: Duration::from_mins(1),
+            lock_wait: Duration::from_secs(60),
             compress_from: Some(16 << 10),
             seal_key: None,
             seal_key_previous: None,

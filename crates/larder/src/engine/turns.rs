@@ -15,7 +15,7 @@ const BYTES_A_SECOND: u64 = 32 << 20;
 /// What it may fetch at once.
 const AT_ONCE: u64 = 16 << 20;
 /// No turn is further away; what says so is rubbish.
-const LONGEST: Duration = Duration::from_mins(1);
+const LONGEST: Duration = Duration::from_secs(60);
 
 /// What has been fetched, as time: bytes take their share of a second.
 #[derive(Clone, Copy, Default)]

@@ -44,7 +44,7 @@ pub struct Behaviour {
 impl Default for Behaviour {
     /// No delay, and caches that do not run out while a test runs: one that passes does not do so because they did.
     fn default() -> Self {
-        Self { delay: Duration::ZERO, attribute_cache: Duration::from_mins(1) }
+        Self { delay: Duration::ZERO, attribute_cache: Duration::from_secs(60) }
     }
 }
 

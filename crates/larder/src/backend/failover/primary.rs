@@ -17,9 +17,9 @@ use crate::error::{Error, Result};
 use crate::node_state::NodeState;
 
 /// How long a node counts as one that uses the primary after it last said so.
-const PRESENT: Duration = Duration::from_hours(1);
+const PRESENT: Duration = Duration::from_secs(3600);
 /// How often a node says so.
-const SAY: Duration = Duration::from_mins(5);
+const SAY: Duration = Duration::from_secs(300);
 
 /// The server, which is left alone for a moment when it did not answer.
 pub(super) struct Primary {

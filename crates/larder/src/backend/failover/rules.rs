@@ -154,7 +154,7 @@ pub fn may_enter(reports: impl IntoIterator<Item = Report>) -> bool {
 /// (R13). `entered` are the last two times, the newest first.
 pub fn dwell(entered: [Option<Duration>; 2]) -> Duration {
     match entered {
-        [Some(last), Some(before)] if last.saturating_sub(before) < Duration::from_mins(1) => {
+        [Some(last), Some(before)] if last.saturating_sub(before) < Duration::from_secs(60) => {
             Duration::from_secs(5)
         }
         _ => Duration::ZERO,
@@ -239,7 +239,7 @@ mod tests {
         assert!(dwell([at(100), at(40)]).is_zero());
         assert_eq!(dwell([at(99), at(40)]), Duration::from_secs(5));
         let [hour, minute] = [3600, 60].map(Duration::from_secs);
-        assert_eq!(served(minute, hour, minute), Duration::from_mins(59));
+        assert_eq!(served(minute, hour, minute), Duration::from_secs(3540));
         assert_eq!(served(hour, minute, Duration::from_secs(7)), Duration::from_secs(7), "set back");
     }
 }

@@ -18,7 +18,7 @@ use crate::config::{PasswordSource, Secret};
 use crate::error::Result;
 
 /// How long a password is used that a command printed.
-const KEPT: Duration = Duration::from_mins(1);
+const KEPT: Duration = Duration::from_secs(60);
 /// The longest password, in bytes: a token of some kilobytes is an ordinary one.
 const LONGEST: u64 = 64 << 10;
 /// How often a command is looked after that has printed all and does not end.

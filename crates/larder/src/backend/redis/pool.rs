@@ -29,7 +29,7 @@ const MAX_SIZE: u32 = 16;
 /// The most connections that a process keeps while they are not used, to all servers together.
 const MAX_IDLE: usize = 32;
 /// How long a process keeps a connection that is not used.
-const KEPT: Duration = Duration::from_mins(1);
+const KEPT: Duration = Duration::from_secs(60);
 /// How often a process looks for those, in milliseconds.
 const SWEEP: u64 = 10_000;
 

@@ -124,7 +124,7 @@ mod tests {
         assert_eq!(sockets.open(token), here());
         assert!(!is_dead(here(), token));
         notify(token);
-        sockets.park(token, Duration::from_mins(1));
+        sockets.park(token, Duration::from_secs(60));
         assert!(!is_dead(0, Token::from_number(1)) && !is_dead(here() ^ 1, Token::from_number(1)));
         sockets.close(token);
         assert!(is_dead(here(), token));
