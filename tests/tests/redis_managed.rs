@@ -71,8 +71,7 @@ fn a_service_that_does_not_say_who_it_is_is_refused() {
 #[test]
 fn what_is_refused_is_told() {
     let facts = open(&Managed::start(EVERYTHING).url()).describe().unwrap();
-    let told = facts.iter().find(|(name, _)| name == "refused_commands").unwrap();
-    assert_eq!(told.1, "TIME and INFO in scripts, ROLE, HPEXPIREAT");
+    assert_eq!(facts.text("refused_commands"), Some("TIME and INFO in scripts, ROLE, HPEXPIREAT"));
 }
 
 /// The same as where scripts can compare: a server that has become another is emptied before it serves.

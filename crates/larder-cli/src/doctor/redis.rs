@@ -67,7 +67,7 @@ fn version(facts: &Facts) -> Option<Check> {
 /// What the server refuses of what Larder can do without.
 fn commands(facts: &Facts) -> Option<Check> {
     Some(match facts.text("refused_commands")? {
-        "" => Check::ok("commands", "none is refused that Larder would use"),
+        "none" => Check::ok("commands", "none is refused that Larder would use"),
         // All servers of these versions do.
         refused @ "HPEXPIREAT" => {
             Check::ok("commands", format!("{refused} is refused: writes remove expired entries"))

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::access::PasswordSource;
+use super::secret::Secret;
 use super::server::{RedisAddress, Server};
 use super::settings::Config;
 
@@ -10,12 +12,27 @@ impl Config {
     pub fn shown(&self) -> Vec<(String, String)> {
         let secs = |time: Duration| time.as_secs_f64().to_string();
         let path = |path: &std::path::Path| path.display().to_string();
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        let set = |secret: &Option<Secret>| if secret.is_some() { "set" } else { "" }.to_owned();
+        let access = &self.access;
+        let (cert, key) = access.identity.clone().unwrap_or_default();
+        let password = match &access.password_source {
+            None => String::new(),
+            Some(PasswordSource::File(file)) => file.clone(),
+            Some(PasswordSource::Command(_)) => "command".to_owned(),
+        };
         let options = [
             ("server", self.server.shown()),
             ("fallback", self.fallback.as_ref().map(Server::shown).unwrap_or_default()),
-            ("ca_file", self.ca_file.clone().unwrap_or_default()),
+            ("password_from", password),
+            ("ca_file", text(&access.ca_file)),
+            ("cert_file", cert),
+            ("key_file", key),
+            ("tls_server_name", text(&access.tls_server_name)),
+            ("sentinel_username", text(&access.sentinel_username)),
+            ("sentinel_password", set(&access.sentinel_password)),
             ("namespace", self.namespace()),
-            ("code_epoch", self.code_epoch.clone().unwrap_or_default()),
+            ("code_epoch", text(&self.code_epoch)),
             ("near_bytes", self.near_bytes.to_string()),
             ("max_staleness", secs(self.max_staleness)),
             ("connect_timeout", secs(self.connect_timeout)),
@@ -23,7 +40,8 @@ impl Config {
             ("lock_lease", secs(self.lock_lease)),
             ("lock_wait", secs(self.lock_wait)),
             ("compress_from", self.compress_from.unwrap_or(0).to_string()),
-            ("seal_key", if self.seal_key.is_some() { "set" } else { "" }.to_owned()),
+            ("seal_key", set(&self.seal_key)),
+            ("seal_key_previous", set(&self.seal_key_previous)),
             (
                 "node_tier",
                 self.node_tier
@@ -41,10 +59,19 @@ impl Server {
         match self {
             Self::Redis { address, database, username, .. } => {
                 let user = username.as_ref().map(|name| format!("{name}@")).unwrap_or_default();
+                let scheme = |tls: &bool| if *tls { "rediss" } else { "redis" };
+                let hosts = |hosts: &[(String, u16)]| {
+                    hosts.iter().map(|(host, port)| format!("{host}:{port}")).collect::<Vec<_>>().join(",")
+                };
                 match address {
                     RedisAddress::Tcp { host, port, tls } => {
-                        let scheme = if *tls { "rediss" } else { "redis" };
-                        format!("{scheme}://{user}{host}:{port}/{database}")
+                        format!("{}://{user}{host}:{port}/{database}", scheme(tls))
+                    }
+                    RedisAddress::Sentinel { sentinels, service, tls } => {
+                        format!("{}-sentinel://{user}{}/{service}/{database}", scheme(tls), hosts(sentinels))
+                    }
+                    RedisAddress::Cluster { nodes, tls } => {
+                        format!("{}-cluster://{user}{}", scheme(tls), hosts(nodes))
                     }
                     RedisAddress::Unix(path) => {
                         format!("redis+unix://{user}{}?db={database}", path.display())

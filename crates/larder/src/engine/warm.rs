@@ -11,7 +11,6 @@ use super::hot_set::{HotKey, Wanted, batches, list};
 use crate::clock::boottime;
 use crate::coherence::Ticket;
 use crate::contract::{Fetched, Read};
-use crate::entry::Site;
 use crate::error::Result;
 
 /// The unlogged cache that holds the list.

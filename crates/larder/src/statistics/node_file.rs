@@ -22,7 +22,7 @@ use nix::libc;
 
 use super::counts::{CacheCounts, StoreCounts};
 use crate::clock::{Millis, wall_clock};
-use crate::contract::{CacheId, MAX_CACHE_NAME};
+use crate::contract::CacheId;
 use crate::node_state::open;
 use crate::random::random;
 
@@ -46,7 +46,7 @@ const MAX_SLOTS: u64 = 4096;
 /// The numbers of the process: the bytes and the number of the values that it holds.
 const GAUGES: usize = 2;
 const ROWS_AT: usize = GAUGES + StoreCounts::LEN;
-const _: () = assert!((ROWS_AT + ROWS * CacheCounts::LEN) * 8 <= SLOT && MAX_CACHE_NAME + 2 <= NAME);
+const _: () = assert!((ROWS_AT + ROWS * CacheCounts::LEN) * 8 <= SLOT && CacheId::MAX_NAME + 2 <= NAME);
 
 /// How often the numbers are told.
 pub(super) const INTERVAL: Millis = 60_000;

@@ -70,7 +70,10 @@ impl Redis {
                 ("HPEXPIREAT", abilities.expires_fields),
             ];
             let refused: Vec<_> = refused.iter().filter(|(_, given)| !given).map(|(what, _)| *what).collect();
-            facts.push(("refused_commands".to_owned(), refused.join(", ")));
+            facts.push(
+                "refused_commands",
+                if refused.is_empty() { "none".to_owned() } else { refused.join(", ") },
+            );
         }
         if let Value::Array(meta) = replies.next() {
             for (name, value) in ["incarnation", "born_ms"].into_iter().zip(&meta) {
