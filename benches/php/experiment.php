@@ -206,7 +206,8 @@ $slow = [];
 $report->table(['store', 'usual pages a second', 'seconds with under half', 'pages lost', 'longest page'], array_map(function ($label) use ($gaps, $secondsRestart, $milliseconds, &$slow): array {
     $pages = $gaps[$label]->seconds($secondsRestart);
     $usual = array_sum(array_slice($pages, 0, RESTART)) / RESTART;
-    $slow[$label] = count(array_filter(array_slice($pages, RESTART), fn($number) => $number < $usual / 2));
+    // Where nothing was served before, nothing is usual.
+    $slow[$label] = count(array_filter(array_slice($pages, RESTART), fn($number) => $number < $usual / 2 || $usual < 1));
     return [$label, sprintf('%.1f', $usual), (string)$slow[$label], (string)$gaps[$label]->failed(), $milliseconds($gaps[$label]->percentile(100))];
 }, $restarted));
 $report->line(sprintf('Here users think %d s.', THINK_RESTART));
