@@ -213,7 +213,7 @@ impl Store {
         for (name, fact) in described {
             match fact {
                 Fact::Number(number) => {
-                    facts.insert(name.as_str(), i64::try_from(number).unwrap_or(i64::MAX))?
+                    facts.insert(name.as_str(), i64::try_from(number).unwrap_or(i64::MAX))?;
                 }
                 Fact::Text(text) => facts.insert(name.as_str(), text)?,
             }

@@ -76,7 +76,7 @@ fn a_slot_moves_to_a_node_that_was_added() {
     let dead =
         format!("redis-cluster://127.0.0.1:{},{}", free_port(), &cluster.url()["redis-cluster://".len()..]);
     let (backend, idle) = (open(&cluster.url()), open(&dead));
-    let node = || backend.describe().unwrap().into_iter().find(|(name, _)| name == "node").unwrap().1;
+    let node = || backend.describe().unwrap().text("node").unwrap().to_owned();
     let address = |number: usize, cluster: &Cluster| format!("127.0.0.1:{}", cluster.server(number).port());
     make(&backend, set(&cache(), b"k", b"v"));
     make(&backend, set(&unlogged(), b"session", b"v"));

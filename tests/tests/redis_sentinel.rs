@@ -71,7 +71,7 @@ fn await_get(backend: &Redis) -> Option<Vec<u8>> {
 fn a_primary_is_replaced() {
     let mut service = Sentinels::start();
     let backend = open(&service.url());
-    let node = || backend.describe().unwrap().into_iter().find(|(name, _)| name == "node").unwrap().1;
+    let node = || backend.describe().unwrap().text("node").unwrap().to_owned();
     let address = |number: usize, service: &Sentinels| format!("127.0.0.1:{}", service.server(number).port());
     make(&backend, set(&cache(), b"k", b"v"));
     assert_eq!(node(), address(service.await_primary(), &service));

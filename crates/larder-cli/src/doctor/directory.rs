@@ -200,9 +200,9 @@ mod tests {
         let facts = |filesystem: &str, free: u64| {
             let mut facts = Facts::default();
             facts.push("filesystem", filesystem);
-            [("free_bytes", free), ("bytes", 100), ("max_bytes", 1000)]
-                .into_iter()
-                .for_each(|(name, number)| facts.push(name, number));
+            for (name, number) in [("free_bytes", free), ("bytes", 100), ("max_bytes", 1000)] {
+                facts.push(name, number);
+            }
             facts
         };
         let levels = |facts: &Facts| shared(facts).iter().map(|check| check.level).collect::<Vec<_>>();
