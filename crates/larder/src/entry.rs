@@ -327,7 +327,7 @@ mod tests {
         assert!(reads(&old, &cache, &entry) && reads(&tool, &cache, &entry));
         let other = new.decode(at(&cache, b"k"), &entry, usize::MAX);
         assert_eq!(other, Err(Unreadable::OtherEpoch));
-        assert_eq!(new.decode(at(&cache, b"k"), &entry[..20], usize::MAX), BROKEN, "no excuse");
+        assert_eq!(new.decode(at(&cache, b"k"), &entry[..18], usize::MAX), BROKEN, "no excuse");
         assert!(reads(&new, &cache, &encode(&tool, &cache)), "of no epoch: for all");
         assert!(reads(&new, &durable, &encode(&old, &durable)), "what must not get lost");
     }

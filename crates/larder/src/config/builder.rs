@@ -204,6 +204,7 @@ mod tests {
             .fallback("local:/f")
             .compress_from(0)
             .seal_key("0123456789abcdef")
+            .seal_key_previous("fedcba9876543210")
             .node_tier("local:/t");
         let mut set: Vec<&str> = built.options.iter().map(|(name, _)| *name).collect();
         let mut all: Vec<&str> = Config::option_names().collect();
