@@ -97,12 +97,12 @@ impl Redis {
 impl Backend for Redis {
     fn fetch(&self, since: Option<Position>, reads: &[Read<'_>]) -> Result<Fetched> {
         let caches = reads.iter().map(|read| read.cache);
-        self.fetch_with(since, reads).map_err(|failure| self.blamed(failure, caches))
+        self.read_entries(since, reads).map_err(|failure| self.blamed(failure, caches))
     }
 
     fn apply(&self, since: Option<Position>, ops: &[Op<'_>]) -> Result<Applied> {
         let caches = ops.iter().map(Op::cache);
-        let applied = self.apply_with(since, ops).map_err(|failure| self.blamed(failure, caches))?;
+        let applied = self.write_ops(since, ops).map_err(|failure| self.blamed(failure, caches))?;
         if !ops.is_empty() {
             self.wrote.store(true, Ordering::Relaxed);
         }
@@ -110,7 +110,7 @@ impl Backend for Redis {
     }
 
     fn post(&self, since: Option<Position>, fill: &Op<'_>) -> bool {
-        self.post_with(since, fill)
+        self.send_fill(since, fill)
     }
 
     fn settled(&self, at: Option<Position>, wait: bool) -> Vec<Settled> {
@@ -132,15 +132,15 @@ impl Backend for Redis {
     }
 
     fn list(&self, cache: &CacheId, prefix: &[u8], visit: &mut dyn FnMut(&[u8])) -> Result<()> {
-        self.list_with(cache, prefix, visit).map_err(|failure| self.blamed(failure, [cache]))
+        self.list_keys(cache, prefix, visit).map_err(|failure| self.blamed(failure, [cache]))
     }
 
     fn usage(&self) -> Result<Vec<CacheUsage>> {
-        self.usage_with().map_err(|failure| self.blamed(failure, []))
+        self.count_entries().map_err(|failure| self.blamed(failure, []))
     }
 
     fn reset(&self) -> Result<()> {
-        self.reset_with().map_err(|failure| self.blamed(failure, []))
+        self.empty_all().map_err(|failure| self.blamed(failure, []))
     }
 
     fn now(&self) -> Millis {

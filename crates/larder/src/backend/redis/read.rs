@@ -16,7 +16,11 @@ use super::{last_changes, log};
 use crate::contract::{CacheId, Change, Delta, Fetched, Position, Read};
 
 impl Redis {
-    pub(super) fn fetch_with(&self, since: Option<Position>, reads: &[Read<'_>]) -> Result<Fetched, Failure> {
+    pub(super) fn read_entries(
+        &self,
+        since: Option<Position>,
+        reads: &[Read<'_>],
+    ) -> Result<Fetched, Failure> {
         self.on_connection(|slot| self.fetch_on(slot, since, reads))
     }
 

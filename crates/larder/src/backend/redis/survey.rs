@@ -28,7 +28,7 @@ const LONGEST_LISTING: u32 = 120;
 const MAX_NAMES: usize = 512 << 20;
 
 impl Redis {
-    pub(super) fn list_with(
+    pub(super) fn list_keys(
         &self,
         cache: &CacheId,
         prefix: &[u8],
@@ -77,7 +77,7 @@ impl Redis {
         slot.until().saturating_add(nanos(self.settings.read_timeout * LONGEST_LISTING))
     }
 
-    pub(super) fn usage_with(&self) -> Result<Vec<CacheUsage>, Failure> {
+    pub(super) fn count_entries(&self) -> Result<Vec<CacheUsage>, Failure> {
         let mut slot = self.slot()?;
         self.hello_anew(&mut slot)?;
         let Some(incarnation) = slot.identity_mut().map(|identity| identity.incarnation) else {
@@ -121,7 +121,7 @@ impl Redis {
         Ok(usage)
     }
 
-    pub(super) fn reset_with(&self) -> Result<(), Failure> {
+    pub(super) fn empty_all(&self) -> Result<(), Failure> {
         let mut slot = self.slot()?;
         self.hello_anew(&mut slot)?;
         let result = self.certify(&mut slot, Certify::Everything);

@@ -50,9 +50,9 @@ impl Redis {
     /// A batch of deletes and purges with an unknown outcome is sent once more, after the first can take effect no
     /// longer, if that leaves time for it. One with a set is not: if it had taken effect, and another write after it, the second would bring the
     /// older entry back.
-    pub(super) fn apply_with(&self, since: Option<Position>, ops: &[Op<'_>]) -> Result<Applied, Failure> {
+    pub(super) fn write_ops(&self, since: Option<Position>, ops: &[Op<'_>]) -> Result<Applied, Failure> {
         if ops.is_empty() {
-            let delta = self.fetch_with(since, &[])?.delta;
+            let delta = self.read_entries(since, &[])?.delta;
             return Ok(Applied { delta, outcomes: Vec::new() });
         }
         if let Some(bytes) = ops.iter().map(bytes_of).find(|bytes| *bytes > LARGEST_STRING) {
@@ -115,8 +115,8 @@ impl Redis {
     }
 
     /// See [`Backend::post`](crate::backend::Backend::post). What needs more than one request - a new connection, a check of the
-    /// server that is due, a first write - is left to `apply_with`.
-    pub(super) fn post_with(&self, since: Option<Position>, fill: &Op<'_>) -> bool {
+    /// server that is due, a first write - is left to `write_ops`.
+    pub(super) fn send_fill(&self, since: Option<Position>, fill: &Op<'_>) -> bool {
         let Op::Set { cache, key, entry, expires, guard: Some(Guard::Fill { missed, value }), .. } = *fill
         else {
             return false;
