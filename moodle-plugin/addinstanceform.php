@@ -55,7 +55,10 @@ class cachestore_larder_addinstance_form extends \core_cache\form\cachestore_add
     ];
 
     /** @var string[] The fields whose content is long. */
-    private const WIDE = ['serverhost', 'serverpath', 'server', 'ca_file', 'fallback', 'node_tier', 'namespace'];
+    private const WIDE = [
+        'serverhost', 'serverhosts', 'serverpath', 'server', 'password_file', 'ca_file', 'cert_file', 'key_file', 'fallback',
+        'node_tier', 'namespace',
+    ];
 
     /**
      * Adds the fields.

@@ -16,7 +16,7 @@ final class configuration_test extends plugin_testcase {
             'server', 'username', 'password', 'password_file', 'sentinel_username', 'sentinel_password', 'ca_file', 'cert_file',
             'key_file', 'tls_server_name', 'namespace', 'near_bytes', 'max_staleness',
             'connect_timeout', 'read_timeout', 'lock_lease', 'lock_wait', 'compress_from', 'seal_key',
-            'fallback', 'node_tier',
+            'seal_key_previous', 'fallback', 'node_tier',
         ];
         $fields = (new cachestore_larder_addinstance_form())->fields();
         $parts = array_merge(['serverkind', 'testconnection'], server_url::FIELDS);
@@ -25,6 +25,7 @@ final class configuration_test extends plugin_testcase {
         $this->assertSame('passwordunmask', $fields['password']);
         $this->assertSame('passwordunmask', $fields['sentinel_password']);
         $this->assertSame('passwordunmask', $fields['seal_key']);
+        $this->assertSame('passwordunmask', $fields['seal_key_previous']);
         $this->assertArrayHasKey('forgetsecrets', (new cachestore_larder_addinstance_form('mine'))->fields());
     }
 
