@@ -51,6 +51,7 @@ release() {
     CARGO_ENCODED_RUSTFLAGS="${RUSTFLAGS:+${RUSTFLAGS// /$separator}$separator}--remap-path-prefix=$PWD=/larder$separator--remap-path-prefix=$target=/larder/target$separator--remap-path-prefix=$home=/cargo" \
         CFLAGS="${CFLAGS:-} -ffile-prefix-map=$PWD=/larder -ffile-prefix-map=$home=/cargo" cargo build --release --locked -p "$@"
 }
+# shellcheck disable=SC2120 # some callers give options, some none
 build_extension() { release larder-php "$@"; }
 build_command() { release larder-cli; }
 
