@@ -100,7 +100,7 @@ bad bytes: Larder\ConfigException: option 'near_bytes' must be a number of bytes
 bad type: Larder\ConfigException: option 'near_bytes' must be a string or a number
 bool: Larder\ConfigException: option 'near_bytes' must be a string or a number
 time: Larder\ConfigException: option 'max_staleness' must be a time of 0 to 3600 seconds
-scheme: Larder\ConfigException: option 'server' must be a URL with one of redis://, rediss://, redis+unix://, local: or dir:
+scheme: Larder\ConfigException: option 'server' must be a URL with one of redis://, rediss://, redis+unix://, redis-sentinel://, rediss-sentinel://, redis-cluster://, rediss-cluster://, local: or dir:
 bytes: Larder\ConfigException: option 'server' must be a string or a number
 nul: Larder\ConfigException: option 'server' must be an absolute path
 secret: Larder\ConfigException: option 'server': the URL cannot be read
