@@ -1,4 +1,5 @@
-//! Tells the crate which layout PHP's arrays have, compiles what needs PHP's headers, and refuses a thread-safe PHP.
+//! Tells the crate which layout PHP's arrays have, compiles what needs PHP's headers, and refuses a
+//! thread-safe PHP.
 
 use std::path::PathBuf;
 use std::process::Command;

@@ -17,7 +17,8 @@ use crate::registry::Shared;
 use crate::values::{Stop, collected, encode, finish, give, release, unless_thrown};
 use crate::zend::limit::{self, Meter, Room};
 
-/// One cache of a store. No method throws because the backend is away: reads miss, writes return false.
+/// One cache of a store. No method throws because the backend is away: reads miss, writes return
+/// false.
 #[php_class]
 #[php(name = "Larder\\Cache")]
 #[php(flags = crate::zend::object::FINAL)]
@@ -44,8 +45,8 @@ impl Cache {
         Ok((found, self.engine.position()))
     }
 
-    /// Gives PHP the value of a key, read at `at`; false if it cannot be made, and then the key is missing. Runs user code where
-    /// the value's class has some.
+    /// Gives PHP the value of a key, read at `at`; false if it cannot be made, and then the key is
+    /// missing. Runs user code where the value's class has some.
     fn give(
         &self,
         key: &[u8],
@@ -186,8 +187,8 @@ impl Cache {
         finish(self.read_many(keys))
     }
 
-    /// Stores a value; false if the backend refused it or is away. `$ttl` in seconds overrides the cache's; 0 is for
-    /// ever.
+    /// Stores a value; false if the backend refused it or is away. `$ttl` in seconds overrides the
+    /// cache's; 0 is for ever.
     ///
     /// Throws `Larder\ValueException` if the value cannot be serialized.
     #[php(optional = ttl)]
@@ -242,11 +243,12 @@ impl Cache {
         finish(self.list_keys(prefix))
     }
 
-    /// Waits for the lock on a key, `$wait` seconds at the most; false if it was not to be had. A sync point.
+    /// Waits for the lock on a key, `$wait` seconds at the most; false if it was not to be had. A
+    /// sync point.
     ///
-    /// It guards entries: once another may have got it, which can be while its holder works, writes under it are refused. For
-    /// effects outside of the cache there is `Store::acquireLock()`. The same owner asking again waits like another. Signal handlers
-    /// run meanwhile.
+    /// It guards entries: once another may have got it, which can be while its holder works, writes
+    /// under it are refused. For effects outside of the cache there is `Store::acquireLock()`. The
+    /// same owner asking again waits like another. Signal handlers run meanwhile.
     pub fn acquire_lock(&self, key: &Zval, owner: &Zval, wait: f64) -> PhpResult<bool> {
         finish(locks::acquire(&self.engine, key_lock(&self.handle, &key_bytes(key)?), owner, wait))
     }
@@ -256,8 +258,8 @@ impl Cache {
         locks::release(&self.engine, key_lock(&self.handle, &key_bytes(key)?), owner)
     }
 
-    /// Whose the lock on a key is, asked now: true = `$owner`'s who got it in this request, false = another's (or the
-    /// backend is away), null = nobody's.
+    /// Whose the lock on a key is, asked now: true = `$owner`'s who got it in this request, false =
+    /// another's (or the backend is away), null = nobody's.
     pub fn lock_state(&self, key: &Zval, owner: &Zval) -> PhpResult<Option<bool>> {
         locks::state(&self.engine, key_lock(&self.handle, &key_bytes(key)?), owner)
     }

@@ -1,7 +1,7 @@
 //! The exceptions of the extension, and the one place where errors of the core become them.
 //!
-//! They are plain children of PHP's `Exception` and nothing else: a class with Rust data behind it would have its own
-//! constructor and no file, line and trace.
+//! They are plain children of PHP's `Exception` and nothing else: a class with Rust data behind it
+//! would have its own constructor and no file, line and trace.
 
 use std::sync::atomic::{AtomicPtr, Ordering};
 
@@ -16,9 +16,10 @@ static CONFIG: AtomicPtr<ClassEntry> = AtomicPtr::new(std::ptr::null_mut());
 static VALUE: AtomicPtr<ClassEntry> = AtomicPtr::new(std::ptr::null_mut());
 static GRACE: AtomicPtr<ClassEntry> = AtomicPtr::new(std::ptr::null_mut());
 
-/// Registers `Larder\Exception` (misuse, bad configuration or a grace, never an outage) and its children `ConfigException`
-/// (an option is unknown or has a bad value; the message names it), `ValueException` (a key, cache name or value
-/// that cannot be stored) and `GraceException` (nobody new gets a named lock for a while).
+/// Registers `Larder\Exception` (misuse, bad configuration or a grace, never an outage) and its
+/// children `ConfigException` (an option is unknown or has a bad value; the message names it),
+/// `ValueException` (a key, cache name or value that cannot be stored) and `GraceException` (nobody
+/// new gets a named lock for a while).
 pub(crate) fn register() -> ext_php_rs::error::Result<()> {
     ClassBuilder::new("Larder\\Exception")
         .extends((ce::exception, "\\Exception"))
@@ -39,7 +40,8 @@ pub(crate) fn register() -> ext_php_rs::error::Result<()> {
 }
 
 fn class(registered: &AtomicPtr<ClassEntry>) -> &'static ClassEntry {
-    // SAFETY: null, or a class of this module, which lives as long as the process's PHP and is not changed.
+    // SAFETY: null, or a class of this module, which lives as long as the process's PHP and is not
+    // changed.
     unsafe { registered.load(Ordering::Relaxed).as_ref() }.unwrap_or_else(ce::exception)
 }
 

@@ -1,10 +1,12 @@
 //! Hits of `Larder\Cache::get` without the binding's frame.
 //!
-//! The binding enters each method through `setjmp` and lays out its arguments and its result, which takes longer than the hit
-//! itself. A look at memory runs no user code, and gives what nobody has to drop, so that the engine may leave by `longjmp` while
-//! objects are made of it: a hit needs none of that. The method's handler is therefore replaced by one that looks first, and calls
-//! the binding's own for everything else: misses, values of other classes than `stdClass`, keys that are no strings, wrong
-//! arguments. There the object is held, as it is by the other methods that may run user code.
+//! The binding enters each method through `setjmp` and lays out its arguments and its result, which
+//! takes longer than the hit itself. A look at memory runs no user code, and gives what nobody has
+//! to drop, so that the engine may leave by `longjmp` while objects are made of it: a hit needs
+//! none of that. The method's handler is therefore replaced by one that looks first, and calls the
+//! binding's own for everything else: misses, values of other classes than `stdClass`, keys that
+//! are no strings, wrong arguments. There the object is held, as it is by the other methods that
+//! may run user code.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
@@ -42,7 +44,8 @@ pub(crate) fn install() {
 
 unsafe extern "C" fn held<const METHOD: usize>(call: *mut php::zend_execute_data, out: *mut php::zval) {
     if let Some(method) = HELD.get(METHOD).and_then(OnceLock::get) {
-        // SAFETY: PHP calls a method of a `Cache` with a live frame; the handler was the method's own.
+        // SAFETY: PHP calls a method of a `Cache` with a live frame; the handler was the method's
+        // own.
         unsafe { with_object_held(*method, call, out) };
     }
 }
@@ -53,7 +56,8 @@ unsafe extern "C" fn get(call: *mut php::zend_execute_data, out: *mut php::zval)
     match (hit, BINDING.get()) {
         // SAFETY: PHP wants the result to be written, and nothing else refers to it.
         (Ok(Some(hit)), _) => hit.write(unsafe { &mut *out }),
-        // SAFETY: PHP calls with a live frame, and nothing was written. The binding's handler meets a panic again, and reports it.
+        // SAFETY: PHP calls with a live frame, and nothing was written. The binding's handler meets
+        // a panic again, and reports it.
         (_, Some(binding)) => unsafe { with_object_held(*binding, call, out) },
         (_, None) => {}
     }

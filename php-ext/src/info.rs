@@ -32,7 +32,7 @@ pub(crate) extern "C" fn print(module: *mut ModuleEntry) {
         );
     });
     info_table_end!();
-    // SAFETY: PHP calls this with the entry of our own module, whose settings are registered for as long as it is
-    // loaded; the function only reads them.
+    // SAFETY: PHP calls this with the entry of our own module, whose settings are registered for as
+    // long as it is loaded; the function only reads them.
     unsafe { display_ini_entries(module) };
 }

@@ -1,4 +1,5 @@
-//! Signals that arrive while a method waits: PHP serves them between instructions, and a wait is one long instruction.
+//! Signals that arrive while a method waits: PHP serves them between instructions, and a wait is
+//! one long instruction.
 
 use ext_php_rs::ffi::zend_interrupt_function;
 use ext_php_rs::zend::ExecutorGlobals;
@@ -13,17 +14,18 @@ use crate::zend::limit;
 pub(crate) enum Served {
     /// Go on.
     GoOn,
-    /// End: PHP's time or memory limit is passed, and PHP ends the request once the method has returned.
+    /// End: PHP's time or memory limit is passed, and PHP ends the request once the method has
+    /// returned.
     OverLimit,
 }
 
-/// Runs what `pcntl_async_signals()` and others have to run. That is user code, which may throw or end the request: hold
-/// no borrow.
+/// Runs what `pcntl_async_signals()` and others have to run. That is user code, which may throw or
+/// end the request: hold no borrow.
 pub(crate) fn serve() -> Result<Served, Stop> {
     let frame = {
         let mut globals = ExecutorGlobals::get_mut();
-        // SAFETY: the flags are the engine's own, live as long as the process, and are read as signal handlers write
-        // them: atomically.
+        // SAFETY: the flags are the engine's own, live as long as the process, and are read as
+        // signal handlers write them: atomically.
         let (interrupted, timed_out) = unsafe {
             (
                 zend_atomic_bool_load(&raw const globals.vm_interrupt),
@@ -40,12 +42,13 @@ pub(crate) fn serve() -> Result<Served, Stop> {
         globals.cancel_interrupt();
         globals.current_execute_data
     };
-    // SAFETY: the pointer is set at startup by extensions such as pcntl and not changed while requests run.
+    // SAFETY: the pointer is set at startup by extensions such as pcntl and not changed while
+    // requests run.
     let handler = unsafe { zend_interrupt_function };
     if let Some(handler) = handler {
-        // SAFETY: this is what the engine itself does between two instructions, with the frame that runs; that
-        // frame is our method's, which is where a handler called from here belongs. A bailout in it ends in `guarded`, whose
-        // closure owns nothing.
+        // SAFETY: this is what the engine itself does between two instructions, with the frame that
+        // runs; that frame is our method's, which is where a handler called from here belongs. A
+        // bailout in it ends in `guarded`, whose closure owns nothing.
         if let Err(Stopped::Bailout) = guarded(|| unsafe { handler(frame) }) {
             return Err(Stop::Bailout);
         }
@@ -53,7 +56,8 @@ pub(crate) fn serve() -> Result<Served, Stop> {
     if ExecutorGlobals::has_exception() { Err(Stop::Throw(pending())) } else { Ok(Served::GoOn) }
 }
 
-/// Reads something that may have to be waited for, while `read` calls what it is given; `None` in an outage.
+/// Reads something that may have to be waited for, while `read` calls what it is given; `None` in
+/// an outage.
 pub(crate) fn waiting<T>(
     read: impl FnOnce(&mut dyn FnMut() -> bool) -> larder::contract::Result<T>,
 ) -> Result<Option<T>, Stop> {

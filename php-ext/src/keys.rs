@@ -9,7 +9,8 @@ use ext_php_rs::types::{ArrayKey, ZendHashTable, Zval};
 use crate::exceptions::bad_value;
 use crate::zend::ffi::zend_zval_type_name;
 
-/// The bytes of a key. PHP turns numeric strings into integers where they are array keys, so both are taken.
+/// The bytes of a key. PHP turns numeric strings into integers where they are array keys, so both
+/// are taken.
 pub(crate) fn key_bytes(key: &Zval) -> PhpResult<Cow<'_, [u8]>> {
     let key = key.dereference();
     if let Some(text) = key.zend_str() {
@@ -31,7 +32,8 @@ fn type_name(value: &Zval) -> Cow<'static, str> {
     unsafe { CStr::from_ptr(zend_zval_type_name(value)) }.to_string_lossy()
 }
 
-/// A key of an array of keys, held by the call: what user code overwrites in the array is freed under who only borrows it.
+/// A key of an array of keys, held by the call: what user code overwrites in the array is freed
+/// under who only borrows it.
 pub(crate) enum Key {
     /// A string, counted once more.
     Text(Zval),

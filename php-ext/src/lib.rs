@@ -2,7 +2,8 @@
 //!
 //! - `codec`: PHP values to payloads and back.
 //! - `near`: decoded values that are handed out without copying.
-//! - `store`, `cache`: the classes; `values` and `keys` carry values and keys between them and the core.
+//! - `store`, `cache`: the classes; `values` and `keys` carry values and keys between them and the
+//!   core.
 //! - `hit`: the short way to a value in memory.
 //! - `statistics`: what the fleet did, as PHP sees it.
 //! - `registry`: the stores of this process, kept across requests.

@@ -34,7 +34,8 @@ pub(crate) fn acquire(
             Some(None) => {}
             got => return Ok(got.flatten().unwrap_or(false)),
         }
-        // The wait is known to the engine by its token: whatever happens here, the request's end ends it.
+        // The wait is known to the engine by its token: whatever happens here, the request's end
+        // ends it.
         match interrupts::serve() {
             Ok(Served::GoOn) => {}
             Ok(Served::OverLimit) => {
@@ -59,7 +60,8 @@ pub(crate) fn release(
     Ok(engine.release_lock(&name, &key_bytes(owner)?))
 }
 
-/// Whose a lock is: true = `owner`'s who got it in this request, false = another's, or the backend is away, null = nobody's.
+/// Whose a lock is: true = `owner`'s who got it in this request, false = another's, or the backend
+/// is away, null = nobody's.
 pub(crate) fn state(
     engine: &Shared,
     name: larder::contract::Result<Vec<u8>>,

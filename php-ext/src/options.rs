@@ -11,8 +11,8 @@ use crate::keys::key_bytes;
 
 const PREFIX: &str = "larder.";
 
-/// Options that an administrator sets once for a machine. None that names a server or holds a secret:
-/// `phpinfo()` shows them all.
+/// Options that an administrator sets once for a machine. None that names a server or holds a
+/// secret: `phpinfo()` shows them all.
 static INI_ENTRIES: IniEntryDefs<8> = IniEntryDefs::new([
     IniEntryDef::new(c"larder.near_bytes", c"", IniEntryPermission::System),
     IniEntryDef::new(c"larder.max_staleness", c"", IniEntryPermission::System),
@@ -51,8 +51,8 @@ pub(crate) fn read(options: &ZendHashTable) -> PhpResult<Config> {
         .map_err(|error| misuse(&error).unwrap_or_else(|| error.to_string().into()))
 }
 
-/// Scalars as PHP prints them; a boolean or null as an empty text would hide a mistake only where text is no option
-/// at all.
+/// Scalars as PHP prints them; a boolean or null as an empty text would hide a mistake only where
+/// text is no option at all.
 fn text(value: &Zval) -> Option<String> {
     let value = value.dereference();
     if value.is_null() {

@@ -52,7 +52,8 @@ pub(crate) fn larder_probe_encode(value: &Zval) -> PhpResult<Zval> {
 pub(crate) fn larder_probe_decode(payload: &Zval) -> PhpResult<Zval> {
     let mut result = Zval::new();
     let Some(text) = payload.zend_str() else { return Err("a payload is a string".into()) };
-    // SAFETY: the caller's argument lives as long as the call, and the engine keeps a NUL behind each text.
+    // SAFETY: the caller's argument lives as long as the call, and the engine keeps a NUL behind
+    // each text.
     let with_nul = unsafe { std::slice::from_raw_parts(text.as_bytes().as_ptr(), text.len() + 1) };
     let bytes = Terminated::new(with_nul).ok_or("a string ends with a NUL")?;
     outcome(codec::decode(bytes, &mut result))?;

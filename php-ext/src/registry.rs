@@ -1,5 +1,5 @@
-//! The stores of this process: one for each configuration, kept across requests. Of those that no script holds, the ones that
-//! were opened last are kept. Those of one place share their memory.
+//! The stores of this process: one for each configuration, kept across requests. Of those that no
+//! script holds, the ones that were opened last are kept. Those of one place share their memory.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -15,8 +15,8 @@ use crate::near::{NearValue, graveyard};
 use crate::zend::ffi::php_log_err_with_severity;
 use crate::zend::limit;
 
-/// Decodes payloads into values that PHP can be given without copying, until what the running request was given and
-/// memory has dropped since grows to the budget of the near cache itself.
+/// Decodes payloads into values that PHP can be given without copying, until what the running
+/// request was given and memory has dropped since grows to the budget of the near cache itself.
 pub(crate) struct NearValues {
     limit: usize,
     /// The most bytes of a value that memory would keep.
@@ -67,7 +67,8 @@ impl Engines {
         Some(Rc::clone(engine))
     }
 
-    /// Adds an engine, and takes out those that were not opened for longest, if there are too many and nothing holds them.
+    /// Adds an engine, and takes out those that were not opened for longest, if there are too many
+    /// and nothing holds them.
     fn insert(&mut self, config: &Config, engine: &Shared) -> Vec<Shared> {
         self.opened += 1;
         let surplus = (self.by_config.len() + 1).saturating_sub(MAX_KEPT);
@@ -87,7 +88,8 @@ impl Engines {
 }
 
 thread_local! {
-    // PHP's NTS builds run requests on one thread. Nothing is given up when the process ends: PHP is gone by then.
+    // PHP's NTS builds run requests on one thread. Nothing is given up when the process ends: PHP
+    // is gone by then.
     static ENGINES: RefCell<ManuallyDrop<Engines>> = RefCell::default();
     static MEMORIES: Memories<NearValue> = const { Memories::new() };
 }
@@ -104,7 +106,8 @@ pub(crate) fn open(config: &Config) -> larder::contract::Result<Shared> {
     let engine = Rc::new(engine);
     engine.join_request();
     let removed = ENGINES.with_borrow_mut(|engines| engines.insert(config, &engine));
-    // Its connections are closed, which may take a moment. What the request still sees of its values lives on.
+    // Its connections are closed, which may take a moment. What the request still sees of its
+    // values lives on.
     drop(removed);
     Ok(engine)
 }
@@ -120,9 +123,9 @@ pub(crate) fn end_request() {
     each(|_, engine| engine.end_request());
 }
 
-/// Gives back and reports the locks that the request holds. To be called a second time when nothing of the request can run any
-/// more: session handlers are called after the end of this extension's request, and what they lock would be renewed for as long
-/// as the process lives.
+/// Gives back and reports the locks that the request holds. To be called a second time when nothing
+/// of the request can run any more: session handlers are called after the end of this extension's
+/// request, and what they lock would be renewed for as long as the process lives.
 pub(crate) fn give_back_locks() {
     each(|_, engine| {
         for lock in engine.named_locks().release_all() {
@@ -142,8 +145,8 @@ fn report(lock: &Forgotten) {
     let message = format!("larder: {what} was still held by \"{owner}\" when the request ended; released");
     if let Ok(message) = CString::new(message) {
         const WARNING: i32 = 4;
-        // SAFETY: the message ends with a zero byte and lives until the call returns; PHP's log is still there when
-        // extensions end a request.
+        // SAFETY: the message ends with a zero byte and lives until the call returns; PHP's log is
+        // still there when extensions end a request.
         unsafe { php_log_err_with_severity(message.as_ptr(), WARNING) };
     }
 }

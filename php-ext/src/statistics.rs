@@ -33,7 +33,8 @@ fn of_samples(samples: &[Sample]) -> PhpResult<ZBox<ZendHashTable>> {
     Ok(array)
 }
 
-/// All counts of the store and of all caches together, then those of each cache that is the application's.
+/// All counts of the store and of all caches together, then those of each cache that is the
+/// application's.
 fn of_sample(sample: &Sample) -> PhpResult<ZBox<ZendHashTable>> {
     let mut array = ZendHashTable::new();
     array.insert("time", whole(sample.time_ms / 1000))?;

@@ -130,7 +130,8 @@ impl Store {
         Ok(Cache::new(Shared::clone(&self.engine), handle))
     }
 
-    /// The values of keys of several caches that are not kept in memory (`near` is false), by the caches' names. One round trip.
+    /// The values of keys of several caches that are not kept in memory (`near` is false), by the
+    /// caches' names. One round trip.
     pub fn get_many(&self, keys: &ZendHashTable) -> PhpResult<ZBox<ZendHashTable>> {
         // User code may drop the store.
         let engine = Shared::clone(&self.engine);
@@ -142,7 +143,8 @@ impl Store {
         outage(self.engine.sync()).map(drop)
     }
 
-    /// Fetches the values that other processes hold in their memory; how many there were, 0 if the backend is away.
+    /// Fetches the values that other processes hold in their memory; how many there were, 0 if the
+    /// backend is away.
     pub fn warm(&self) -> PhpResult<i64> {
         let present = outage(self.engine.warm(|_, _| ()))?.unwrap_or(0);
         Ok(i64::try_from(present).unwrap_or(i64::MAX))
@@ -178,8 +180,8 @@ impl Store {
         Ok(array)
     }
 
-    /// What the nodes did that use this store, and are, by name: of this node as it is now, of the others as they told within the
-    /// last minute or so; nothing if the backend is away.
+    /// What the nodes did that use this store, and are, by name: of this node as it is now, of the
+    /// others as they told within the last minute or so; nothing if the backend is away.
     pub fn statistics(&self) -> PhpResult<ZBox<ZendHashTable>> {
         let mut array = ZendHashTable::new();
         for node in outage(self.engine.statistics())?.unwrap_or_default() {
@@ -188,9 +190,10 @@ impl Store {
         Ok(array)
     }
 
-    /// Asks now: `reachable` (somebody serves), `tier` (`primary`, `fallback` or `none`), `since` (Unix seconds, 0 if that was
-    /// never otherwise), `waiting` (invalidations that the server was not told yet), `refusing` (the server serves but has
-    /// refused them), `reason` (why it does not serve, or what it refuses, or empty), `facts` about the backend. Some round trips.
+    /// Asks now: `reachable` (somebody serves), `tier` (`primary`, `fallback` or `none`), `since`
+    /// (Unix seconds, 0 if that was never otherwise), `waiting` (invalidations that the server was
+    /// not told yet), `refusing` (the server serves but has refused them), `reason` (why it does
+    /// not serve, or what it refuses, or empty), `facts` about the backend. Some round trips.
     pub fn health(&self) -> PhpResult<ZBox<ZendHashTable>> {
         let mut array = ZendHashTable::new();
         let health = self.engine.health();
@@ -222,7 +225,8 @@ impl Store {
         Ok(array)
     }
 
-    /// Asks the server now, also while it is left alone after a failure: null if it answers, or `error` and `advice`.
+    /// Asks the server now, also while it is left alone after a failure: null if it answers, or
+    /// `error` and `advice`.
     pub fn reach(&self) -> PhpResult<Option<ZBox<ZendHashTable>>> {
         let Err(error) = self.engine.reach() else { return Ok(None) };
         let mut array = ZendHashTable::new();
@@ -231,14 +235,14 @@ impl Store {
         Ok(Some(array))
     }
 
-    /// Takes the lines that there are to log about who serves: one for each change on this node, given to one process.
-    /// No round trip.
+    /// Takes the lines that there are to log about who serves: one for each change on this node,
+    /// given to one process. No round trip.
     pub fn events(&self) -> Vec<String> {
         self.engine.events()
     }
 
-    /// Adds a record to the audit log: what was done, and by whom or from where; false if the backend is away or refuses. In names
-    /// and values, what is not UTF-8 is replaced.
+    /// Adds a record to the audit log: what was done, and by whom or from where; false if the
+    /// backend is away or refuses. In names and values, what is not UTF-8 is replaced.
     #[php(optional = details)]
     pub fn audit(&self, action: &str, details: Option<&ZendHashTable>) -> PhpResult<bool> {
         let mut texts = BTreeMap::new();
@@ -272,8 +276,9 @@ impl Store {
         records.into_iter().map(array).collect()
     }
 
-    /// Waits for a named lock, `$wait` seconds at the most; false if another had it all the while. A sync point. Throws
-    /// `Larder\GraceException` if locks may have been lost, and the grace outlasts the wait.
+    /// Waits for a named lock, `$wait` seconds at the most; false if another had it all the while.
+    /// A sync point. Throws `Larder\GraceException` if locks may have been lost, and the grace
+    /// outlasts the wait.
     pub fn acquire_lock(&self, name: &Zval, owner: &Zval, wait: f64) -> PhpResult<bool> {
         finish(locks::acquire(&self.engine, named_lock(&key_bytes(name)?), owner, wait))
     }
@@ -283,19 +288,20 @@ impl Store {
         locks::release(&self.engine, named_lock(&key_bytes(name)?), owner)
     }
 
-    /// Whose a named lock is, asked now: true = `$owner`'s who got it in this request, false = another's (or the backend is away),
-    /// null = nobody's.
+    /// Whose a named lock is, asked now: true = `$owner`'s who got it in this request, false =
+    /// another's (or the backend is away), null = nobody's.
     pub fn lock_state(&self, name: &Zval, owner: &Zval) -> PhpResult<Option<bool>> {
         locks::state(&self.engine, named_lock(&key_bytes(name)?), owner)
     }
 
-    /// The locks that are held: `cache` (empty for a named lock), `key`, `owner`, `seconds` that it is held, and how many
-    /// `waiters` there are; none if the backend is away. Some round trips.
+    /// The locks that are held: `cache` (empty for a named lock), `key`, `owner`, `seconds` that it
+    /// is held, and how many `waiters` there are; none if the backend is away. Some round trips.
     pub fn locks(&self) -> PhpResult<Vec<ZBox<ZendHashTable>>> {
         locks::list(&self.engine)
     }
 
-    /// Empties every cache of this namespace, on every node; false if the backend is away or refuses.
+    /// Empties every cache of this namespace, on every node; false if the backend is away or
+    /// refuses.
     pub fn purge(&self) -> PhpResult<bool> {
         Ok(outage(self.engine.reset())?.is_some())
     }

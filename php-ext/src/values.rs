@@ -19,9 +19,11 @@ use crate::zend::limit::{Full, NoRoom};
 pub(crate) enum Stop {
     /// With an exception.
     Throw(PhpException),
-    /// Without a result: `memory_limit` is passed, and the engine reports it when the method has returned.
+    /// Without a result: `memory_limit` is passed, and the engine reports it when the method has
+    /// returned.
     Full,
-    /// The engine bailed out: every frame drops what it owns, and [`finish`] goes on with the bailout.
+    /// The engine bailed out: every frame drops what it owns, and [`finish`] goes on with the
+    /// bailout.
     Bailout,
 }
 
@@ -74,7 +76,8 @@ pub(crate) fn encode(value: &Zval) -> Result<Vec<u8>, Stop> {
     }
 }
 
-/// Gives PHP a value; false if its entry is broken. Runs user code where the value's class has some.
+/// Gives PHP a value; false if its entry is broken. Runs user code where the value's class has
+/// some.
 pub(crate) fn give(value: &NearValue, out: &mut Zval) -> Result<bool, Stop> {
     match value.copy_to(out) {
         Ok(()) => Ok(true),
@@ -98,7 +101,8 @@ pub(crate) fn unless_thrown() -> Result<(), Stop> {
     if ExecutorGlobals::has_exception() { Err(Stop::Throw(pending())) } else { Ok(()) }
 }
 
-/// A new array that `fill` fills. What `fill` borrows is dropped even if the array outgrows `memory_limit`.
+/// A new array that `fill` fills. What `fill` borrows is dropped even if the array outgrows
+/// `memory_limit`.
 pub(crate) fn collected(
     fill: impl FnOnce(&mut ZendHashTable) -> Result<(), Stop>,
 ) -> Result<ZBox<ZendHashTable>, Stop> {
@@ -114,8 +118,9 @@ pub(crate) fn collected(
     })
 }
 
-/// PHP's own refusals ("Serialization of 'Closure' is not allowed") become `Larder\ValueException`; an exception of
-/// the value's class stays what it is, and so does the one by which `exit` unwinds, which is no object of a class.
+/// PHP's own refusals ("Serialization of 'Closure' is not allowed") become `Larder\ValueException`;
+/// an exception of the value's class stays what it is, and so does the one by which `exit` unwinds,
+/// which is no object of a class.
 fn refusal() -> PhpException {
     if codec::is_exiting() {
         return pending();

@@ -1,5 +1,5 @@
-//! A sequence of writes to a shared directory, and what the directory holds after each: for a process that is killed
-//! at any of its filesystem calls, and for the one that looks afterwards.
+//! A sequence of writes to a shared directory, and what the directory holds after each: for a
+//! process that is killed at any of its filesystem calls, and for the one that looks afterwards.
 
 use std::collections::BTreeMap;
 use std::path::Path;

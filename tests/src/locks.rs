@@ -1,4 +1,5 @@
-//! What a process of the lock checker writes down about its critical sections, and what must be true of it.
+//! What a process of the lock checker writes down about its critical sections, and what must be
+//! true of it.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -20,7 +21,8 @@ pub struct Section {
     pub until: u64,
     /// The number that was found there; 0 = none, or not looked.
     pub found: u64,
-    /// The number that was stored and acknowledged, the fence or the next count; 0 = none, or unknown.
+    /// The number that was stored and acknowledged, the fence or the next count; 0 = none, or
+    /// unknown.
     pub stored: u64,
 }
 
@@ -71,9 +73,10 @@ pub fn now() -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// What is wrong with the sections of one lock that was lost now and then, with all that the cache held, and under which each holder
-/// stores its fence: nobody may find a number when a larger one was stored before. That would be a write of a holder
-/// whose lock was granted to another since. Fences grow, too.
+/// What is wrong with the sections of one lock that was lost now and then, with all that the cache
+/// held, and under which each holder stores its fence: nobody may find a number when a larger one
+/// was stored before. That would be a write of a holder whose lock was granted to another since.
+/// Fences grow, too.
 pub fn late_writes(mut sections: Vec<Section>) -> Vec<String> {
     let mut wrong = Vec::new();
     sections.sort_by_key(|section| section.fence);
@@ -95,8 +98,8 @@ pub fn late_writes(mut sections: Vec<Section>) -> Vec<String> {
 /// What is wrong with the sections of one lock, in words; empty if nothing is.
 ///
 /// 1. No fencing number was granted twice.
-/// 2. The counts, each read and increased under the lock, are different, and grow with the fencing numbers: no
-///    write under a lower number was accepted after one under a higher.
+/// 2. The counts, each read and increased under the lock, are different, and grow with the fencing
+///    numbers: no write under a lower number was accepted after one under a higher.
 /// 3. No two holders believed to hold the lock at the same time.
 pub fn violations(mut sections: Vec<Section>) -> Vec<String> {
     let mut wrong = Vec::new();

@@ -50,7 +50,8 @@ impl Identity {
         identity
     }
 
-    /// A certificate for so many days, `NAME.pem`, with its key, `NAME.key`; in place of those of that name.
+    /// A certificate for so many days, `NAME.pem`, with its key, `NAME.key`; in place of those of
+    /// that name.
     pub fn issue(&self, name: &str, days: i32) {
         let directory = self.directory.path();
         openssl(directory, &format!("req {KEY} -subj /CN={name} -keyout new.key -out request.pem"));

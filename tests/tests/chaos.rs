@@ -1,5 +1,5 @@
-//! A server that fails in every way, a fallback beside it, and processes that read, write and lock all the while: promises 1,
-//! 2 and 4 must hold, and no process may end but by the run's own hand.
+//! A server that fails in every way, a fallback beside it, and processes that read, write and lock
+//! all the while: promises 1, 2 and 4 must hold, and no process may end but by the run's own hand.
 //!
 //! Ten minutes: `cargo test -p larder-tests --test chaos -- --ignored --nocapture`.
 
@@ -54,7 +54,8 @@ struct Node {
 }
 
 impl Node {
-    /// The node of that number. All but the first need a host name of their own, which only root can give.
+    /// The node of that number. All but the first need a host name of their own, which only root
+    /// can give.
     fn new(number: usize, server: &str, place: &Path, fallback: String, mount: Option<slowfs::Node>) -> Self {
         let state = place.join(format!("node{number}"));
         fs::create_dir(&state).unwrap();
@@ -177,8 +178,8 @@ fn on(tier: Tier, actor: &mut Actor, step: impl Fn(&mut Actor) -> io::Result<boo
     }
 }
 
-/// The schedule that shows whether the server is told what was deleted while it was away, which chance finds too seldom:
-/// it goes on with all that it held, and is read.
+/// The schedule that shows whether the server is told what was deleted while it was away, which
+/// chance finds too seldom: it goes on with all that it held, and is read.
 fn deleted_in_an_outage(crew: &mut Crew, nodes: &[Node], act: &mut impl FnMut(&mut Crew, Act)) {
     let [mut first, mut last] = [&nodes[0], &nodes[nodes.len() - 1]].map(|node| crew.actor(&node.config()));
     on(Tier::Primary, &mut first, Actor::set);

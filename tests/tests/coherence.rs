@@ -1,7 +1,8 @@
-//! Promise 1 under load and faults: eight processes and more, random operations, one checker (`larder_tests::coherence`).
+//! Promise 1 under load and faults: eight processes and more, random operations, one checker
+//! (`larder_tests::coherence`).
 //!
-//! The long runs: `cargo test -p larder-tests --test coherence -- --ignored --nocapture`. With `FLOODS=1` in the environment
-//! more than 1,000 changes lie between most requests of a process.
+//! The long runs: `cargo test -p larder-tests --test coherence -- --ignored --nocapture`. With
+//! `FLOODS=1` in the environment more than 1,000 changes lie between most requests of a process.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -28,8 +29,8 @@ const SHORT: Duration = Duration::from_secs(9);
 const ROUND: Duration = Duration::from_secs(45);
 const LONG_OPERATIONS: u64 = 1_000_000;
 
-/// Workers that reach the store at these URLs in turn. Two of four rely on the syncs of their requests alone, one
-/// syncs at every read, one often.
+/// Workers that reach the store at these URLs in turn. Two of four rely on the syncs of their
+/// requests alone, one syncs at every read, one often.
 fn seats(urls: &[String]) -> Vec<Seat> {
     let worker = |seat: usize| {
         let staleness = ["3600", "0.01", "3600", "0"][(seat / urls.len()) % 4];
@@ -186,7 +187,8 @@ fn on_tier(time: Duration) -> Summary {
 enum Way {
     /// It is one of this machine.
     Plain,
-    /// Half of them on each of two nodes that mount it; where there is no FUSE, as if it were plain.
+    /// Half of them on each of two nodes that mount it; where there is no FUSE, as if it were
+    /// plain.
     Mounted,
     /// As mounted, each node with a tier.
     Tiered,

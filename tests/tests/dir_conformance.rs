@@ -44,7 +44,8 @@ impl Fixture for Plain {
     }
 
     fn cost(&self) -> Cost {
-        // open, lock, pread, pwrite, fdatasync, unlock, close; open, pread, pread, close; open, pread, close.
+        // open, lock, pread, pwrite, fdatasync, unlock, close; open, pread, pread, close; open,
+        // pread, close.
         Cost { apply: 7, fetch: 4, sync: 3 }
     }
 }

@@ -1,5 +1,5 @@
-//! The conformance suite with two nodes that mount one directory as NFS clients do: what each caches, the other does
-//! not change there.
+//! The conformance suite with two nodes that mount one directory as NFS clients do: what each
+//! caches, the other does not change there.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -15,7 +15,8 @@ use larder_testkit::conformance::{Cost, Fixture};
 use larder_testkit::slowfs::{self, Behaviour, Node, SlowFs};
 use tempfile::TempDir;
 
-/// Handles and peers are on the two nodes in turn. Where there is no FUSE, both are the directory itself.
+/// Handles and peers are on the two nodes in turn. Where there is no FUSE, both are the directory
+/// itself.
 struct TwoNodes {
     paths: [PathBuf; 2],
     turn: AtomicUsize,

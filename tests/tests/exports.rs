@@ -1,4 +1,5 @@
-//! What the crate exports is listed in `tests/exports.txt`; a name comes or goes on purpose, not by the way.
+//! What the crate exports is listed in `tests/exports.txt`; a name comes or goes on purpose, not by
+//! the way.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

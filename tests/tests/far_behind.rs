@@ -1,4 +1,5 @@
-//! R29: a worker that was idle while much happened elsewhere keeps what did not change, on every backend.
+//! R29: a worker that was idle while much happened elsewhere keeps what did not change, on every
+//! backend.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -58,7 +59,8 @@ impl Worker {
         }
     }
 
-    /// A request that reads all values of `config`, one by one, and one of the other cache; its round trips.
+    /// A request that reads all values of `config`, one by one, and one of the other cache; its
+    /// round trips.
     fn page(&self) -> u64 {
         let before = self.engine.backend().round_trips();
         self.engine.begin_request();
@@ -98,7 +100,8 @@ fn keeps_what_did_not_change(options: &[(&str, &str)], costs: Costs) {
     assert_eq!((held, worker.engine.stats().resets), (0, 0), "never was all lost");
 }
 
-/// Of too many changes the busy cache is named; what changed in others is listed, so that the rest of those stays.
+/// Of too many changes the busy cache is named; what changed in others is listed, so that the rest
+/// of those stays.
 fn keeps_the_rest_of_quiet_caches(options: &[(&str, &str)], behind: u64) {
     let (worker, writer) = (Worker::open(options), Worker::open(options));
     writer.fill(&writer.config, VALUES);
@@ -130,7 +133,8 @@ fn on_local() {
     keeps_the_rest_of_quiet_caches(&[("server", &server)], 1);
 }
 
-/// A sync is three calls of the filesystem if the log is where it was. Here it went on in other files, the older of which are gone.
+/// A sync is three calls of the filesystem if the log is where it was. Here it went on in other
+/// files, the older of which are gone.
 #[test]
 fn on_dir() {
     let place = TempDir::new_in("/dev/shm").or_else(|_| TempDir::new()).unwrap();

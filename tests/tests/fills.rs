@@ -1,4 +1,5 @@
-//! R26 among processes: how often a value is computed after a purge, and what that costs those who need not wait.
+//! R26 among processes: how often a value is computed after a purge, and what that costs those who
+//! need not wait.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -131,8 +132,8 @@ impl Fleet {
         self.workers.iter_mut().map(Worker::stats).map(|[awaited, found, _]| awaited - found).sum()
     }
 
-    /// Whether no value was computed more than twice but by those who have waited for as long as anybody may: on a machine that is busy
-    /// with other things the first may be too late.
+    /// Whether no value was computed more than twice but by those who have waited for as long as
+    /// anybody may: on a machine that is busy with other things the first may be too late.
     fn computes_at_most_twice(&mut self) -> bool {
         let before = self.in_vain();
         let computed = self.pages("page");
@@ -171,7 +172,8 @@ fn two_processes_do_and_so_do_those_of_a_server_that_lost_everything() {
     assert!(fleet.computes_at_most_twice());
 }
 
-/// Whether one computes what the dead did not. On a machine that is busy with other things waits may end before that.
+/// Whether one computes what the dead did not. On a machine that is busy with other things waits
+/// may end before that.
 fn one_takes_over(fleet: &mut Fleet) -> bool {
     fleet.purge();
     let mut holder = fleet.workers.pop().unwrap();

@@ -1,8 +1,8 @@
 //! The layout of the sources: which file may name which.
 //!
-//! In each folder, its files and folders import each other without a circle; the contract stands at the bottom. What is read
-//! is the text: `use` items and paths that begin with `crate`, `super`, `self` or a module that the file declares.
-//! Documentation and unit tests do not count.
+//! In each folder, its files and folders import each other without a circle; the contract stands at
+//! the bottom. What is read is the text: `use` items and paths that begin with `crate`, `super`,
+//! `self` or a module that the file declares. Documentation and unit tests do not count.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -125,7 +125,8 @@ impl Tree {
             for (line, named) in paths(text) {
                 let Some(target) = self.module_of(module, &named) else { continue };
                 let common = module.iter().zip(&target).take_while(|(one, other)| one == other).count();
-                // What stands in a folder's own file is of the folder, which its children import like each other.
+                // What stands in a folder's own file is of the folder, which its children import
+                // like each other.
                 let node = |of: &[String]| of.get(common).cloned().unwrap_or_else(|| "mod".to_owned());
                 let (from, to) = (node(module), node(&target));
                 if from != to {
@@ -138,7 +139,8 @@ impl Tree {
         folders
     }
 
-    /// The module that has what a file of `module` calls `named`; `None` if that is not of this crate.
+    /// The module that has what a file of `module` calls `named`; `None` if that is not of this
+    /// crate.
     fn module_of(&self, module: &[String], named: &[String]) -> Option<Vec<String>> {
         let mut at = module.to_vec();
         let mut rest = named;

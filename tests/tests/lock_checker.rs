@@ -1,6 +1,8 @@
-//! Mutual exclusion under fire: sixteen processes that count under locks, killed, stopped and cut off at random.
+//! Mutual exclusion under fire: sixteen processes that count under locks, killed, stopped and cut
+//! off at random.
 //!
-//! Each has a long run of a hundred thousand sections, which is ignored: `CONTRIBUTING.md` says how to start it.
+//! Each has a long run of a hundred thousand sections, which is ignored: `CONTRIBUTING.md` says how
+//! to start it.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -38,7 +40,8 @@ struct Worker {
 
 impl Worker {
     fn start(url: &str, kind: Kind, log: PathBuf, number: usize) -> Self {
-        // Half of them give a server up after less than a lease, half wait for answers that come after it.
+        // Half of them give a server up after less than a lease, half wait for answers that come
+        // after it.
         let timeout = if number % 8 < 4 { "0.3" } else { "3" };
         let child = Self::spawn(url, kind, &log, number, timeout);
         Self { child, url: url.to_owned(), kind, log, timeout, stopped: 0 }
@@ -99,8 +102,8 @@ enum Kind {
     Named,
 }
 
-/// Runs workers on `urls` until they entered enough sections. `harass` is called again and again with a number, in the end
-/// with 0.
+/// Runs workers on `urls` until they entered enough sections. `harass` is called again and again
+/// with a number, in the end with 0.
 fn check(urls: &[String], kind: Kind, wanted: usize, mut harass: impl FnMut(usize)) {
     let directory = TempDir::new().unwrap();
     let mut workers: Vec<Worker> = (0..WORKERS)
@@ -150,9 +153,9 @@ fn check(urls: &[String], kind: Kind, wanted: usize, mut harass: impl FnMut(usiz
     }
 }
 
-/// The schedule that shows whether a release is one step, which chance finds too seldom: the answers to a holder stay away
-/// until its lease is over and another has the lock. Whoever releases by asking whether it is the holder, and then
-/// deleting, now deletes another's lock.
+/// The schedule that shows whether a release is one step, which chance finds too seldom: the
+/// answers to a holder stay away until its lease is over and another has the lock. Whoever releases
+/// by asking whether it is the holder, and then deleting, now deletes another's lock.
 fn an_answer_after_the_lease(server: &RedisServer) {
     let open = |url: &str| {
         let options =
@@ -216,7 +219,8 @@ fn with_losses(kind: Kind, sections: usize) {
     });
 }
 
-/// The primary is replaced again and again, and the new one lacks what the old one had not sent yet.
+/// The primary is replaced again and again, and the new one lacks what the old one had not sent
+/// yet.
 #[test]
 fn sentinel() {
     on_sentinel(Kind::CacheWithLosses, 1_000);
@@ -295,7 +299,8 @@ fn on_redis(server: &RedisServer, kind: Kind, sections: usize) {
         match round % 24 {
             1 => proxy.answers(Answers::Cut),
             3 => proxy.answers(Answers::Half),
-            // For longer than a lease: an answer that was true when it was given is not when it comes.
+            // For longer than a lease: an answer that was true when it was given is not when it
+            // comes.
             5 => proxy.answers(Answers::Stall),
             6..14 => {}
             _ => proxies.iter().for_each(|proxy| proxy.answers(Answers::Pass)),
@@ -338,7 +343,8 @@ fn on_dir(kind: Kind, sections: usize) {
     check(&[format!("dir:{}/store?size=64M", directory.path().display())], kind, sections, |_| {});
 }
 
-/// Half of the workers on each of two nodes, whose mounts fail now and then: a history is lost by that, and with it its locks.
+/// Half of the workers on each of two nodes, whose mounts fail now and then: a history is lost by
+/// that, and with it its locks.
 #[test]
 fn dir_on_two_nodes() {
     on_two_nodes(Kind::CacheWithLosses, 1_500);

@@ -1,5 +1,5 @@
-//! The script of the Redis backend does to locks what `lock/rules.rs` says: the same generated histories, on a real server and
-//! by the rules, have the same answers.
+//! The script of the Redis backend does to locks what `lock/rules.rs` says: the same generated
+//! histories, on a real server and by the rules, have the same answers.
 //!
 //! A driver runs whole histories on the server with the script as it is, but for its clock.
 

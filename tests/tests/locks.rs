@@ -254,8 +254,8 @@ fn a_killed_holders_lock_is_free_within_a_lease() {
         let mut holder = place.holder("kind=cache");
         holder.child.kill().unwrap();
         holder.child.wait().unwrap();
-        // The last attempt is made when the wait is over, and so is the lease then. On a shared directory a lease begins
-        // when the waiter first sees it.
+        // The last attempt is made when the wait is over, and so is the lease then. On a shared
+        // directory a lease begins when the waiter first sees it.
         let wait = if place.url.starts_with("dir:") { 3 * LEASE } else { LEASE + LEASE / 20 };
         assert!(place.cache().lock("n0", "next", wait).unwrap().is_some());
     });
@@ -324,7 +324,8 @@ fn a_server_restarted_empty_gives_no_named_lock_to_a_second() {
     assert!(b.lock("k", "b", 3 * LEASE).unwrap().unwrap().fence() > fence);
 }
 
-/// Why a write under a lock is refused. It may also be that its connection is gone, which tells nothing.
+/// Why a write under a lock is refused. It may also be that its connection is gone, which tells
+/// nothing.
 fn refused(cache: &Cache, lock: &larder::LockGuard) -> ErrorKind {
     loop {
         match cache.set_locked(lock, "k", &2).unwrap_err().kind() {
@@ -334,7 +335,8 @@ fn refused(cache: &Cache, lock: &larder::LockGuard) -> ErrorKind {
     }
 }
 
-/// R23, R24: nobody waits for a cache lock because the server lost locks, and who held one before writes nothing more.
+/// R23, R24: nobody waits for a cache lock because the server lost locks, and who held one before
+/// writes nothing more.
 #[test]
 fn a_server_restarted_empty_gives_a_cache_lock_at_once() {
     let mut place = Place::redis();
@@ -368,7 +370,8 @@ fn a_grace_is_told_with_its_end() {
     assert!(store.lock("k", "b", LONG).unwrap().is_some(), "who waits long enough gets it");
 }
 
-/// Where there never were locks none were lost: nobody waits, for either kind. What was flushed was lost.
+/// Where there never were locks none were lost: nobody waits, for either kind. What was flushed was
+/// lost.
 #[test]
 fn a_place_that_never_was_gives_locks_at_once() {
     let server = RedisServer::start();
@@ -431,8 +434,9 @@ fn locks_that_were_evicted_are_not_given_away() {
     assert!(held.confirm().unwrap());
 }
 
-/// A server's clock that is set back gives no number twice; one that is set on ends a lease early, which its holder finds
-/// out before it can do harm. A node's clock is not looked at: only the time since its boot, which nobody sets.
+/// A server's clock that is set back gives no number twice; one that is set on ends a lease early,
+/// which its holder finds out before it can do harm. A node's clock is not looked at: only the time
+/// since its boot, which nobody sets.
 #[test]
 fn a_servers_clock_that_jumps_leaves_one_holder() {
     let place = Place::redis();
@@ -468,7 +472,8 @@ fn an_answer_that_was_cut_off_is_asked_for_again() {
             proxy.answers(Answers::Pass);
             attempt.join().unwrap()
         });
-        // Whether it got through or not: nobody holds the lock whom nobody knows of, for longer than a lease.
+        // Whether it got through or not: nobody holds the lock whom nobody knows of, for longer
+        // than a lease.
         drop(mended);
         assert!(place.cache().lock("k", "b", 2 * LEASE).unwrap().is_some());
     }
@@ -507,7 +512,8 @@ fn what_was_given_back_while_the_server_was_away_is_free_when_it_answers() {
     assert!(next.lock("k", "next", LONG).unwrap().is_some());
 }
 
-/// R24: a grant whose answer comes when the lease is over, and another has the lock, is not believed.
+/// R24: a grant whose answer comes when the lease is over, and another has the lock, is not
+/// believed.
 #[test]
 fn an_answer_that_comes_after_the_lease_is_not_believed() {
     let place = Place::redis();
@@ -546,7 +552,8 @@ fn a_stalled_server_costs_a_waiter_no_place_and_a_holder_no_lock() {
         server.pause();
         thread::sleep(2 * LEASE);
         server.resume();
-        // The lease was over when the server went on: whoever came first has the lock, and only that one.
+        // The lease was over when the server went on: whoever came first has the lock, and only
+        // that one.
         let kept = held.confirm();
         let fence = held.fence();
         drop(held);

@@ -1,4 +1,5 @@
-//! What one process of a node finds wrong with its own settings, or with one call, costs its neighbours nothing.
+//! What one process of a node finds wrong with its own settings, or with one call, costs its
+//! neighbours nothing.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

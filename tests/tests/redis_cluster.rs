@@ -110,7 +110,8 @@ fn a_slot_moves_to_a_node_that_was_added() {
     assert_eq!(fetch(&backend).unwrap().unwrap(), b"w");
     make(&backend, Op::Purge { cache: &cache() });
     assert_eq!(node(), address(new, &cluster));
-    // A namespace that moved is another's: logged caches are emptied, and durable entries come along.
+    // A namespace that moved is another's: logged caches are emptied, and durable entries come
+    // along.
     let kept = backend.fetch(None, &[Read { cache: &unlogged(), key: b"session" }]).unwrap();
     assert_eq!(kept.entries, [Some(b"v".to_vec())]);
 }

@@ -50,7 +50,8 @@ fn a_first_use_certifies_and_later_ones_do_not() {
     assert_eq!(trips(&third, |backend| make(backend, set(&cache(), b"k", b"v"))), 2);
 }
 
-/// However far behind: the log says that it lists too much, then the caches that changed and the entries come together (R29).
+/// However far behind: the log says that it lists too much, then the caches that changed and the
+/// entries come together (R29).
 #[test]
 fn to_be_told_which_caches_changed_is_one_round_trip_more() {
     let server = RedisServer::start();

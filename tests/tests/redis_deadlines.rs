@@ -1,4 +1,5 @@
-//! Whatever a server does, and whatever looks up its name, each operation ends within connect and read timeout.
+//! Whatever a server does, and whatever looks up its name, each operation ends within connect and
+//! read timeout.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
@@ -126,8 +127,8 @@ const FAULTS: [Answers; 7] = [
     Answers::Always("*4000000000\r\n"),
 ];
 
-/// All operations, as a first use and on a connection that was well, while `fault` happens to the answers of the server
-/// behind `port`.
+/// All operations, as a first use and on a connection that was well, while `fault` happens to the
+/// answers of the server behind `port`.
 fn worry(machine: &Machine, port: u16, fault: Answers, open: &dyn Fn(u16) -> Redis) {
     let proxy = Proxy::new(port);
     for (name, operation) in OPERATIONS {
@@ -180,7 +181,8 @@ fn a_faulty_server_with_tls_holds_nobody() {
     });
 }
 
-/// A flood within TLS, and answers that announce more than was asked for, by a server that is who it says.
+/// A flood within TLS, and answers that announce more than was asked for, by a server that is who
+/// it says.
 #[test]
 fn a_flood_behind_tls_ends() {
     let (identity, machine) = (Identity::new(), Machine::new());
@@ -242,7 +244,8 @@ fn answers_of_any_size_are_refused() {
 
 type Use = (&'static str, fn(&larder::Cache) -> Result<(), Error>);
 
-/// Stores ask for the set of keys that are always needed, look at locks and so on: also their first use.
+/// Stores ask for the set of keys that are always needed, look at locks and so on: also their first
+/// use.
 #[test]
 fn a_store_ends_in_time() {
     let (server, machine) = (RedisServer::start(), Machine::new());
@@ -297,7 +300,8 @@ fn a_wait_for_a_lock_ends() {
     }
 }
 
-/// Runs a test in a process of its own, where looking up names takes as long as `slow_names.c` says.
+/// Runs a test in a process of its own, where looking up names takes as long as `slow_names.c`
+/// says.
 fn with_slow_names(test: &str, work: impl FnOnce()) {
     if std::env::var_os("LARDER_SLOW_NAMES").is_some() {
         return work();
@@ -330,7 +334,8 @@ fn a_name_that_is_not_looked_up_holds_nobody() {
             std::fs::read_to_string(task.path().join("comm")).is_ok_and(|name| name.trim() == "larder-names")
         });
         assert_eq!(threads.count(), 1, "look-ups at a time");
-        // What was found in the end is there for who asks next, while the name is looked up once more.
+        // What was found in the end is there for who asks next, while the name is looked up once
+        // more.
         let redis = open_with(&format!("redis://late.test:{}", server.port()), &OPTIONS);
         machine.in_time("late", BOTH, || redis.fetch(None, &[])).unwrap_err();
         eventually(|| machine.in_time("late", BOTH, || redis.fetch(None, &[])));
@@ -353,7 +358,8 @@ fn addresses_that_were_good_are_used_when_none_can_be_found() {
     });
 }
 
-/// Several addresses share the connect timeout, and one that answers is found behind those that do not.
+/// Several addresses share the connect timeout, and one that answers is found behind those that do
+/// not.
 #[test]
 fn all_addresses_of_a_host_share_the_time() {
     with_slow_names("all_addresses_of_a_host_share_the_time", || {

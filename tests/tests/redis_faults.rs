@@ -1,5 +1,5 @@
-//! What goes wrong with a server or on the way to it: the right kind of error in bounded time, nothing half done, and
-//! all well again afterwards.
+//! What goes wrong with a server or on the way to it: the right kind of error in bounded time,
+//! nothing half done, and all well again afterwards.
 
 use std::thread;
 use std::time::Duration;

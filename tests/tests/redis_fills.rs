@@ -15,8 +15,8 @@ struct Worker {
 }
 
 impl Worker {
-    /// One whose request has begun and synced; its connection has written before, and syncs happen only where a test asks for
-    /// them.
+    /// One whose request has begun and synced; its connection has written before, and syncs happen
+    /// only where a test asks for them.
     fn at(url: &str) -> Self {
         let options =
             [("server", url), ("namespace", "fills"), ("max_staleness", "3600"), ("read_timeout", "0.4")];
@@ -158,7 +158,8 @@ fn a_purge_in_between_leaves_nothing() {
     (0..20).for_each(|number| assert_eq!(b.get(&format!("k{number}")), None));
 }
 
-/// The set was acknowledged: nobody may go on reading what another stored before it from older data.
+/// The set was acknowledged: nobody may go on reading what another stored before it from older
+/// data.
 #[test]
 fn a_lost_fill_leaves_no_older_value_of_another() {
     for cut in [false, true] {

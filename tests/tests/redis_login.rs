@@ -145,7 +145,8 @@ fn the_servers_name_may_be_given() {
     assert!(words.contains("the server's certificate was not accepted"), "{words}");
 }
 
-/// A session is resumed by a new connection, for which the server need not show its certificate again.
+/// A session is resumed by a new connection, for which the server need not show its certificate
+/// again.
 #[test]
 fn a_session_is_resumed() {
     let identity = Identity::new();

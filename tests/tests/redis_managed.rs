@@ -1,5 +1,5 @@
-//! Servers as services run them, which refuse what `docs/redis.md` lists: all holds there as well, or they are refused for the
-//! reason that stands there.
+//! Servers as services run them, which refuse what `docs/redis.md` lists: all holds there as well,
+//! or they are refused for the reason that stands there.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -74,7 +74,8 @@ fn what_is_refused_is_told() {
     assert_eq!(facts.text("refused_commands"), Some("TIME and INFO in scripts, ROLE, HPEXPIREAT"));
 }
 
-/// The same as where scripts can compare: a server that has become another is emptied before it serves.
+/// The same as where scripts can compare: a server that has become another is emptied before it
+/// serves.
 #[test]
 fn another_identity_is_noticed_where_scripts_may_not_ask_for_it() {
     let service = Managed::start(EVERYTHING);

@@ -1,5 +1,5 @@
-//! A server that answers reads and refuses changes: what it would not delete is served by no process of the node, until it
-//! was deleted.
+//! A server that answers reads and refuses changes: what it would not delete is served by no
+//! process of the node, until it was deleted.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -168,7 +168,8 @@ fn a_disk_that_is_full() {
     refuses(&server.unix_url(), refuse, take, "MISCONF");
 }
 
-/// Reads miss on a replica anyway. Once it is a primary again, of the same history, what it refused is deleted first.
+/// Reads miss on a replica anyway. Once it is a primary again, of the same history, what it refused
+/// is deleted first.
 #[test]
 fn a_replica_for_a_while() {
     let (server, primary) = (RedisServer::start(), RedisServer::start());

@@ -1,5 +1,5 @@
-//! The counterexamples that the rules R1 to R7 of `docs/protocol.md` prevent, on real servers. `tests/mutants/run`
-//! takes each rule out and demands that its test fails.
+//! The counterexamples that the rules R1 to R7 of `docs/protocol.md` prevent, on real servers.
+//! `tests/mutants/run` takes each rule out and demands that its test fails.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -54,8 +54,8 @@ fn r1_a_log_restored_old_is_a_gap() {
     assert!(delta.reset, "{delta:?}");
 }
 
-/// The log is put back as it was a moment ago, and goes on. A reader stands where it ended then: its own record is there, and those
-/// after it are gone.
+/// The log is put back as it was a moment ago, and goes on. A reader stands where it ended then:
+/// its own record is there, and those after it are gone.
 #[test]
 fn r1_records_lost_from_the_end_are_missed_when_the_log_goes_on() {
     let server = RedisServer::start();
@@ -90,7 +90,8 @@ fn r1_the_same_id_with_another_nonce_is_a_gap() {
     assert!(delta.reset, "{delta:?}");
 }
 
-/// The same, but nothing was written since: the answer differs in the nonce alone from that to the quiet syncs before.
+/// The same, but nothing was written since: the answer differs in the nonce alone from that to the
+/// quiet syncs before.
 #[test]
 fn r1_another_nonce_ends_a_row_of_quiet_syncs() {
     let server = RedisServer::start();
@@ -179,8 +180,8 @@ fn r3_the_position_is_read_before_the_data() {
     assert!(current || later.changes.contains(&key_change(b"k")), "{fetched:?}, then {later:?}");
 }
 
-/// What others changed after the own record belongs to the next sync: the writer inserts its own value at its own
-/// record.
+/// What others changed after the own record belongs to the next sync: the writer inserts its own
+/// value at its own record.
 #[test]
 fn r4_a_write_ends_at_its_own_record() {
     let server = RedisServer::start();
@@ -202,7 +203,8 @@ fn r4_a_write_ends_at_its_own_record() {
     assert_eq!((later.reset, later.changes), (false, vec![key_change(b"k")]));
 }
 
-/// A promoted replica lost the tail of the log, with the delete of k; whoever deleted it has exited.
+/// A promoted replica lost the tail of the log, with the delete of k; whoever deleted it has
+/// exited.
 #[test]
 fn r5_a_promoted_replica_is_emptied() {
     let (mut primary, replica) = (RedisServer::start(), RedisServer::start());
@@ -324,7 +326,8 @@ fn r6_records_of_older_versions_are_read() {
     assert_eq!(make(&a, fill(&cache, b"l", b"committed since", miss)), Outcome::Dropped);
 }
 
-/// A's SET sits in the buffer of a stalled server; A times out; the server resumes and finds the SET.
+/// A's SET sits in the buffer of a stalled server; A times out; the server resumes and finds the
+/// SET.
 #[test]
 fn r7_a_write_given_up_does_not_land_in_a_resumed_server() {
     let server = RedisServer::start();
@@ -431,7 +434,8 @@ impl FarBehind {
         make(&self.writer, fill(&quiet(), b"f", b"v", self.since)) == Outcome::Stored
     }
 
-    /// The same for one that is not waited for, when the log reaches back no more: it looks at as many records, not changes.
+    /// The same for one that is not waited for, when the log reaches back no more: it looks at as
+    /// many records, not changes.
     fn posts(&self) -> bool {
         let _: Value = self.server.tell(&["XTRIM", LOG, "MAXLEN", "1"]);
         let sent = self.writer.post(None, &fill(&quiet(), b"f", b"v", self.since));
@@ -469,7 +473,8 @@ fn r29_who_is_far_behind_is_told_which_caches_changed() {
 /// What befalls the server while a reader is far behind.
 type Damage<'a> = &'a dyn Fn(&FarBehind);
 
-/// Whatever happens to the notes of last changes: who could have been told of a change that they lack starts anew.
+/// Whatever happens to the notes of last changes: who could have been told of a change that they
+/// lack starts anew.
 #[test]
 fn r29_notes_that_may_lack_a_change_are_not_believed() {
     let append = |far: &FarBehind| {
@@ -522,7 +527,8 @@ fn r29_notes_that_may_lack_a_change_are_not_believed() {
     }
 }
 
-/// A version that knows no notes has logged a change: who takes the notes' word for the end of the log finds out.
+/// A version that knows no notes has logged a change: who takes the notes' word for the end of the
+/// log finds out.
 #[test]
 fn r29_a_write_finds_out_that_an_older_version_went_on_with_the_log() {
     let server = RedisServer::start();

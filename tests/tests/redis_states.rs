@@ -1,5 +1,6 @@
-//! Every state of Larder's own keys that a person, an eviction or another program can make: it heals, or the error says
-//! which key is foreign. Never is anything old served, and never is it so for ever.
+//! Every state of Larder's own keys that a person, an eviction or another program can make: it
+//! heals, or the error says which key is foreign. Never is anything old served, and never is it so
+//! for ever.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -95,7 +96,8 @@ fn claim_of(name: &str, number: u128) -> Claim<'_> {
     Claim { name: name.as_bytes(), token: token(number), owner: b"me", lease: LEASE, queue: true }
 }
 
-/// A namespace in use: an entry that a reader knows, another that is unlogged, a lock that is held and waited for.
+/// A namespace in use: an entry that a reader knows, another that is unlogged, a lock that is held
+/// and waited for.
 fn in_use<'a>(server: &'a RedisServer, writer: &'a Redis, reader: &'a Redis) -> larder::contract::Position {
     let _: Value = server.tell(&["FLUSHALL"]);
     while !matches!(writer.acquire(&claim(1)).unwrap(), Attempt::Mine { .. }) {
@@ -205,7 +207,8 @@ fn heals(server: &RedisServer, state: &str, damage: &dyn Fn()) {
     assert!(usage.is_empty(), "{state}: {usage:?}");
 }
 
-/// An error that names the key is the one thing that may come of it; and it is over as soon as the key is gone.
+/// An error that names the key is the one thing that may come of it; and it is over as soon as the
+/// key is gone.
 #[test]
 fn a_key_of_another_type_is_named_and_left_alone() {
     let server = RedisServer::start();

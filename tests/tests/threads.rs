@@ -1,4 +1,5 @@
-//! Threads of Larder take no signals: a program's handlers expect its own threads, and what it blocked is blocked.
+//! Threads of Larder take no signals: a program's handlers expect its own threads, and what it
+//! blocked is blocked.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

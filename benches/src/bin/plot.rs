@@ -1,8 +1,8 @@
 //! Draws what `make bench` measured: `plot RESULTS.json DIRECTORY` writes one SVG for each chart.
 //!
-//! The results are a list of charts: `{"name", "title", "unit", "bars": [{"label", "value"}]}`, or with
-//! `"across", "lines": [{"label", "points": [[x, y]]}]` in place of the bars. Values differ by powers of ten, so the axes are
-//! logarithmic and each bar carries its number.
+//! The results are a list of charts: `{"name", "title", "unit", "bars": [{"label", "value"}]}`, or
+//! with `"across", "lines": [{"label", "points": [[x, y]]}]` in place of the bars. Values differ by
+//! powers of ten, so the axes are logarithmic and each bar carries its number.
 
 use std::error::Error;
 use std::path::Path;

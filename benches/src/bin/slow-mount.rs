@@ -1,7 +1,8 @@
 //! A directory mounted as a network filesystem would be: each request to the server takes a time.
 //!
-//! `slow-mount --delay-us MICROSECONDS EXPORTED MOUNTPOINT...` prints `mounted`, answers each line of its standard input with
-//! the number of requests so far, and unmounts when that ends. Each mount point is a node. Exit code 2 where there is no FUSE.
+//! `slow-mount --delay-us MICROSECONDS EXPORTED MOUNTPOINT...` prints `mounted`, answers each line
+//! of its standard input with the number of requests so far, and unmounts when that ends. Each
+//! mount point is a node. Exit code 2 where there is no FUSE.
 
 use std::io::{self, BufRead as _};
 use std::path::Path;

@@ -6,8 +6,8 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 
 /// Looks into a Larder store, and says what is wrong with it and how to mend that.
 ///
-/// Exit codes: 0 done; 1 a problem was found, nothing was found, or the store failed; 2 the command line or the
-/// configuration is wrong.
+/// Exit codes: 0 done; 1 a problem was found, nothing was found, or the store failed; 2 the command
+/// line or the configuration is wrong.
 #[derive(Debug, Parser)]
 #[command(name = "larder", version, max_term_width = 100, after_long_help = AFTER_HELP)]
 pub(crate) struct Args {
@@ -94,7 +94,8 @@ pub(crate) enum Command {
     },
     /// Lists the locks that are held, the longest held first, or takes one from its holder.
     Locks {
-        /// Take this lock from its holder, and give it to who waits for it next. CACHE is `-` for a named lock.
+        /// Take this lock from its holder, and give it to who waits for it next. CACHE is `-` for a
+        /// named lock.
         #[arg(long, num_args = 2, value_names = ["CACHE", "KEY"], conflicts_with = "json")]
         r#break: Option<Vec<String>>,
         /// Print JSON.
@@ -107,7 +108,8 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Lists the nodes that use the store: versions, configurations, clocks, memory; and which of them differ.
+    /// Lists the nodes that use the store: versions, configurations, clocks, memory; and which of
+    /// them differ.
     Nodes {
         /// Print JSON.
         #[arg(long)]
@@ -115,13 +117,14 @@ pub(crate) enum Command {
     },
     /// Prints what the nodes did, for Prometheus: text in the format of `OpenMetrics`.
     Metrics {
-        /// Serve it under `/metrics` until the command is ended: an address of this machine such as 127.0.0.1:9410, or the path of
-        /// a socket.
+        /// Serve it under `/metrics` until the command is ended: an address of this machine such as
+        /// 127.0.0.1:9410, or the path of a socket.
         #[arg(long, value_name = "ADDRESS")]
         listen: Option<String>,
     },
-    /// Fetches what the site's PHP processes hold in memory into this node's own cache: the `node_tier`, or the kernel's
-    /// page cache for `dir:`. For a new node before it is asked (exit code 1 while the store is away).
+    /// Fetches what the site's PHP processes hold in memory into this node's own cache: the
+    /// `node_tier`, or the kernel's page cache for `dir:`. For a new node before it is asked (exit
+    /// code 1 while the store is away).
     Warm,
     /// Removes all entries of a cache, for every node.
     Purge {

@@ -19,7 +19,8 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    /// Says it on standard error; the exit code. Who closed the pipe has read enough: that is no failure.
+    /// Says it on standard error; the exit code. Who closed the pipe has read enough: that is no
+    /// failure.
     pub(crate) fn report(self) -> ExitCode {
         let (message, code) = match self {
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => return ExitCode::SUCCESS,

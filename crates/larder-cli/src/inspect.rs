@@ -15,8 +15,9 @@ use crate::failure::Failure;
 use crate::json::Json;
 use crate::{output, text};
 
-/// Opens the store; refuses to make a directory that is not there, which is most likely a misspelt path, or would then be
-/// this user's. A fallback of another user is refused, too: the server would go on without it, for all programs.
+/// Opens the store; refuses to make a directory that is not there, which is most likely a misspelt
+/// path, or would then be this user's. A fallback of another user is refused, too: the server would
+/// go on without it, for all programs.
 pub(crate) fn open(config: &Config) -> Result<Store, Failure> {
     let servers = [Some(config.server()), config.fallback()].into_iter().flatten();
     let tier = config.node_tier().map(|(path, _)| (path, true));
@@ -40,8 +41,8 @@ pub(crate) fn sort(logged: bool) -> &'static str {
     if logged { "logged" } else { "unlogged" }
 }
 
-/// Opens one of the two caches that a name may stand for. A name that begins with `~` is that of a durable cache, whose
-/// entries count as unlogged.
+/// Opens one of the two caches that a name may stand for. A name that begins with `~` is that of a
+/// durable cache, whose entries count as unlogged.
 pub(crate) fn cache(store: &Store, name: &str, logged: bool) -> Result<Cache, Failure> {
     let durable = name.strip_prefix('~');
     let kind = match durable {

@@ -44,7 +44,8 @@ pub(crate) fn list(store: &Store, as_json: bool, out: &mut dyn Write) -> Result<
     Ok(ExitCode::SUCCESS)
 }
 
-/// Takes a lock from its holder: from those of both sorts of caches, if there are two of the name; a named one if the cache is `-`.
+/// Takes a lock from its holder: from those of both sorts of caches, if there are two of the name;
+/// a named one if the cache is `-`.
 pub(crate) fn break_one(store: &Store, words: &[String], out: &mut dyn Write) -> Result<ExitCode, Failure> {
     let [cache, key] = words else { return Err(Failure::Usage("--break takes a cache and a key".into())) };
     let bytes = text::unescape(key)?;

@@ -1,7 +1,7 @@
 //! The `larder` command: looks into a store, and says what is wrong with it and how to mend that.
 //!
-//! Exit codes: 0 = done, 1 = a problem was found, nothing was found, or the store failed, 2 = the command line or the
-//! configuration is wrong.
+//! Exit codes: 0 = done, 1 = a problem was found, nothing was found, or the store failed, 2 = the
+//! command line or the configuration is wrong.
 
 mod args;
 mod audit;

@@ -1,5 +1,6 @@
 //! `metrics`: what the fleet did, for Prometheus and all that reads `OpenMetrics`
-//! (<https://github.com/prometheus/OpenMetrics/blob/main/specification/OpenMetrics.md>). `docs/metrics.md` has the names.
+//! (<https://github.com/prometheus/OpenMetrics/blob/main/specification/OpenMetrics.md>).
+//! `docs/metrics.md` has the names.
 
 use std::fmt::Write as _;
 use std::io::Write;
@@ -35,7 +36,8 @@ pub(crate) fn run(store: &Store, listen: Option<&str>, out: &mut dyn Write) -> R
     Ok(ExitCode::SUCCESS)
 }
 
-/// Listens on a path, or on an address of this machine: what the fleet does is nobody else's business.
+/// Listens on a path, or on an address of this machine: what the fleet does is nobody else's
+/// business.
 fn open(listen: &str) -> Result<Server, Failure> {
     let bad = |what: String| Failure::Usage(format!("--listen {listen}: {what}"));
     if listen.starts_with('/') {

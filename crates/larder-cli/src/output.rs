@@ -36,7 +36,8 @@ pub(crate) fn json(out: &mut dyn Write, value: &impl Serialize) -> Result<(), Fa
         let (before, after) = rest.split_at(at);
         let mut after = after.chars();
         out.write_all(before.as_bytes())?;
-        // Outside of ASCII the serializer leaves such a character, which occurs in strings only, as it is.
+        // Outside of ASCII the serializer leaves such a character, which occurs in strings only, as
+        // it is.
         if let Some(character) = after.next() {
             write!(out, "\\u{:04x}", u32::from(character))?;
         }

@@ -24,8 +24,8 @@ pub(crate) fn all(store: &Store, out: &mut dyn Write) -> Result<ExitCode, Failur
     Ok(ExitCode::SUCCESS)
 }
 
-/// Empties the caches of a name: both sorts, unless one is asked for. A logged cache that holds nothing is purged all
-/// the same, because processes may keep in memory what the server evicted.
+/// Empties the caches of a name: both sorts, unless one is asked for. A logged cache that holds
+/// nothing is purged all the same, because processes may keep in memory what the server evicted.
 pub(crate) fn one(
     store: &Store,
     wanted: &OptionalCacheName,

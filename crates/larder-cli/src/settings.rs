@@ -71,7 +71,8 @@ fn from_file(path: &Path) -> Result<Options, Failure> {
     Ok(options)
 }
 
-/// The bytes of a file, and whether its group or everybody may read it, which is asked of the very file that is read.
+/// The bytes of a file, and whether its group or everybody may read it, which is asked of the very
+/// file that is read.
 fn read(path: &Path) -> std::io::Result<(Vec<u8>, bool)> {
     let mut file = std::fs::File::open(path)?;
     let metadata = file.metadata()?;

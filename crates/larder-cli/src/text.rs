@@ -49,7 +49,8 @@ pub(crate) fn unescape(text: &str) -> Result<Vec<u8>, Failure> {
     Ok(bytes)
 }
 
-/// Whether a terminal shows this character and does nothing else: no controls, no marks that reverse the direction.
+/// Whether a terminal shows this character and does nothing else: no controls, no marks that
+/// reverse the direction.
 pub(crate) fn is_printable(character: char) -> bool {
     !character.is_control()
         && !matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

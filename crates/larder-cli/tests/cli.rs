@@ -467,7 +467,8 @@ fn connection(command: &mut Command) -> String {
     lines.join("\n")
 }
 
-/// Other processes of the node have found the same a moment ago, so that the server is left alone. Doctor asks it.
+/// Other processes of the node have found the same a moment ago, so that the server is left alone.
+/// Doctor asks it.
 #[test]
 fn doctor_says_what_is_wrong_with_a_connection_and_what_to_do() {
     let server = RedisServer::start_with(&["requirepass", "hunter2222"]);

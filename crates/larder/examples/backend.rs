@@ -1,5 +1,6 @@
-//! A backend of one's own: a file of changes, which each handle reads on from where it stands. It is neither quick nor ever
-//! shortened, but it keeps the contract: `tests/tests/example.rs` runs the conformance suite on it.
+//! A backend of one's own: a file of changes, which each handle reads on from where it stands. It
+//! is neither quick nor ever shortened, but it keeps the contract: `tests/tests/example.rs` runs
+//! the conformance suite on it.
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Write as _};
@@ -14,10 +15,12 @@ use larder::contract::{
 use larder::{Config, Error, Store};
 use serde_bytes::ByteBuf as Bytes;
 
-/// A change: a random number, the cache, whether it is logged, the key if this is no purge, the entry if it is a set.
+/// A change: a random number, the cache, whether it is logged, the key if this is no purge, the
+/// entry if it is a set.
 type Row = (u64, String, bool, Option<Bytes>, Option<Bytes>);
 
-/// All changes, of which the first says that a history begins, and how many at the end are not in the file yet.
+/// All changes, of which the first says that a history begins, and how many at the end are not in
+/// the file yet.
 #[derive(Default)]
 struct Rows(Vec<Row>, usize);
 
@@ -47,8 +50,8 @@ impl Rows {
         let number = |at: usize| self.0.get(at).map_or(0, |row| row.0).into();
         Position { incarnation: number(0), id: at as u128, nonce: number(at) }
     }
-    /// What was logged since a position, before the change of this number; `None` if the position is not of this history
-    /// (rule 2 of the contract).
+    /// What was logged since a position, before the change of this number; `None` if the position
+    /// is not of this history (rule 2 of the contract).
     fn since(&self, at: Position, until: usize) -> Option<Vec<&Row>> {
         let mut rows = self.0.iter().take(until).skip(usize::try_from(at.id).ok()?).filter(|row| row.2);
         let known = rows.next()?.0 == u64::try_from(at.nonce).ok()?;

@@ -1,4 +1,5 @@
-//! A cache of typed values: `cargo run --example cache [URL]`, with `redis://localhost` or the like, else a directory of its own.
+//! A cache of typed values: `cargo run --example cache [URL]`, with `redis://localhost` or the
+//! like, else a directory of its own.
 
 use std::time::Duration;
 

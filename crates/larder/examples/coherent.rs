@@ -1,7 +1,8 @@
-//! Two processes see each other's writes: `cargo run --example coherent [URL]`, with `redis://localhost` or the like, else a
-//! directory of its own.
+//! Two processes see each other's writes: `cargo run --example coherent [URL]`, with
+//! `redis://localhost` or the like, else a directory of its own.
 //!
-//! Both keep what they have read in memory. The other process is this program, started again: it answers on its output.
+//! Both keep what they have read in memory. The other process is this program, started again: it
+//! answers on its output.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
@@ -32,7 +33,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     prices.set("apple", "1.20")?;
     assert_eq!(ask("get apple")?, "1.20");
-    // The other process holds it in memory now. It serves nothing else than what stands here at its next request.
+    // The other process holds it in memory now. It serves nothing else than what stands here at its
+    // next request.
     prices.set("apple", "1.30")?;
     assert_eq!(ask("get apple")?, "1.30");
     // And the other way round: what this process holds in memory is not served after a sync point.

@@ -1,4 +1,5 @@
-//! Locks of both kinds: `cargo run --example locks [URL]`, with `redis://localhost` or the like, else a directory of its own.
+//! Locks of both kinds: `cargo run --example locks [URL]`, with `redis://localhost` or the like,
+//! else a directory of its own.
 
 use std::thread;
 use std::time::Duration;
@@ -27,7 +28,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let visits: Option<u32> = store.cache("counters")?.get("visits")?;
     assert_eq!(visits, Some(40));
 
-    // A named lock guards something else, here a file. It has one holder; who is too late has a smaller number.
+    // A named lock guards something else, here a file. It has one holder; who is too late has a
+    // smaller number.
     let first = store.lock("report.txt", "host 7", PATIENCE)?.ok_or("nobody else is here")?;
     let number = first.fence();
     assert!(store.lock("report.txt", "host 8", Duration::ZERO)?.is_none(), "it is held");

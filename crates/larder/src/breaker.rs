@@ -12,16 +12,17 @@ use crate::node_state::NodeState;
 const OPEN_FOR: Duration = Duration::from_secs(1);
 /// The same at the least.
 const LEAST_OPEN: Duration = Duration::from_millis(100);
-/// A call that failed soon has cost little, as one that was refused: the next may try after so many times as long.
+/// A call that failed soon has cost little, as one that was refused: the next may try after so many
+/// times as long.
 const TIMES: u64 = 10;
 /// The most lines that are kept for a log that nobody writes.
 const MAX_EVENTS: usize = 16;
 
-/// Open for ten times as long as it took to find the backend unavailable, a second at the most; then one call tries again,
-/// of all the processes that share the node's numbers.
+/// Open for ten times as long as it took to find the backend unavailable, a second at the most;
+/// then one call tries again, of all the processes that share the node's numbers.
 ///
-/// Others are kept away only by what says something of the backend: what is this process's own trouble keeps this process
-/// away, and what is the trouble of one call keeps nobody away.
+/// Others are kept away only by what says something of the backend: what is this process's own
+/// trouble keeps this process away, and what is the trouble of one call keeps nobody away.
 pub(crate) struct Breaker {
     node: NodeState,
     /// How long this process waits for a connection, and for an answer, in milliseconds.
@@ -46,7 +47,8 @@ impl Waits {
         Self { connect: millis(connect), answer: millis(answer) }
     }
 
-    /// Whether what was found by somebody who waited as long as `word` says concerns who waits so long.
+    /// Whether what was found by somebody who waited as long as `word` says concerns who waits so
+    /// long.
     fn are_within(self, word: u64) -> bool {
         match word & 3 {
             CONNECT => self.connect <= word >> 2,
@@ -56,7 +58,8 @@ impl Waits {
     }
 }
 
-/// The lowest bits of the word that says whom a failure concerns; the others say how long was waited.
+/// The lowest bits of the word that says whom a failure concerns; the others say how long was
+/// waited.
 const CONNECT: u64 = 1;
 const ANSWER: u64 = 2;
 const EVERYBODY: u64 = 0;
@@ -81,7 +84,8 @@ fn blame_of(word: u64) -> Blame {
 /// A call that may be made.
 pub(crate) struct Pass {
     began: u64,
-    /// The breaker is open until then, and this call tries whether the backend is back; 0 = it is not open.
+    /// The breaker is open until then, and this call tries whether the backend is back; 0 = it is
+    /// not open.
     until: u64,
     /// What the backend refused to forget, see [`Words`](crate::node_state::Words).
     pub(crate) refused: u64,
@@ -126,13 +130,14 @@ impl Breaker {
         Some(self.node.read().away_since).filter(|since| *since != 0)
     }
 
-    /// Why the backend was last found away, by whichever process of the node; empty if nobody could say.
+    /// Why the backend was last found away, by whichever process of the node; empty if nobody could
+    /// say.
     pub(crate) fn reason(&self) -> String {
         self.node.reason()
     }
 
-    /// Takes what there is to log: one line for the first failure of an outage and one for its end, given to one process of
-    /// the node.
+    /// Takes what there is to log: one line for the first failure of an outage and one for its end,
+    /// given to one process of the node.
     pub(crate) fn events(&self) -> Vec<String> {
         std::mem::take(&mut *lock(&self.events))
     }
@@ -286,7 +291,8 @@ fn open_for(spent: u64, least: Duration) -> Duration {
     Duration::from_millis(spent.saturating_mul(TIMES)).clamp(least, OPEN_FOR)
 }
 
-/// Whether a time is still to come. One further ahead than the breaker ever sets it is of another boot.
+/// Whether a time is still to come. One further ahead than the breaker ever sets it is of another
+/// boot.
 fn is_ahead(until: u64, now: u64) -> bool {
     now < until && until <= now + millis(OPEN_FOR)
 }

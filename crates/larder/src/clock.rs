@@ -8,8 +8,8 @@ use rustix::time::{ClockId, Timespec, clock_gettime};
 /// Milliseconds since the Unix epoch on the clock of the backend's server.
 pub type Millis = u64;
 
-/// Time since this node booted, suspension included (`CLOCK_BOOTTIME`): never set back, never stopped by a
-/// suspended machine, so a lease timed on it cannot seem younger than it is.
+/// Time since this node booted, suspension included (`CLOCK_BOOTTIME`): never set back, never
+/// stopped by a suspended machine, so a lease timed on it cannot seem younger than it is.
 pub(crate) fn boottime() -> Duration {
     from_timespec(clock_gettime(ClockId::Boottime))
 }
@@ -19,7 +19,8 @@ pub(crate) fn boot_nanos() -> u64 {
     nanos(boottime())
 }
 
-/// In nanoseconds: one number, quick to add to and to compare, for times of less than some centuries.
+/// In nanoseconds: one number, quick to add to and to compare, for times of less than some
+/// centuries.
 pub(crate) fn nanos(time: Duration) -> u64 {
     time.as_secs().saturating_mul(1_000_000_000).saturating_add(u64::from(time.subsec_nanos()))
 }
@@ -29,8 +30,8 @@ thread_local! {
     static LIMIT: Cell<u64> = const { Cell::new(u64::MAX) };
 }
 
-/// What this thread asks of a server from now on has no more time than if it began at `time`, on the boot clock: the
-/// end of a longer wait. Until the answer is dropped.
+/// What this thread asks of a server from now on has no more time than if it began at `time`, on
+/// the boot clock: the end of a longer wait. Until the answer is dropped.
 pub(crate) fn not_beyond(time: Duration) -> Limit {
     Limit { before: LIMIT.replace(nanos(time)) }
 }
@@ -68,9 +69,9 @@ pub(crate) fn boot_millis() -> Millis {
 
 /// A clock that is cheap to read again and again.
 ///
-/// Reading an exact clock makes the processor wait for all that it has begun, some 50 ns at each hit. The kernel's coarse
-/// clock is a value in memory that changes at each timer tick, and at once when the machine was suspended. So the exact one
-/// is read only when the coarse one has moved on.
+/// Reading an exact clock makes the processor wait for all that it has begun, some 50 ns at each
+/// hit. The kernel's coarse clock is a value in memory that changes at each timer tick, and at once
+/// when the machine was suspended. So the exact one is read only when the coarse one has moved on.
 #[derive(Default)]
 pub(crate) struct TickClock {
     tick: Timespec,

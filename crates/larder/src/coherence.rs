@@ -1,7 +1,8 @@
 //! What a process knows of the backend's history, and so which values it may serve from memory.
 //!
-//! This is the reader's side of the protocol (`docs/protocol.md`): rules R2, R3, R4, R6, R12, R29 and R30 stand here. It does no
-//! input or output: `engine` asks the backend and hands the answers in.
+//! This is the reader's side of the protocol (`docs/protocol.md`): rules R2, R3, R4, R6, R12, R29
+//! and R30 stand here. It does no input or output: `engine` asks the backend and hands the answers
+//! in.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -14,7 +15,8 @@ use crate::near::{CacheNumber, Known, Near};
 use crate::refusals::Ban;
 use crate::statistics::CacheCounts;
 
-/// How many bytes of misses are remembered. Past that all are forgotten, and the sets that follow them are plain ones.
+/// How many bytes of misses are remembered. Past that all are forgotten, and the sets that follow
+/// them are plain ones.
 const MAX_MISSED_BYTES: usize = 16 << 20;
 /// What a remembered miss takes beside its key.
 const MISS_BYTES: usize = 96;
@@ -35,8 +37,8 @@ pub(crate) struct Coherence<V> {
     /// The keys that were found missing in this request. None of them has a value in `near`.
     misses: HashMap<(CacheNumber, Box<[u8]>), Missed>,
     missed_bytes: usize,
-    /// Whether `misses` has all keys that were found missing in this request: requests are told apart, and nothing
-    /// was forgotten.
+    /// Whether `misses` has all keys that were found missing in this request: requests are told
+    /// apart, and nothing was forgotten.
     knows_misses: bool,
     /// Whether any request has begun.
     serves_requests: bool,
@@ -61,8 +63,8 @@ enum Missed {
     At(Position),
 }
 
-/// What was known when a request was sent. What its answer holds may be kept only if nothing newer was learned or
-/// written meanwhile (R3): other threads share the state.
+/// What was known when a request was sent. What its answer holds may be kept only if nothing newer
+/// was learned or written meanwhile (R3): other threads share the state.
 #[derive(Clone, Copy)]
 pub(crate) struct Ticket {
     position: Option<Position>,
@@ -133,7 +135,8 @@ impl<V: Clone> Coherence<V> {
         &self.counts
     }
 
-    /// A request begins: its first operation is a sync point, and misses of the request before mean nothing.
+    /// A request begins: its first operation is a sync point, and misses of the request before mean
+    /// nothing.
     pub(crate) fn begin_request(&mut self) {
         self.require_sync();
         self.forget_misses();
@@ -152,7 +155,8 @@ impl<V: Clone> Coherence<V> {
         self.serves_requests
     }
 
-    /// Begins where requests are served that were served from another memory before: its values will be filled again.
+    /// Begins where requests are served that were served from another memory before: its values
+    /// will be filled again.
     pub(crate) fn succeed(&mut self, before: &Self) {
         if before.serves_requests {
             for (cache, key) in before.near.values() {
@@ -166,7 +170,8 @@ impl<V: Clone> Coherence<V> {
         &mut self.filled_before
     }
 
-    /// As of when this process knows what it knows: when the request of the last sync was sent. `None` = a sync is due.
+    /// As of when this process knows what it knows: when the request of the last sync was sent.
+    /// `None` = a sync is due.
     pub(crate) fn synced(&self) -> Option<Duration> {
         self.synced
     }
@@ -177,7 +182,8 @@ impl<V: Clone> Coherence<V> {
         self.due = boottime();
     }
 
-    /// Whether values may be served without asking: the last sync was sent no longer ago than `max_staleness`.
+    /// Whether values may be served without asking: the last sync was sent no longer ago than
+    /// `max_staleness`.
     pub(crate) fn is_fresh(&mut self, max_staleness: Duration) -> bool {
         let Some(sent) = self.synced.filter(|_| !max_staleness.is_zero()) else { return false };
         let fresh = |now: Duration| now.saturating_sub(sent) < max_staleness;
@@ -194,9 +200,9 @@ impl<V: Clone> Coherence<V> {
         Ticket { position: self.position, era: self.era, sent: boottime() }
     }
 
-    /// What memory knows of a key; the caller has made sure that it may be served. What is known to be absent is told
-    /// only until the request has been told so: who asks again, after waiting for a lock that Larder knows nothing of, must see
-    /// what the lock's holder stored meanwhile.
+    /// What memory knows of a key; the caller has made sure that it may be served. What is known to
+    /// be absent is told only until the request has been told so: who asks again, after waiting for
+    /// a lock that Larder knows nothing of, must see what the lock's holder stored meanwhile.
     pub(crate) fn look(
         &self,
         cache: CacheNumber,
@@ -223,7 +229,8 @@ impl<V: Clone> Coherence<V> {
         Some(Ticket { position: self.position, ..ticket })
     }
 
-    /// Takes in what an answer says that was not waited for, so that it is no sync point. Whether it still holds.
+    /// Takes in what an answer says that was not waited for, so that it is no sync point. Whether
+    /// it still holds.
     pub(crate) fn advance(&mut self, ticket: Ticket, delta: &Delta) -> bool {
         let current = self.is_current(ticket);
         if delta.reset {
@@ -255,8 +262,8 @@ impl<V: Clone> Coherence<V> {
             self.position = Some(delta.position);
             return true;
         }
-        // Another thread's answer came first, and ours may know of changes that it did not. To drop is always
-        // safe; what may be served is known again after the next sync.
+        // Another thread's answer came first, and ours may know of changes that it did not. To drop
+        // is always safe; what may be served is known again after the next sync.
         self.era += 1;
         self.synced = None;
         if delta.reset {
@@ -316,7 +323,8 @@ impl<V: Clone> Coherence<V> {
         number
     }
 
-    /// How many values were lost since this was last asked because nobody knows whether they changed, by cache.
+    /// How many values were lost since this was last asked because nobody knows whether they
+    /// changed, by cache.
     pub(crate) fn take_lost(&mut self) -> Vec<(Box<str>, usize)> {
         std::mem::take(&mut self.lost)
     }
@@ -326,16 +334,17 @@ impl<V: Clone> Coherence<V> {
         self.position == ticket.position && self.era == ticket.era
     }
 
-    /// Keeps a value that was read or written with `ticket`, unless something newer was learned since. One that nobody
-    /// asked for stays out while its key counts as missing: seen there, it would not end the miss.
+    /// Keeps a value that was read or written with `ticket`, unless something newer was learned
+    /// since. One that nobody asked for stays out while its key counts as missing: seen there, it
+    /// would not end the miss.
     pub(crate) fn keep(&mut self, ticket: Ticket, cache: CacheNumber, key: &[u8], keep: Keep<V>) {
         if self.is_current(ticket) && self.guard(cache, key).is_none() && !self.is_banned(cache, key) {
             self.near.insert(cache, key, Known::Value(keep.value), keep.weight, keep.expires);
         }
     }
 
-    /// Keeps that the answer to a read with `ticket` had no entry, unless something newer was learned since. Then, and
-    /// without a ticket, nothing is known of the key.
+    /// Keeps that the answer to a read with `ticket` had no entry, unless something newer was
+    /// learned since. Then, and without a ticket, nothing is known of the key.
     pub(crate) fn keep_absent(&mut self, ticket: Option<Ticket>, cache: CacheNumber, key: &[u8]) {
         if ticket.is_some_and(|ticket| self.is_current(ticket)) {
             self.near.insert(cache, key, Known::Absent, 0, None);
@@ -364,7 +373,8 @@ impl<V: Clone> Coherence<V> {
         self.emptied.changed(cache, key);
     }
 
-    /// Keeps what was just written with `ticket`, in place of what an earlier write of the same batch put there.
+    /// Keeps what was just written with `ticket`, in place of what an earlier write of the same
+    /// batch put there.
     pub(crate) fn keep_own(&mut self, ticket: Ticket, cache: CacheNumber, key: &[u8], keep: Option<Keep<V>>) {
         match keep {
             Some(keep) => self.keep(ticket, cache, key, keep),
@@ -385,7 +395,8 @@ impl<V: Clone> Coherence<V> {
         }
     }
 
-    /// A miss is over: the key was found, or stored. What is stored from now on replaces what is known.
+    /// A miss is over: the key was found, or stored. What is stored from now on replaces what is
+    /// known.
     pub(crate) fn end_miss(&mut self, cache: CacheNumber, key: &[u8]) {
         if !self.misses.is_empty() && self.misses.remove(&(cache, key.into())).is_some() {
             self.missed_bytes -= key.len() + MISS_BYTES;
@@ -397,8 +408,8 @@ impl<V: Clone> Coherence<V> {
         self.missed_bytes = 0;
     }
 
-    /// The own process emptied everything and has asked since: fills are compared with what happens from then on, as
-    /// after a delete.
+    /// The own process emptied everything and has asked since: fills are compared with what happens
+    /// from then on, as after a delete.
     pub(crate) fn after_reset(&mut self) {
         match self.position {
             Some(_) => self.misses.values_mut().for_each(|missed| *missed = Missed::Still),
@@ -406,8 +417,8 @@ impl<V: Clone> Coherence<V> {
         }
     }
 
-    /// The guard of a set of `key`: where the log stood when it was last known to be missing (R6). The further on that is, the
-    /// less of the log has to be looked at.
+    /// The guard of a set of `key`: where the log stood when it was last known to be missing (R6).
+    /// The further on that is, the less of the log has to be looked at.
     pub(crate) fn guard(&self, cache: CacheNumber, key: &[u8]) -> Option<Position> {
         if self.misses.is_empty() {
             return None;
@@ -428,10 +439,12 @@ impl<V: Clone> Coherence<V> {
         }
     }
 
-    /// Own writes were answered, their record stands at `at`. A set ends the miss, also one that was dropped: it counts as
-    /// stored before the change. After a delete a fill is compared with what happens from then on.
+    /// Own writes were answered, their record stands at `at`. A set ends the miss, also one that
+    /// was dropped: it counts as stored before the change. After a delete a fill is compared with
+    /// what happens from then on.
     pub(crate) fn after_write(&mut self, at: Position, cache: CacheNumber, ops: &[Op<'_>]) -> Ticket {
-        // Another thread may have read the old value between sending and now, or be about to keep it.
+        // Another thread may have read the old value between sending and now, or be about to keep
+        // it.
         self.before_write(cache, ops);
         self.era += 1;
         let missing = self.missing(at);
@@ -459,8 +472,8 @@ impl<V: Clone> Coherence<V> {
         self.ticket()
     }
 
-    /// A fill was sent whose answer is not waited for (R31). Its value is kept if it was computed after all that this process
-    /// knows, and since `ticket` nothing newer was learned.
+    /// A fill was sent whose answer is not waited for (R31). Its value is kept if it was computed
+    /// after all that this process knows, and since `ticket` nothing newer was learned.
     pub(crate) fn after_post(
         &mut self,
         ticket: Ticket,

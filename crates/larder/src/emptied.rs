@@ -1,4 +1,5 @@
-//! Which caches are known to have been emptied, and which of their keys changed since: all others have no value (R30).
+//! Which caches are known to have been emptied, and which of their keys changed since: all others
+//! have no value (R30).
 
 use std::collections::hash_map::RandomState;
 use std::collections::{HashMap, HashSet};
@@ -6,8 +7,8 @@ use std::hash::BuildHasher;
 
 use crate::near::CacheNumber;
 
-/// How many changed keys are remembered, of all caches together: 16 to 32 bytes each. A cache with too many of them is
-/// no longer known to be empty.
+/// How many changed keys are remembered, of all caches together: 16 to 32 bytes each. A cache with
+/// too many of them is no longer known to be empty.
 const MAX_CHANGED: usize = 32 << 10;
 
 /// Caches that were emptied in a stretch of history that was followed without a gap.

@@ -10,8 +10,9 @@
 //! payload           MessagePack (`docs/format.md`); if flag 4 an LZ4 block behind its length (4 bytes)
 //! ```
 //!
-//! Numbers are little endian. Whatever does not fit this is a miss. The incarnation is that of the backend's log, so that nobody can
-//! put an entry back that was emptied with another one; an unlogged cache outlives incarnations, and 0 stands for them.
+//! Numbers are little endian. Whatever does not fit this is a miss. The incarnation is that of the
+//! backend's log, so that nobody can put an entry back that was emptied with another one; an
+//! unlogged cache outlives incarnations, and 0 stands for them.
 
 use std::borrow::Cow;
 
@@ -138,7 +139,8 @@ impl EntryCodec {
         Guard::Fill { missed, value: entry.len().saturating_sub(header) }
     }
 
-    /// Reads an entry. One whose payload has more than `most` bytes once it is decompressed is broken.
+    /// Reads an entry. One whose payload has more than `most` bytes once it is decompressed is
+    /// broken.
     pub(crate) fn decode<'a>(
         &self,
         site: Site<'_>,

@@ -14,16 +14,18 @@ pub enum ErrorKind {
     Config,
     /// A key, cache name or value cannot be stored; the message names it.
     Value,
-    /// The backend cannot be reached or did not answer in time. Reads may be treated as misses. A write may or
-    /// may not have taken effect, but will not take effect later.
+    /// The backend cannot be reached or did not answer in time. Reads may be treated as misses. A
+    /// write may or may not have taken effect, but will not take effect later.
     Unavailable,
     /// The backend answered and refused: no permission, read-only, out of memory, out of space.
     Refused,
     /// The backend holds something that Larder did not write or does not understand.
     Foreign,
-    /// A lock was lost while its holder worked: another may have got it, so the write under it did not happen.
+    /// A lock was lost while its holder worked: another may have got it, so the write under it did
+    /// not happen.
     LockLost,
-    /// Locks may have been lost, so nobody new gets a named lock for one lease: its holder may not know yet. See
+    /// Locks may have been lost, so nobody new gets a named lock for one lease: its holder may not
+    /// know yet. See
     /// [`Error::grace_until`].
     Grace,
 }
@@ -168,7 +170,8 @@ impl Error {
         }
     }
 
-    /// When the grace ends, for [`ErrorKind::Grace`]: the lock is to be had then, unless its holder was alive.
+    /// When the grace ends, for [`ErrorKind::Grace`]: the lock is to be had then, unless its holder
+    /// was alive.
     pub fn grace_until(&self) -> Option<Instant> {
         match self.inner.repr {
             Repr::Grace { until } => Some(until),
@@ -188,12 +191,14 @@ impl Error {
         Repr::Value(message.into()).into()
     }
 
-    /// A write was refused because its lock is gone. For implementers of [`Backend`](crate::contract::Backend).
+    /// A write was refused because its lock is gone. For implementers of
+    /// [`Backend`](crate::contract::Backend).
     pub fn lock_lost() -> Self {
         Repr::LockLost.into()
     }
 
-    /// `backend` cannot be reached or did not answer in time. For implementers of [`Backend`](crate::contract::Backend).
+    /// `backend` cannot be reached or did not answer in time. For implementers of
+    /// [`Backend`](crate::contract::Backend).
     pub fn unavailable(backend: &'static str, reason: impl fmt::Display) -> Self {
         Repr::Unavailable { backend, reason: reason.to_string() }.into()
     }
@@ -208,12 +213,14 @@ impl Error {
         Repr::Refused { backend, reason: reason.to_string() }.into()
     }
 
-    /// `backend` holds what Larder did not write. For implementers of [`Backend`](crate::contract::Backend).
+    /// `backend` holds what Larder did not write. For implementers of
+    /// [`Backend`](crate::contract::Backend).
     pub fn foreign(backend: &'static str, reason: impl fmt::Display) -> Self {
         Repr::Foreign { backend, reason: reason.to_string() }.into()
     }
 
-    /// The same with the error that caused it. For implementers of [`Backend`](crate::contract::Backend).
+    /// The same with the error that caused it. For implementers of
+    /// [`Backend`](crate::contract::Backend).
     #[must_use]
     pub fn because_of(mut self, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.inner.source = Some(cause.into());
@@ -280,7 +287,8 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {
-    /// The error that caused this one, if there was one: of the operating system, the encoding or the connection.
+    /// The error that caused this one, if there was one: of the operating system, the encoding or
+    /// the connection.
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         Some(&**self.inner.source.as_ref()?)
     }

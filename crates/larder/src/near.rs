@@ -1,7 +1,9 @@
-//! The near cache: decoded values in the memory of this process, and which keys are known to have none.
+//! The near cache: decoded values in the memory of this process, and which keys are known to have
+//! none.
 //!
-//! It knows nothing of coherence; `coherence` decides what may enter and what must leave. Eviction is
-//! `quick_cache`'s (CLOCK-Pro, after S3-FIFO): a scan over many keys does not push out the ones in use.
+//! It knows nothing of coherence; `coherence` decides what may enter and what must leave. Eviction
+//! is `quick_cache`'s (CLOCK-Pro, after S3-FIFO): a scan over many keys does not push out the ones
+//! in use.
 
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
@@ -18,7 +20,8 @@ use crate::contract::Change;
 
 /// What an entry costs beside its value: slots in the table and the queue.
 const ENTRY_OVERHEAD: u64 = 160;
-/// Keys up to this length, Moodle's hashes among them, lie in the entry itself: a look-up reads one cache line less.
+/// Keys up to this length, Moodle's hashes among them, lie in the entry itself: a look-up reads one
+/// cache line less.
 const INLINE_KEY: usize = 40;
 /// What the allocator adds to a long key.
 const ALLOCATION: u64 = 16;
@@ -166,8 +169,8 @@ impl<V> Near<V> {
         }
     }
 
-    /// Keeps what weighs `weight` bytes beside its key, unless it is too large to share the budget with others
-    /// ([`largest_near_value`]).
+    /// Keeps what weighs `weight` bytes beside its key, unless it is too large to share the budget
+    /// with others ([`largest_near_value`]).
     pub(crate) fn insert(
         &mut self,
         cache: CacheNumber,
@@ -199,7 +202,8 @@ impl<V> Near<V> {
         self.held.retain(|key, _| key.cache != cache);
     }
 
-    /// Drops what a change makes old; calls `lost` with the keys of a cache of which all goes. The number of its cache, if it has one.
+    /// Drops what a change makes old; calls `lost` with the keys of a cache of which all goes. The
+    /// number of its cache, if it has one.
     pub(crate) fn apply(&mut self, change: &Change, lost: impl FnMut(&[u8])) -> Option<CacheNumber> {
         let number = *self.numbers.get(change.cache())?;
         match change {
@@ -217,7 +221,8 @@ impl<V> Near<V> {
         }
     }
 
-    /// Drops values until the rest weighs no more than `bytes`; there is as much room as before for new ones.
+    /// Drops values until the rest weighs no more than `bytes`; there is as much room as before for
+    /// new ones.
     pub(crate) fn shrink(&mut self, bytes: u64) {
         self.held.set_capacity(bytes);
         self.held.set_capacity(self.budget);

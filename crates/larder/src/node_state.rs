@@ -1,9 +1,11 @@
-//! What the processes of one user on this node share about a backend: a small file with a few numbers, the reason of an
-//! outage and a list of what the backend refused, so that what one process learned the hard way the others need not.
+//! What the processes of one user on this node share about a backend: a small file with a few
+//! numbers, the reason of an outage and a list of what the backend refused, so that what one
+//! process learned the hard way the others need not.
 //!
-//! It is a convenience and nothing that was acknowledged is safe because of it: without the file, or with rubbish in it, each
-//! process is on its own. The numbers are read with one system call; all else is looked at only where they say so. They are
-//! changed under a lock of the kernel that nobody waits for.
+//! It is a convenience and nothing that was acknowledged is safe because of it: without the file,
+//! or with rubbish in it, each process is on its own. The numbers are read with one system call;
+//! all else is looked at only where they say so. They are changed under a lock of the kernel that
+//! nobody waits for.
 
 use std::env;
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -118,8 +120,8 @@ pub(crate) struct NodeState {
     own: Mutex<Own>,
 }
 
-/// The kernel's locks are those of a process: its threads need one more, also to close a file, which gives up the process's
-/// lock on it.
+/// The kernel's locks are those of a process: its threads need one more, also to close a file,
+/// which gives up the process's lock on it.
 static THREADS: Mutex<()> = Mutex::new(());
 /// The files that are open.
 static OPEN: AtomicUsize = AtomicUsize::new(0);
@@ -193,7 +195,8 @@ impl NodeState {
         Self { place: Place::Own, own: Mutex::default() }
     }
 
-    /// The numbers about what `name` names, shared with the node's other processes of this user if that can be.
+    /// The numbers about what `name` names, shared with the node's other processes of this user if
+    /// that can be.
     pub(crate) fn shared(name: &str) -> Self {
         Self {
             place: directory().map_or(Place::Own, |directory| Place::of(&directory, name)),
@@ -226,8 +229,8 @@ impl NodeState {
         }
     }
 
-    /// Changes what is shared, unless `change` says that there is nothing to be done: `None`. What it said; `None`, too, if
-    /// somebody else is at it for longer than that can take.
+    /// Changes what is shared, unless `change` says that there is nothing to be done: `None`. What
+    /// it said; `None`, too, if somebody else is at it for longer than that can take.
     pub(crate) fn update<T>(&self, change: impl FnOnce(&mut Page<'_>) -> Option<T>) -> Option<T> {
         match &self.place {
             Place::Own => {
@@ -280,7 +283,8 @@ impl Place {
     }
 }
 
-/// No other thread of the process is at such a file; `None` if one is for longer than that can take.
+/// No other thread of the process is at such a file; `None` if one is for longer than that can
+/// take.
 pub(crate) fn alone_in_process() -> Option<MutexGuard<'static, ()>> {
     patiently(|| match THREADS.try_lock() {
         Ok(guard) => Some(guard),
@@ -301,8 +305,8 @@ fn update<T>(file: &File, change: impl FnOnce(&mut Page<'_>) -> Option<T>) -> Op
     })?
 }
 
-/// Does something while no other process does with such a file; `None` if one is at it for longer than that can take. The caller sees to
-/// it that it is [alone in its process](alone_in_process).
+/// Does something while no other process does with such a file; `None` if one is at it for longer
+/// than that can take. The caller sees to it that it is [alone in its process](alone_in_process).
 pub(crate) fn locked<T>(file: &File, work: impl FnOnce() -> T) -> Option<T> {
     patiently(|| fcntl_lock(file, FlockOperation::NonBlockingLockExclusive).ok())?;
     let done = work();

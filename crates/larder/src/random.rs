@@ -2,7 +2,8 @@
 
 use crate::error::{Error, Result};
 
-/// Bytes that nobody else has drawn. Nonces carry R1 and R19, so nothing takes their place where there are none.
+/// Bytes that nobody else has drawn. Nonces carry R1 and R19, so nothing takes their place where
+/// there are none.
 ///
 /// # Errors
 /// Refused if the operating system has no random numbers.

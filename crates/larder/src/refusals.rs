@@ -1,8 +1,9 @@
 //! What a server refused to forget: invalidations that this node has to make up for.
 //!
-//! A server with too few replicas, or that takes no scripts from this user any more, still answers reads. What it then
-//! refused to delete is old, and would be read on. So the node notes it, in what its processes share, and none of them
-//! serves it until the server has taken the deletions. Should the list be lost or grow too long, it stands for everything.
+//! A server with too few replicas, or that takes no scripts from this user any more, still answers
+//! reads. What it then refused to delete is old, and would be read on. So the node notes it, in
+//! what its processes share, and none of them serves it until the server has taken the deletions.
+//! Should the list be lost or grow too long, it stands for everything.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -157,7 +158,8 @@ impl Refusals {
         let _ = node.update(|page| (page.refused == self.word).then(|| page.retry = 0));
     }
 
-    /// The server has forgotten all of the list; the word of the empty one. `None`: the list has grown meanwhile.
+    /// The server has forgotten all of the list; the word of the empty one. `None`: the list has
+    /// grown meanwhile.
     pub(crate) fn settle(&self, node: &NodeState) -> Option<u64> {
         node.update(|page| {
             (page.refused == self.word).then(|| {

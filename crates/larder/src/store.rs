@@ -16,18 +16,19 @@ use crate::lock::LockGuard;
 use crate::payload;
 use crate::statistics::Stats;
 
-/// How a cache treats its entries. Two caches of different kinds are two caches, even under the same name.
+/// How a cache treats its entries. Two caches of different kinds are two caches, even under the
+/// same name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum CacheKind {
-    /// Values are kept in memory and changes are logged, so that every process serves what is current from its own memory. Entries
-    /// go when the server loses its identity, as by a restart.
+    /// Values are kept in memory and changes are logged, so that every process serves what is
+    /// current from its own memory. Entries go when the server loses its identity, as by a restart.
     #[default]
     Logged,
-    /// Each read goes to the server and nothing is logged; entries survive a change of the server's identity. For what one
-    /// request writes and the next one of the same user reads.
+    /// Each read goes to the server and nothing is logged; entries survive a change of the server's
+    /// identity. For what one request writes and the next one of the same user reads.
     Session,
-    /// Values are kept in memory, and entries survive a change of the server's identity and are not evicted. For what must not
-    /// get lost as long as the server keeps its data.
+    /// Values are kept in memory, and entries survive a change of the server's identity and are not
+    /// evicted. For what must not get lost as long as the server keeps its data.
     Durable,
 }
 
@@ -45,9 +46,10 @@ impl Decode for Payloads {
 /// The memories of this process.
 static MEMORIES: Memories<Arc<[u8]>> = Memories::new();
 
-/// A coherent store of named caches. Cheap to clone; clones share the connection and the memory. Stores of one process with
-/// the same server, credentials, `namespace`, `code_epoch`, seal keys, `ca_file` and `fallback` share their memory, so that
-/// each reads what the others wrote, whatever their other options are.
+/// A coherent store of named caches. Cheap to clone; clones share the connection and the memory.
+/// Stores of one process with the same server, credentials, `namespace`, `code_epoch`, seal keys,
+/// `ca_file` and `fallback` share their memory, so that each reads what the others wrote, whatever
+/// their other options are.
 ///
 /// ```
 /// # let dir = std::env::temp_dir().join(format!("larder-doc-{}", std::process::id()));
@@ -77,12 +79,14 @@ impl Store {
         Ok(Self { engine: Arc::new(Engine::open_in(&MEMORIES, config, Payloads)?) })
     }
 
-    /// A store on a given backend, with a memory of its own as a store of another process has. No round trip.
+    /// A store on a given backend, with a memory of its own as a store of another process has. No
+    /// round trip.
     pub fn with_backend(backend: Arc<dyn Backend>, config: &Config) -> Self {
         Self { engine: Arc::new(Engine::with_backend(backend, config, Payloads)) }
     }
 
-    /// The [logged](CacheKind::Logged) cache of this name, whose entries live for ever. No round trip.
+    /// The [logged](CacheKind::Logged) cache of this name, whose entries live for ever. No round
+    /// trip.
     ///
     /// # Errors
     /// [`ErrorKind::Value`](crate::ErrorKind::Value) for a bad name.
@@ -90,8 +94,8 @@ impl Store {
         self.cache_with(name, CacheKind::default(), None)
     }
 
-    /// The cache of this name. Its entries are missing `ttl` after they were stored, counted in whole seconds, of which a part is
-    /// one; `None` or zero = never. No round trip.
+    /// The cache of this name. Its entries are missing `ttl` after they were stored, counted in
+    /// whole seconds, of which a part is one; `None` or zero = never. No round trip.
     ///
     /// # Errors
     /// [`ErrorKind::Value`](crate::ErrorKind::Value) for a bad name.
@@ -108,8 +112,8 @@ impl Store {
         Ok(Cache { engine: Arc::clone(&self.engine), handle })
     }
 
-    /// A cache that no application can name, and that [`usage`](Self::usage) does not list, for tools that try what the backend
-    /// allows. Its entries live `ttl` seconds. No round trip.
+    /// A cache that no application can name, and that [`usage`](Self::usage) does not list, for
+    /// tools that try what the backend allows. Its entries live `ttl` seconds. No round trip.
     pub fn scratch_cache(&self, name: &str, near: bool, ttl: i64) -> Cache {
         Cache { engine: Arc::clone(&self.engine), handle: self.engine.own_cache(name, near, Some(ttl)) }
     }
@@ -122,8 +126,9 @@ impl Store {
         self.engine.sync()
     }
 
-    /// Fetches the values that processes which serve requests hold in their memory, so that this one, and others of
-    /// its node behind a node tier, need not fetch them one by one. How many there were. Five round trips at most.
+    /// Fetches the values that processes which serve requests hold in their memory, so that this
+    /// one, and others of its node behind a node tier, need not fetch them one by one. How many
+    /// there were. Five round trips at most.
     ///
     /// # Errors
     /// If the backend is unavailable or refuses; what was fetched before stays.
@@ -131,8 +136,8 @@ impl Store {
         self.warm_with(|_, _| ())
     }
 
-    /// As [`warm`](Self::warm); calls `progress` after each round trip with the number of keys that were asked for so
-    /// far, and of all.
+    /// As [`warm`](Self::warm); calls `progress` after each round trip with the number of keys that
+    /// were asked for so far, and of all.
     ///
     /// # Errors
     /// As [`warm`](Self::warm).
@@ -145,9 +150,9 @@ impl Store {
         self.engine.stats()
     }
 
-    /// What the nodes did that use the place of this store, and are, by name. Of this node as it is now, of the others as they
-    /// told within the last minute or so; a node that told nothing for a day is none. On Redis two round trips, and one for each
-    /// hundred nodes.
+    /// What the nodes did that use the place of this store, and are, by name. Of this node as it is
+    /// now, of the others as they told within the last minute or so; a node that told nothing for a
+    /// day is none. On Redis two round trips, and one for each hundred nodes.
     ///
     /// # Errors
     /// If the backend is unavailable or refuses.
@@ -155,13 +160,14 @@ impl Store {
         self.engine.statistics()
     }
 
-    /// How this store is served now: by the server, by what takes over for it, or not at all. A round trip or two.
+    /// How this store is served now: by the server, by what takes over for it, or not at all. A
+    /// round trip or two.
     pub fn health(&self) -> Health {
         self.engine.health()
     }
 
-    /// Asks the server now, also while it is left alone after a failure, for the error that it has. That it answers is then
-    /// known to all processes of the node. A round trip or two.
+    /// Asks the server now, also while it is left alone after a failure, for the error that it has.
+    /// That it answers is then known to all processes of the node. A round trip or two.
     ///
     /// # Errors
     /// If the server is unavailable or refuses.
@@ -169,8 +175,8 @@ impl Store {
         self.engine.reach()
     }
 
-    /// Takes what there is to log about who serves: one line for each change on this node, given to one of its processes. No
-    /// round trip.
+    /// Takes what there is to log about who serves: one line for each change on this node, given to
+    /// one of its processes. No round trip.
     pub fn events(&self) -> Vec<String> {
         self.engine.events()
     }
@@ -185,11 +191,12 @@ impl Store {
         Ok(usage)
     }
 
-    /// Waits for a named lock, for `wait` at the longest; `None` if another had it all the while. A sync point. `owner` is what
-    /// lists show. One round trip if the lock is free.
+    /// Waits for a named lock, for `wait` at the longest; `None` if another had it all the while. A
+    /// sync point. `owner` is what lists show. One round trip if the lock is free.
     ///
-    /// A named lock guards something outside of Larder. After locks may have been lost, nobody new gets it for one lease, so
-    /// that its holder, which may still work, finds out or gets it back. For entries of a cache use
+    /// A named lock guards something outside of Larder. After locks may have been lost, nobody new
+    /// gets it for one lease, so that its holder, which may still work, finds out or gets it back.
+    /// For entries of a cache use
     /// [`Cache::lock`], which never makes anybody wait for that.
     ///
     /// ```no_run
@@ -223,8 +230,8 @@ impl Store {
         self.engine.lock_backend()?.list()
     }
 
-    /// Takes a lock from its holder, whoever that is, and gives it to the next in line. Whether it was held.
-    /// `name` is that of [`LockInfo::name`]. One round trip.
+    /// Takes a lock from its holder, whoever that is, and gives it to the next in line. Whether it
+    /// was held. `name` is that of [`LockInfo::name`]. One round trip.
     ///
     /// # Errors
     /// If the backend is unavailable or refuses, or keeps no locks.
@@ -232,9 +239,9 @@ impl Store {
         self.engine.lock_backend()?.break_lock(name)
     }
 
-    /// Adds a record to the audit log of the namespace, which keeps the last 1,000 for a year: what was done, and by whom or
-    /// from where, as names and values; the host's name is added as `node` if that is missing. Nothing is recorded by itself.
-    /// Three round trips at most.
+    /// Adds a record to the audit log of the namespace, which keeps the last 1,000 for a year: what
+    /// was done, and by whom or from where, as names and values; the host's name is added as `node`
+    /// if that is missing. Nothing is recorded by itself. Three round trips at most.
     ///
     /// # Errors
     /// If the backend is unavailable or refuses.
@@ -242,7 +249,8 @@ impl Store {
         self.engine.audit(action, details)
     }
 
-    /// The records of the audit log, oldest first. On Redis a round trip, and one for each hundred records.
+    /// The records of the audit log, oldest first. On Redis a round trip, and one for each hundred
+    /// records.
     ///
     /// # Errors
     /// If the backend is unavailable or refuses.
@@ -272,7 +280,8 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// The value of a key; `None` if there is none. No round trip while memory holds it and no sync is due.
+    /// The value of a key; `None` if there is none. No round trip while memory holds it and no sync
+    /// is due.
     ///
     /// # Errors
     /// [`ErrorKind::Value`](crate::ErrorKind::Value) if the value is not a `T`, and then the key counts as missing; others if
@@ -287,8 +296,8 @@ impl Cache {
         self.engine.unreadable(&self.handle, key.as_ref(), self.engine.position());
     }
 
-    /// The encoded value of a key (`docs/format.md`), for tools that do not know its type. Costs what [`get`](Self::get)
-    /// costs.
+    /// The encoded value of a key (`docs/format.md`), for tools that do not know its type. Costs
+    /// what [`get`](Self::get) costs.
     ///
     /// # Errors
     /// If the backend is unavailable or refuses.
@@ -296,7 +305,8 @@ impl Cache {
         self.engine.get(&self.handle, key.as_ref())
     }
 
-    /// The values of many keys, in order; `None` where there is none. One round trip for all that memory does not hold.
+    /// The values of many keys, in order; `None` where there is none. One round trip for all that
+    /// memory does not hold.
     ///
     /// # Errors
     /// As [`get`](Self::get); if one of the values is not a `T`, all of the keys count as missing.
@@ -310,20 +320,22 @@ impl Cache {
         values.inspect_err(|_| refs.iter().for_each(|key| self.unreadable(key)))
     }
 
-    /// Stores a value. One round trip. If the key was found missing before and was deleted or purged since, it stays so: the
-    /// value may have been computed from what is no longer true. If another value was stored since, nobody knows which is
-    /// the newer one, and the key is deleted.
+    /// Stores a value. One round trip. If the key was found missing before and was deleted or
+    /// purged since, it stays so: the value may have been computed from what is no longer true. If
+    /// another value was stored since, nobody knows which is the newer one, and the key is deleted.
     ///
     /// # Errors
     /// [`ErrorKind::Value`](crate::ErrorKind::Value) if the value cannot be encoded; others if the backend is
-    /// unavailable or refuses. If it refuses, the value that would have been overwritten is removed, if it takes that.
+    /// unavailable or refuses. If it refuses, the value that would have been overwritten is
+    /// removed, if it takes that.
     pub fn set<T: Serialize + ?Sized>(&self, key: impl AsRef<[u8]>, value: &T) -> Result<()> {
         let payload = payload::to_payload(value)?;
         self.engine
             .set_many(&self.handle, &[Item { key: key.as_ref(), payload: &payload, ttl: None, lock: None }])
     }
 
-    /// Stores many values in one round trip: each as by [`set`](Self::set), and all in one step. After an error of kind
+    /// Stores many values in one round trip: each as by [`set`](Self::set), and all in one step.
+    /// After an error of kind
     /// [`Unavailable`](crate::ErrorKind::Unavailable) nobody knows whether that step was made; after any other it was not.
     /// What a refused step would have overwritten is removed, if the backend takes that.
     ///
@@ -340,11 +352,13 @@ impl Cache {
         self.engine.set_many(&self.handle, &items)
     }
 
-    /// Waits for the lock on a key, for `wait` at the longest; `None` if another had it all the while. The next read sees all
-    /// that the holder before wrote. `owner` is what lists show. One round trip if the lock is free.
+    /// Waits for the lock on a key, for `wait` at the longest; `None` if another had it all the
+    /// while. The next read sees all that the holder before wrote. `owner` is what lists show. One
+    /// round trip if the lock is free.
     ///
-    /// The lock guards entries: [`set_locked`](Self::set_locked) stores nothing once another may have got it. That can be while its
-    /// holder works, after a server was restarted or replaced; so for effects outside of the cache take
+    /// The lock guards entries: [`set_locked`](Self::set_locked) stores nothing once another may
+    /// have got it. That can be while its holder works, after a server was restarted or replaced;
+    /// so for effects outside of the cache take
     /// [`Store::lock`].
     ///
     /// ```no_run
@@ -393,7 +407,8 @@ impl Cache {
     /// Removes a value; whether there was one. One round trip.
     ///
     /// # Errors
-    /// If the backend is unavailable or refuses; the value may then still be there, and other processes may serve it.
+    /// If the backend is unavailable or refuses; the value may then still be there, and other
+    /// processes may serve it.
     pub fn delete(&self, key: impl AsRef<[u8]>) -> Result<bool> {
         Ok(self.engine.delete_many(&self.handle, &[key.as_ref()])?.first() == Some(&true))
     }
@@ -401,7 +416,8 @@ impl Cache {
     /// Removes all values of this cache. One round trip, however many there are.
     ///
     /// # Errors
-    /// If the backend is unavailable or refuses; the values may then still be there, and other processes may serve them.
+    /// If the backend is unavailable or refuses; the values may then still be there, and other
+    /// processes may serve them.
     pub fn purge(&self) -> Result<()> {
         self.engine.purge(&self.handle)
     }

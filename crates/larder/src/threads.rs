@@ -1,5 +1,6 @@
-//! Threads of our own, which no signal is delivered to: the program's handlers, and those who wait for a signal with
-//! `sigtimedwait`, expect the program's own threads. A thread inherits the mask of the one that starts it.
+//! Threads of our own, which no signal is delivered to: the program's handlers, and those who wait
+//! for a signal with `sigtimedwait`, expect the program's own threads. A thread inherits the mask
+//! of the one that starts it.
 
 use std::{io, thread};
 
@@ -13,7 +14,8 @@ pub(crate) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Res
     without_signals(|| thread::Builder::new().name(name.to_owned()).spawn(work).map(drop))?
 }
 
-/// Blocks all signals for this thread while `start` runs, so that the threads that it starts take none.
+/// Blocks all signals for this thread while `start` runs, so that the threads that it starts take
+/// none.
 ///
 /// # Errors
 /// If they cannot be blocked; then `start` does not run.

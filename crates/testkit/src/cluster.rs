@@ -18,7 +18,8 @@ struct Node {
     bus: u16,
 }
 
-/// How long nodes wait for each other, in milliseconds, on a machine that may be busy, and how long once one was killed.
+/// How long nodes wait for each other, in milliseconds, on a machine that may be busy, and how long
+/// once one was killed.
 const PATIENT: &str = "60000";
 const QUICK: &str = "1000";
 const PRIMARIES: usize = 3;
@@ -130,7 +131,8 @@ impl Cluster {
         &self.node(number).server
     }
 
-    /// Which node serves a key, in the view of those that run; `None` while they disagree or it is gone.
+    /// Which node serves a key, in the view of those that run; `None` while they disagree or it is
+    /// gone.
     pub fn owner(&self, key: &str) -> Option<usize> {
         let mut owners = self.running().map(|node| owner(&node.known(), slot(node, key)));
         let first = owners.next()??;
@@ -182,7 +184,8 @@ impl Cluster {
         wait_until("the replica has taken over", || self.owner(key) == Some(replica));
     }
 
-    /// Kills the node that serves a key (`SIGKILL`), and waits until its replica has taken over. Which one was killed.
+    /// Kills the node that serves a key (`SIGKILL`), and waits until its replica has taken over.
+    /// Which one was killed.
     pub fn kill_owner(&mut self, key: &str) -> usize {
         let owner = self.await_owner(key);
         let replica = self.replica_of(owner);

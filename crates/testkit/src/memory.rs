@@ -24,7 +24,8 @@ struct Shared {
     now: Millis,
 }
 
-/// A handle on entries and a log in memory; clones of [`Memory::peer`] share them as two processes share a server.
+/// A handle on entries and a log in memory; clones of [`Memory::peer`] share them as two processes
+/// share a server.
 pub struct Memory {
     shared: Arc<Mutex<Shared>>,
     round_trips: AtomicU64,
@@ -111,7 +112,8 @@ impl Shared {
         is_present && since.nonce == since.id ^ self.incarnation
     }
 
-    /// The caches that changed after `since`, for one whose changes are not listed; `None` if it is of another history.
+    /// The caches that changed after `since`, for one whose changes are not listed; `None` if it is
+    /// of another history.
     fn unlisted(&self, since: Position) -> Option<Vec<Change>> {
         let changed = self.last_changes.iter().filter(|(_, last)| **last > since.id);
         let unlisted = |(cache, _): (&String, _)| Change::Unlisted { cache: (**cache).into() };

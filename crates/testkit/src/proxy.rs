@@ -120,7 +120,8 @@ impl Proxy {
         self.shared.changed.notify_all();
     }
 
-    /// Passes the next request but for its last command, and keeps that back until [`release`](Self::release).
+    /// Passes the next request but for its last command, and keeps that back until
+    /// [`release`](Self::release).
     pub fn hold_last_command(&self) {
         self.shared.mode().split = Split::Armed;
     }
@@ -270,7 +271,8 @@ impl Shared {
         }
     }
 
-    /// If that is wanted, passes all of a request but its last command and waits; answers what is left to pass.
+    /// If that is wanted, passes all of a request but its last command and waits; answers what is
+    /// left to pass.
     fn split<'a>(&self, request: &'a [u8], mut to: &TcpStream) -> &'a [u8] {
         let mut mode = self.mode();
         let last = request.windows(3).rposition(|bytes| bytes == b"\r\n*").map(|at| at + 2);

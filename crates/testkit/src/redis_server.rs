@@ -24,8 +24,8 @@ pub fn require_redis() {
     assert!(runs, "these tests need redis-server: apt-get install redis-server");
 }
 
-/// A running server. It listens on a socket in its directory and on a free port of the loopback interface, saves
-/// nothing unless told to, and is gone with its directory when dropped.
+/// A running server. It listens on a socket in its directory and on a free port of the loopback
+/// interface, saves nothing unless told to, and is gone with its directory when dropped.
 #[derive(Debug)]
 pub struct RedisServer {
     process: Option<Child>,
@@ -115,7 +115,8 @@ impl RedisServer {
         sure(words.query(&mut self.connect()), command.first().copied().unwrap_or_default())
     }
 
-    /// Stops it in its tracks (`SIGSTOP`): connections are taken and bytes buffered, nothing is executed.
+    /// Stops it in its tracks (`SIGSTOP`): connections are taken and bytes buffered, nothing is
+    /// executed.
     pub fn pause(&self) {
         self.signal(Signal::STOP);
     }

@@ -38,8 +38,9 @@ impl Sentinels {
             })
             .collect();
         for sentinel in &sentinels {
-            // A promoted server is made a replica again by a sentinel that does not hear of it within four publish periods.
-            // One that stalled itself would do nothing for half a minute.
+            // A promoted server is made a replica again by a sentinel that does not hear of it
+            // within four publish periods. One that stalled itself would do nothing for half a
+            // minute.
             for (option, value) in [
                 ("info-period", "100"),
                 ("ping-period", "100"),
@@ -73,7 +74,8 @@ impl Sentinels {
         &mut self.sentinels
     }
 
-    /// Which of the servers the sentinels that run take for the primary; `None` while they disagree.
+    /// Which of the servers the sentinels that run take for the primary; `None` while they
+    /// disagree.
     pub fn primary(&self) -> Option<usize> {
         let mut named = self.sentinels.iter().filter(|sentinel| sentinel.runs()).map(|sentinel| {
             let address: Vec<String> = sentinel.tell(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE]);
@@ -102,8 +104,8 @@ impl Sentinels {
         found.unwrap_or_default()
     }
 
-    /// Has the sentinels make a replica the primary, while the old one runs. Calls `meanwhile` when they name the new one, and the old one
-    /// most often does not know yet.
+    /// Has the sentinels make a replica the primary, while the old one runs. Calls `meanwhile` when
+    /// they name the new one, and the old one most often does not know yet.
     pub fn fail_over(&self, meanwhile: impl FnOnce(&Self)) {
         let before = self.await_primary();
         wait_until("another server is the primary", || match self.primary() {
@@ -121,7 +123,8 @@ impl Sentinels {
         wait_until("the old primary is a replica", || !is_primary(self.server(before)));
     }
 
-    /// Kills the primary (`SIGKILL`) and waits until another server has taken over. Which one was killed.
+    /// Kills the primary (`SIGKILL`) and waits until another server has taken over. Which one was
+    /// killed.
     pub fn kill_primary(&mut self) -> usize {
         let before = self.await_primary();
         if let Some(server) = self.servers.get_mut(before) {

@@ -9,8 +9,8 @@ use std::process::{Command, Stdio};
 pub struct SmallDisk(PathBuf);
 
 impl SmallDisk {
-    /// Makes a directory and mounts the filesystem there; `None`, and a line that says so, where that takes rights that we do
-    /// not have.
+    /// Makes a directory and mounts the filesystem there; `None`, and a line that says so, where
+    /// that takes rights that we do not have.
     ///
     /// # Panics
     /// If the directory cannot be made.

@@ -1,7 +1,8 @@
 //! How large the value of a payload becomes, told from the payload before anything is made.
 //!
-//! An entry of some kilobytes that is forged may name gigabytes: by compression, by shapes and strings that it repeats, and, in what PHP's
-//! serializer wrote, by lengths of arrays that PHP reserves before it reads them.
+//! An entry of some kilobytes that is forged may name gigabytes: by compression, by shapes and
+//! strings that it repeats, and, in what PHP's serializer wrote, by lengths of arrays that PHP
+//! reserves before it reads them.
 
 use larder::engine::payload::{
     Broken, EXT_OBJECT, EXT_PHP, EXT_SHAPE, EXT_STRING, MAX_DEPTH, MAX_SHAPE_KEYS, Reader, Token,
@@ -12,10 +13,12 @@ use crate::zend::limit;
 
 /// The most bytes of a decoded value, whatever `memory_limit` is.
 pub(crate) const LARGEST: usize = 1 << 30;
-/// No payload becomes larger than by this factor, neither in memory nor as PHP's serializer writes it.
+/// No payload becomes larger than by this factor, neither in memory nor as PHP's serializer writes
+/// it.
 const MOST_RATIO: usize = 512;
 
-/// Bytes of an array or object and of each of its slots, with keys and without, and of a string besides its text, on the request's heap.
+/// Bytes of an array or object and of each of its slots, with keys and without, and of a string
+/// besides its text, on the request's heap.
 const TABLE: usize = 96;
 const SLOT: usize = 40;
 const LIST_SLOT: usize = if cfg!(php82) { 16 } else { 32 };
@@ -23,8 +26,9 @@ const STRING: usize = 32;
 /// Bytes around a number, a length or a string in what PHP's serializer writes.
 const WRITTEN: usize = 32;
 
-/// Whether a value of this payload may be made on the request's heap. What has no room in `memory_limit` may be tried if there are
-/// objects in it, or if PHP's serializer wrote it: the engine's error is the application's to see.
+/// Whether a value of this payload may be made on the request's heap. What has no room in
+/// `memory_limit` may be tried if there are objects in it, or if PHP's serializer wrote it: the
+/// engine's error is the application's to see.
 pub(crate) fn is_bounded(payload: &[u8]) -> bool {
     if let Ok(Token::Ext(EXT_PHP, text)) = Reader::new(payload).token() {
         return serialized(text).is_some_and(|size| size <= LARGEST);
@@ -34,7 +38,8 @@ pub(crate) fn is_bounded(payload: &[u8]) -> bool {
         || Sizes::of(payload).is_ok_and(|sizes| sizes.made <= if sizes.objects { LARGEST } else { most })
 }
 
-/// Whether a payload may be rewritten for `unserialize()`, which is done outside the request's heap.
+/// Whether a payload may be rewritten for `unserialize()`, which is done outside the request's
+/// heap.
 pub(super) fn is_rewritable(payload: &[u8]) -> bool {
     let most = limit::bytes().min(LARGEST);
     payload.len() <= most / MOST_RATIO || Sizes::of(payload).is_ok_and(|sizes| sizes.written <= most)
@@ -167,9 +172,11 @@ impl Walk<'_> {
     }
 }
 
-/// What `unserialize()` reserves and makes for a text, or nothing for a text that `serialize()` does not write.
+/// What `unserialize()` reserves and makes for a text, or nothing for a text that `serialize()`
+/// does not write.
 ///
-/// The tokens are read one after another, whatever contains them: what is nested wrongly, PHP refuses on the way.
+/// The tokens are read one after another, whatever contains them: what is nested wrongly, PHP
+/// refuses on the way.
 fn serialized(text: &[u8]) -> Option<usize> {
     let mut rest = text;
     let mut size: usize = 0;

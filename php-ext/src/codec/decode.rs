@@ -15,14 +15,17 @@ use crate::zend::table::{Instance, List, Map, TableKey};
 
 /// A kind of memory that values are made in.
 pub(crate) trait Values: Memory {
-    /// Writes a finished array. `dynamic` is set when an element is not a value yet but a node to be built at each get.
+    /// Writes a finished array. `dynamic` is set when an element is not a value yet but a node to
+    /// be built at each get.
     ///
     /// # Safety
     ///
-    /// The table is whole, was made in this memory, and is nobody's but the caller's, who hands it over.
+    /// The table is whole, was made in this memory, and is nobody's but the caller's, who hands it
+    /// over.
     unsafe fn array(&mut self, table: Table, dynamic: bool, out: Slot);
 
-    /// Writes an object of a class (empty: `stdClass`) with these properties. With `keep_table` the table's keys stay the caller's.
+    /// Writes an object of a class (empty: `stdClass`) with these properties. With `keep_table` the
+    /// table's keys stay the caller's.
     ///
     /// # Errors
     ///
@@ -137,7 +140,8 @@ struct Shape<'p> {
     owned: bool,
 }
 
-/// What a decode owns besides the value. It is made outside the guarded call, so that a bailout cannot leak it.
+/// What a decode owns besides the value. It is made outside the guarded call, so that a bailout
+/// cannot leak it.
 #[derive(Default)]
 pub(crate) struct Scratch<'p> {
     strings: Vec<Text>,
@@ -180,7 +184,8 @@ struct Builder<'b, 'p, M> {
     reader: Reader<'p>,
 }
 
-/// True for a node of a template, which the near values put where a value must be built at each get.
+/// True for a node of a template, which the near values put where a value must be built at each
+/// get.
 #[inline]
 fn is_node(value: Slot) -> bool {
     value.type_of() == php::IS_PTR
@@ -300,7 +305,8 @@ impl<'p, M: Values> Builder<'_, 'p, M> {
         if strings_only && is_shape_len(len) {
             self.scratch.shapes.push(Shape { class: None, template: map.table(), owned: false });
         }
-        // SAFETY: the table was made here and goes to the array. As a shape it is only read, while the array is there.
+        // SAFETY: the table was made here and goes to the array. As a shape it is only read, while
+        // the array is there.
         unsafe { self.memory.array(map.table(), dynamic, out) };
         Ok(())
     }
@@ -360,7 +366,8 @@ impl<'p, M: Values> Builder<'_, 'p, M> {
         // SAFETY: the table was made here, and is handed over below.
         let dynamic = unsafe { self.kept(table, filled) }?;
         let shape = count <= MAX_SHAPE_KEYS;
-        // SAFETY: the table was made here and goes to the object, if that is made; as a shape only its keys are used, which stay.
+        // SAFETY: the table was made here and goes to the object, if that is made; as a shape only
+        // its keys are used, which stay.
         unsafe {
             let made = self.memory.object(class, table, dynamic, shape, out);
             self.kept(table, made.map_err(Stop::from))?;
@@ -378,7 +385,8 @@ impl<'p, M: Values> Builder<'_, 'p, M> {
         if template.used() != len {
             return Err(Stop::Broken);
         }
-        // SAFETY: shapes are made of full maps. Their keys live as long as the value, or the decode, that they are a part of.
+        // SAFETY: shapes are made of full maps. Their keys live as long as the value, or the
+        // decode, that they are a part of.
         let mut instance = unsafe { Instance::new(self.memory, template) }?;
         let mut dynamic = false;
         while let Some(slot) = instance.open() {

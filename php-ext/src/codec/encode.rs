@@ -54,7 +54,8 @@ struct Encoder<'o> {
     shapes: Shapes,
     seen: Seen,
     classes: PlainClasses,
-    /// Values share tables and strings, the payload does not: a small value may make a payload of any size.
+    /// Values share tables and strings, the payload does not: a small value may make a payload of
+    /// any size.
     room: Room,
 }
 
@@ -62,8 +63,8 @@ struct Encoder<'o> {
 #[derive(Clone, Copy)]
 struct Place {
     depth: u32,
-    /// A table around this one has several holders, so what is in it may occur again. Objects share tables, too: with their
-    /// clones, and with the arrays that they were cast from or to.
+    /// A table around this one has several holders, so what is in it may occur again. Objects share
+    /// tables, too: with their clones, and with the arrays that they were cast from or to.
     shared: bool,
     root: bool,
 }

@@ -6,11 +6,13 @@ use crate::zend::limit::NoRoom;
 /// Why a value was not written or read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Error {
-    /// The bytes are no payload, or the object they hold cannot be made any more. The entry is a miss.
+    /// The bytes are no payload, or the object they hold cannot be made any more. The entry is a
+    /// miss.
     #[error("the entry is broken")]
     Broken,
-    /// A PHP exception is pending: leave to PHP at once. From [`encode`](super::encode) it is the value's own, such as
-    /// "Serialization of 'Closure' is not allowed"; from [`decode`](super::decode) it can only be the one by which `exit` unwinds.
+    /// A PHP exception is pending: leave to PHP at once. From [`encode`](super::encode) it is the
+    /// value's own, such as "Serialization of 'Closure' is not allowed"; from
+    /// [`decode`](super::decode) it can only be the one by which `exit` unwinds.
     #[error("an exception is pending")]
     Thrown,
     /// The value nests too deep to be read again.
@@ -19,7 +21,8 @@ pub(crate) enum Error {
     /// A string or array of more than 4 GiB.
     #[error("the value is longer than 4 GiB")]
     TooLong,
-    /// `memory_limit` is passed, which the engine reports when the method has returned: give nothing, keep nothing.
+    /// `memory_limit` is passed, which the engine reports when the method has returned: give
+    /// nothing, keep nothing.
     #[error("memory_limit is passed")]
     Full,
     /// The engine bailed out: drop everything, then [`resume_bailout`](super::resume_bailout).

@@ -12,8 +12,8 @@ use crate::zend::table::Entries;
 
 /// The arrays, objects and references of a value, counted once more each.
 ///
-/// PHP's serializer walks through an array without holding it. A hook of an object in there may overwrite the reference or the
-/// property that the array, or the object itself, hangs on.
+/// PHP's serializer walks through an array without holding it. A hook of an object in there may
+/// overwrite the reference or the property that the array, or the object itself, hangs on.
 pub(super) struct Held {
     /// Not dropped but released, for that runs destructors.
     values: Vec<ManuallyDrop<php::zval>>,
@@ -67,7 +67,8 @@ impl Held {
             Kind::Object(object) => {
                 self.hooks |= self.classes.has_hooks(object);
                 for item in &object.kept() {
-                    // SAFETY: what an object keeps is alive while nothing runs; the copy is there until the end of the loop.
+                    // SAFETY: what an object keeps is alive while nothing runs; the copy is there
+                    // until the end of the loop.
                     self.find(unsafe { Slot::alive(&raw const **item) });
                 }
                 match object.properties() {

@@ -3,9 +3,9 @@
 //! # Re-entrancy and bailouts
 //!
 //! [`encode`] and [`decode`] may run user code: `__serialize`, `__sleep`, `__unserialize`, `__wakeup`, class loaders,
-//! destructors. That code may call the store again, so callers hold no borrow or lock across them. An engine
-//! bailout (`memory_limit`, a fatal error) inside them is caught and returned as [`Error::Bailout`]; the
-//! caller then drops what it owns and calls [`resume_bailout`] at once.
+//! destructors. That code may call the store again, so callers hold no borrow or lock across them.
+//! An engine bailout (`memory_limit`, a fatal error) inside them is caught and returned as
+//! [`Error::Bailout`]; the caller then drops what it owns and calls [`resume_bailout`] at once.
 
 pub(crate) mod bound;
 mod class;
@@ -56,11 +56,13 @@ pub(crate) fn encode(value: &Zval, out: &mut Vec<u8>) -> Result<(), Error> {
     result
 }
 
-/// Reads a payload into `out` on the request's heap; `out` must hold nothing that needs freeing. On failure it is null.
+/// Reads a payload into `out` on the request's heap; `out` must hold nothing that needs freeing. On
+/// failure it is null.
 ///
-/// Arrays, scalars, `stdClass` and plain objects of loaded classes run no user code. For anything else
-/// `unserialize()` decides (class loaders, missing classes, typed properties); its warnings are silenced, and an exception that it or
-/// the object's own code throws is cleared and makes the entry broken, so that an entry of an older release never ends a page.
+/// Arrays, scalars, `stdClass` and plain objects of loaded classes run no user code. For anything
+/// else `unserialize()` decides (class loaders, missing classes, typed properties); its warnings
+/// are silenced, and an exception that it or the object's own code throws is cleared and makes the
+/// entry broken, so that an entry of an older release never ends a page.
 ///
 /// # Errors
 ///
@@ -96,8 +98,8 @@ fn serialized(payload: Terminated<'_>) -> Option<Terminated<'_>> {
     }
 }
 
-/// Goes on with a bailout that was returned as [`Error::Bailout`]. Jumps over all frames up to the engine's, so
-/// nothing may be left to drop.
+/// Goes on with a bailout that was returned as [`Error::Bailout`]. Jumps over all frames up to the
+/// engine's, so nothing may be left to drop.
 pub(crate) fn resume_bailout() -> ! {
     // SAFETY: the engine's frames are below, and the caller owns nothing any more.
     unsafe { php::ext_php_rs_zend_bailout() }

@@ -1,7 +1,7 @@
 //! PHP's own serializer, for the values that only it can carry.
 //!
-//! Both directions run user code. It may throw, exit, run out of memory or come back into the store, so nothing
-//! of Rust's is borrowed or owned inside the guarded calls.
+//! Both directions run user code. It may throw, exit, run out of memory or come back into the
+//! store, so nothing of Rust's is borrowed or owned inside the guarded calls.
 
 use std::mem::ManuallyDrop;
 
@@ -32,9 +32,11 @@ fn has_exception() -> bool {
     unsafe { !(*php::ext_php_rs_executor_globals()).exception.is_null() }
 }
 
-/// True when the pending exception is the one by which `exit` or the end of a fiber unwinds: nothing may be asked of it.
+/// True when the pending exception is the one by which `exit` or the end of a fiber unwinds:
+/// nothing may be asked of it.
 pub(crate) fn is_exiting() -> bool {
-    // SAFETY: the engine's globals live as long as the process, and so does the exception while it is pending.
+    // SAFETY: the engine's globals live as long as the process, and so does the exception while it
+    // is pending.
     unsafe {
         let thrown = (*php::ext_php_rs_executor_globals()).exception;
         !thrown.is_null() && (ffi::zend_is_unwind_exit(thrown) || ffi::zend_is_graceful_exit(thrown))
@@ -47,8 +49,8 @@ pub(super) fn serialize(value: Slot, out: &mut Vec<u8>) -> Result<(), Error> {
     let mut held = Held::of(value);
     let text = apart(|| {
         let mut text = SmartStr { text: std::ptr::null_mut(), capacity: 0 };
-        // SAFETY: the value is alive, and so is what user code in it overwrites, which `held` holds; the serializer keeps its own
-        // state in `data`.
+        // SAFETY: the value is alive, and so is what user code in it overwrites, which `held`
+        // holds; the serializer keeps its own state in `data`.
         unsafe {
             let mut data = ffi::php_var_serialize_init();
             ffi::php_var_serialize(&raw mut text, value.as_ptr(), &raw mut data);
@@ -83,7 +85,8 @@ pub(super) fn serialize(value: Slot, out: &mut Vec<u8>) -> Result<(), Error> {
     result
 }
 
-/// Refuses what nests so deep that PHP's recursive serializer could not read it again, or would overflow the stack.
+/// Refuses what nests so deep that PHP's recursive serializer could not read it again, or would
+/// overflow the stack.
 struct Depth {
     seen: Seen,
     /// Bytes that the elements met so far take at least.
@@ -101,7 +104,8 @@ impl Depth {
             Kind::Object(object) if self.seen.again(object.as_ptr().addr()) => Ok(()),
             Kind::Object(object) => {
                 for item in &object.kept() {
-                    // SAFETY: what an object keeps is alive while nothing runs; the copy is there until the end of the loop.
+                    // SAFETY: what an object keeps is alive while nothing runs; the copy is there
+                    // until the end of the loop.
                     self.check(unsafe { Slot::alive(&raw const **item) }, depth + 1)?;
                 }
                 match object.properties() {
@@ -129,7 +133,8 @@ pub(super) fn unserialize(text: Terminated<'_>, out: Slot) -> Result<(), Error> 
     let std::ops::Range { start, end } = text.bytes().as_ptr_range();
     let read = apart(|| {
         let mut at = start;
-        // SAFETY: the text is borrowed for the call and has a NUL behind it; the reader keeps its own state in `data`.
+        // SAFETY: the text is borrowed for the call and has a NUL behind it; the reader keeps its
+        // own state in `data`.
         unsafe {
             let mut data = ffi::php_var_unserialize_init();
             quiet::begin();
@@ -167,7 +172,8 @@ fn unwrap_reference(out: Slot) {
     let Kind::Reference(reference) = out.kind() else { return };
     let (value, type_info, inner) = (out.payload(), out.type_info(), reference.inner);
     out.put(inner.payload(), inner.type_info());
-    // SAFETY: the value inside gets a count of its own before the reference, which was the variable's, goes.
+    // SAFETY: the value inside gets a count of its own before the reference, which was the
+    // variable's, goes.
     unsafe {
         if out.is_counted() {
             (*out.payload().counted).gc.refcount += 1;

@@ -1,7 +1,7 @@
 //! Bytes for PHP's parser.
 
-/// Bytes with a NUL behind them, which PHP's parser relies on: it looks for the end of a number or name without asking where its
-/// input ends.
+/// Bytes with a NUL behind them, which PHP's parser relies on: it looks for the end of a number or
+/// name without asking where its input ends.
 #[derive(Clone, Copy)]
 pub(crate) struct Terminated<'a> {
     with_nul: &'a [u8],

@@ -1,9 +1,10 @@
 //! Keeps what a request may still see until the next one starts.
 //!
-//! Values are handed out by pointer, and PHP code holds them until its variables, statics and objects are destroyed,
-//! which is after RSHUTDOWN. So nothing handed out in a request is freed before the next RINIT. A process
-//! that serves one endless request (a CLI worker) never gets there: the callers stop making near values when the graveyard
-//! is [full](is_full) and decode to the request's heap instead.
+//! Values are handed out by pointer, and PHP code holds them until its variables, statics and
+//! objects are destroyed, which is after RSHUTDOWN. So nothing handed out in a request is freed
+//! before the next RINIT. A process that serves one endless request (a CLI worker) never gets
+//! there: the callers stop making near values when the graveyard is [full](is_full) and decode to
+//! the request's heap instead.
 
 use std::cell::{Cell, RefCell};
 

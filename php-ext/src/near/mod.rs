@@ -1,8 +1,9 @@
 //! Near values: decoded values that outlive requests and are handed out without copying.
 //!
-//! An array or string of a near value is an immutable, persistent zend value. PHP code gets a pointer to it and
-//! copies before it writes, as with the literals of a script. Values with objects are built at each get around shared
-//! tables, or, where only `unserialize()` can make them, decoded at each get.
+//! An array or string of a near value is an immutable, persistent zend value. PHP code gets a
+//! pointer to it and copies before it writes, as with the literals of a script. Values with objects
+//! are built at each get around shared tables, or, where only `unserialize()` can make them,
+//! decoded at each get.
 
 mod arena;
 pub(crate) mod graveyard;
@@ -27,11 +28,12 @@ use template::{Build, Node};
 
 /// A decoded value of the near cache. A clone is another handle to the same value.
 ///
-/// It may be dropped at any time: what the running request was given of it stays until [`graveyard::clear`].
+/// It may be dropped at any time: what the running request was given of it stays until
+/// [`graveyard::clear`].
 #[derive(Clone)]
 pub(crate) struct NearValue {
-    /// What is handed out as it is, or a [`Node`]: value and type. It lies beside the pointer, not behind it, so that sharing
-    /// a value reads nothing there.
+    /// What is handed out as it is, or a [`Node`]: value and type. It lies beside the pointer, not
+    /// behind it, so that sharing a value reads nothing there.
     value: php::zend_value,
     /// [`ENCODED`] for what is decoded at each get.
     type_info: u32,
@@ -46,15 +48,16 @@ const ENCODED: u32 = php::IS_UNDEF;
 struct Inner {
     /// Nothing for scalars, and after the drop.
     arena: Option<Arena>,
-    /// For what must, or may have to, be decoded again: the payload and a NUL, see [`Terminated`]. Else empty.
+    /// For what must, or may have to, be decoded again: the payload and a NUL, see [`Terminated`].
+    /// Else empty.
     payload: Box<[u8]>,
     /// The request that was given the value last.
     given: Cell<u32>,
 }
 
 impl NearValue {
-    /// Decodes a payload to a value of at most `most` bytes; what would take more stays encoded. Runs no user code and uses nothing
-    /// of the request's heap.
+    /// Decodes a payload to a value of at most `most` bytes; what would take more stays encoded.
+    /// Runs no user code and uses nothing of the request's heap.
     ///
     /// # Errors
     ///
@@ -101,7 +104,8 @@ impl NearValue {
         Self { value, type_info, lent: Cell::new(0), inner }
     }
 
-    /// The value for a caller of the running request; `None` for what only user code or a class can make.
+    /// The value for a caller of the running request; `None` for what only user code or a class can
+    /// make.
     #[inline]
     pub(crate) fn lend(&self) -> Option<Lent> {
         if !self.is_ready() {
@@ -120,9 +124,9 @@ impl NearValue {
 
     /// Writes the value to `out`, which must hold nothing that needs freeing.
     ///
-    /// Arrays, strings and scalars are shared: no copy, no allocation, no user code. Values with objects are made
-    /// on the request's heap, which runs user code only where [`codec::decode`] does; hold a clone of this handle and
-    /// no borrow of the near cache meanwhile.
+    /// Arrays, strings and scalars are shared: no copy, no allocation, no user code. Values with
+    /// objects are made on the request's heap, which runs user code only where [`codec::decode`]
+    /// does; hold a clone of this handle and no borrow of the near cache meanwhile.
     ///
     /// # Errors
     ///
@@ -151,7 +155,8 @@ impl NearValue {
     }
 }
 
-/// What a value gives to the running request, to whose end it stays: a word and a type, so that nothing is held by whoever has it.
+/// What a value gives to the running request, to whose end it stays: a word and a type, so that
+/// nothing is held by whoever has it.
 #[derive(Clone, Copy)]
 pub(crate) struct Lent {
     value: php::zend_value,
@@ -159,15 +164,16 @@ pub(crate) struct Lent {
 }
 
 impl Lent {
-    /// Writes the value to `out`, which must hold nothing that needs freeing. Runs no user code. Where objects are made on the
-    /// request's heap this may leave by `longjmp`.
+    /// Writes the value to `out`, which must hold nothing that needs freeing. Runs no user code.
+    /// Where objects are made on the request's heap this may leave by `longjmp`.
     pub(crate) fn write(self, out: &mut Zval) {
         // SAFETY: the place is borrowed for the call.
         let out = unsafe { Slot::of(out) };
         match Node::of(self.value, self.type_info) {
             None => out.put(self.value, self.type_info),
             Some(node) => {
-                // With `memory_limit` passed it is null, and the engine reports that when the method has returned.
+                // With `memory_limit` passed it is null, and the engine reports that when the
+                // method has returned.
                 let made = Build::new().value(node, out);
                 debug_assert!(!matches!(made, Err(Unmade::Foreign)), "no class is looked for");
             }

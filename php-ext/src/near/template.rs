@@ -1,8 +1,9 @@
 //! Values with objects: built fresh at each get, around shared immutable tables.
 //!
-//! A caller may change an object, so each get makes new ones. What they hold is shared until someone writes to it.
-//! A new `stdClass` points at the template's table of properties, which is immutable, so that the engine copies it before it
-//! writes a property. What else could write to the table is `shared`'s business.
+//! A caller may change an object, so each get makes new ones. What they hold is shared until
+//! someone writes to it. A new `stdClass` points at the template's table of properties, which is
+//! immutable, so that the engine copies it before it writes a property. What else could write to
+//! the table is `shared`'s business.
 
 use std::ffi::c_void;
 
@@ -41,8 +42,9 @@ pub(super) struct Instance {
 const KIND: usize = 3;
 
 impl Node<'_> {
-    /// Writes the node to a slot, as a type that no PHP value has. A node costs no memory of its own, so that to build a
-    /// list of a thousand objects does not read a thousand cache lines more.
+    /// Writes the node to a slot, as a type that no PHP value has. A node costs no memory of its
+    /// own, so that to build a list of a thousand objects does not read a thousand cache lines
+    /// more.
     pub(super) fn put(self, out: Slot) {
         let (place, kind): (*mut c_void, usize) = match self {
             Self::Array(table) => (table.as_ptr().cast(), 0),
@@ -64,8 +66,9 @@ impl Node<'_> {
         if type_info != php::IS_PTR {
             return None;
         }
-        // SAFETY: values of this type are written by `put` only, and are seen only as part of the template, in whose arena lies what
-        // they point to. Templates are not handed out as they are.
+        // SAFETY: values of this type are written by `put` only, and are seen only as part of the
+        // template, in whose arena lies what they point to. Templates are not handed out as they
+        // are.
         unsafe {
             let tagged = value.ptr;
             let place = tagged.map_addr(|at| at & !KIND);
@@ -171,7 +174,8 @@ impl Build {
             let slot_of = move |at| unsafe { object.slot(at) };
             Entries::new(instance.table).enumerate().map(move |(at, (value, _, _))| (slot_of(at), value))
         };
-        // All slots, before the first is built: that may leave by `longjmp`, and the engine knows the object already.
+        // All slots, before the first is built: that may leave by `longjmp`, and the engine knows
+        // the object already.
         for (slot, value) in properties() {
             // SAFETY: the slot is the new object's, which nobody looks at meanwhile.
             unsafe { slot.as_ptr().write(std::mem::zeroed()) };
@@ -196,8 +200,8 @@ impl Build {
 /// Writes an object that shares the table of a node.
 #[inline]
 fn share(table: Table, out: Slot) {
-    // SAFETY: the table of such a node lies in an arena, which what is given to a request outlives no sooner than the request's end,
-    // and has no nodes in it.
+    // SAFETY: the table of such a node lies in an arena, which what is given to a request outlives
+    // no sooner than the request's end, and has no nodes in it.
     unsafe { put_sharer(table, out) };
 }
 

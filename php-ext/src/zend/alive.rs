@@ -1,10 +1,12 @@
 //! Pointers to the engine's data that say what they promise.
 //!
-//! What one of them points to is *alive*: whole, and not freed as long as a copy of the pointer is used. Each type has one `unsafe`
-//! constructor, whose caller keeps that promise: by holding a count, by a borrow, or because the memory is an arena's or the process's
-//! own. What hangs on something alive is alive, too, so that the parts are reached without further ado.
+//! What one of them points to is *alive*: whole, and not freed as long as a copy of the pointer is
+//! used. Each type has one `unsafe` constructor, whose caller keeps that promise: by holding a
+//! count, by a borrow, or because the memory is an arena's or the process's own. What hangs on
+//! something alive is alive, too, so that the parts are reached without further ado.
 //!
-//! User code may free whatever it can reach. Who lets it run uses no pointer from before but to what it holds a count of.
+//! User code may free whatever it can reach. Who lets it run uses no pointer from before but to
+//! what it holds a count of.
 
 use std::ptr::NonNull;
 
@@ -60,7 +62,8 @@ nullable!(Text, ZStr);
 nullable!(Table, HashTable);
 
 pointer!(
-    /// The place of a value: a variable, or an element of a table. To be written to only where nobody else reads it.
+    /// The place of a value: a variable, or an element of a table. To be written to only where
+    /// nobody else reads it.
     Slot,
     Zv
 );
@@ -174,7 +177,8 @@ impl Slot {
         }
     }
 
-    /// Writes value and type, leaving the chain link that a table keeps in its slots. What was there is not freed.
+    /// Writes value and type, leaving the chain link that a table keeps in its slots. What was
+    /// there is not freed.
     #[inline]
     pub(crate) fn put(self, value: php::zend_value, type_info: u32) {
         // SAFETY: a slot is alive, and nobody else's where it is written to.
@@ -224,7 +228,8 @@ impl Text {
     /// Its bytes.
     #[inline]
     pub(crate) fn bytes(&self) -> &[u8] {
-        // SAFETY: a string that is alive holds `len` bytes behind its header, and nobody writes to it once it is made.
+        // SAFETY: a string that is alive holds `len` bytes behind its header, and nobody writes to
+        // it once it is made.
         unsafe {
             std::slice::from_raw_parts(self.as_ptr().cast::<u8>().add(ZSTR_HEADER), (*self.as_ptr()).len)
         }

@@ -1,8 +1,9 @@
 //! Runs PHP's serializer as if no other call of it were under way.
 //!
-//! A `serialize()` or `unserialize()` inside a hook of another one joins the tables of the outer one, in which references and
-//! objects are numbered. A value of the cache has numbers of its own, so each call of ours begins without an outer one and puts it
-//! back at its end. Fibers suspend inside hooks and go on in any order: what belongs to a call goes and comes with its fiber.
+//! A `serialize()` or `unserialize()` inside a hook of another one joins the tables of the outer
+//! one, in which references and objects are numbered. A value of the cache has numbers of its own,
+//! so each call of ours begins without an outer one and puts it back at its end. Fibers suspend
+//! inside hooks and go on in any order: what belongs to a call goes and comes with its fiber.
 
 use std::cell::RefCell;
 use std::ffi::c_void;
@@ -18,7 +19,8 @@ use super::quiet;
 struct Call {
     /// The fiber that it runs in.
     fiber: *const c_void,
-    /// While the fiber runs, what was there before the call; while it is suspended, what the call has.
+    /// While the fiber runs, what was there before the call; while it is suspended, what the call
+    /// has.
     other: Serializing,
     /// The fiber was suspended while warnings were off.
     quiet: bool,
@@ -29,7 +31,8 @@ thread_local! {
     static CALLS: RefCell<Vec<Call>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Runs `call`, which uses PHP's serializer, with no other call of it around. A bailout ends here, as in [`guarded`].
+/// Runs `call`, which uses PHP's serializer, with no other call of it around. A bailout ends here,
+/// as in [`guarded`].
 pub(crate) fn apart<R>(call: impl FnOnce() -> R) -> Result<R, Stopped> {
     // SAFETY: the engine's globals live as long as the process.
     let fiber = unsafe { (*php::ext_php_rs_executor_globals()).current_fiber_context.cast::<c_void>() };
@@ -71,7 +74,8 @@ unsafe extern "C" fn switched(from: *mut c_void, to: *mut c_void) {
         if calls.is_empty() {
             return;
         }
-        // What is around the first call of a fiber is not the fiber's. The others lie between its own.
+        // What is around the first call of a fiber is not the fiber's. The others lie between its
+        // own.
         if let Some(call) = calls.iter_mut().find(|call| std::ptr::eq(call.fiber, from)) {
             swap(&mut call.other);
             call.quiet = quiet::end();

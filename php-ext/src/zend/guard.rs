@@ -15,8 +15,8 @@ pub(crate) enum Stopped {
 
 /// Runs `call` so that a bailout inside it (the engine's `longjmp`) ends here.
 ///
-/// The frames *inside* `call` are jumped over without running their destructors, so they own nothing: what they
-/// need to own is borrowed from outside. A setjmp is paid for each call.
+/// The frames *inside* `call` are jumped over without running their destructors, so they own
+/// nothing: what they need to own is borrowed from outside. A setjmp is paid for each call.
 pub(crate) fn guarded<R>(call: impl FnOnce() -> R) -> Result<R, Stopped> {
     try_catch(AssertUnwindSafe(call)).map_err(|error| match error {
         ext_php_rs::zend::CatchError::Panic(_) => Stopped::Panic,

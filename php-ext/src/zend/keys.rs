@@ -1,8 +1,8 @@
 //! The keys of records, kept once a process.
 //!
-//! The same few column names occur in every payload. They are made engine strings that live as long as the
-//! process, so that arrays share them without counting references. The table is bounded, and a key gets in
-//! only when it is met a second time, so that keys which are data do not fill it.
+//! The same few column names occur in every payload. They are made engine strings that live as long
+//! as the process, so that arrays share them without counting references. The table is bounded, and
+//! a key gets in only when it is met a second time, so that keys which are data do not fill it.
 
 use std::cell::RefCell;
 use std::mem::ManuallyDrop;

@@ -1,8 +1,9 @@
 //! PHP's `memory_limit`.
 //!
-//! Newer engines do not end a function that passes the limit: they let it allocate up to twice as much, end the process there, and
-//! report the ordinary error once the function has returned. So loops that allocate ask now and then whether to go on. Asking for
-//! each block would cost more than the block.
+//! Newer engines do not end a function that passes the limit: they let it allocate up to twice as
+//! much, end the process there, and report the ordinary error once the function has returned. So
+//! loops that allocate ask now and then whether to go on. Asking for each block would cost more
+//! than the block.
 
 use super::ffi;
 use super::guard::guarded;
@@ -10,7 +11,8 @@ use super::guard::guarded;
 /// So many bytes are allocated between two questions.
 const STEP: usize = 64 << 10;
 
-/// There is no room left. On the request's heap the limit is passed: the method returns without a value, and the engine reports the error.
+/// There is no room left. On the request's heap the limit is passed: the method returns without a
+/// value, and the engine reports the error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Full;
 
@@ -20,8 +22,8 @@ pub(crate) fn is_passed() -> bool {
     unsafe { ffi::larder_limit_is_passed() }
 }
 
-/// Asks for room for a block of `size` bytes on the request's heap, without taking it. Where the engine ends functions at once, that
-/// leaves by `longjmp`.
+/// Asks for room for a block of `size` bytes on the request's heap, without taking it. Where the
+/// engine ends functions at once, that leaves by `longjmp`.
 pub(crate) fn allows(size: usize) -> Result<(), Full> {
     // SAFETY: the request's heap is there while a method runs.
     if unsafe { ffi::larder_limit_allows(size) } { Ok(()) } else { Err(Full) }

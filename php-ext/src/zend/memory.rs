@@ -53,7 +53,8 @@ const ALIGN: usize = 16;
 /// What the allocator adds to each block.
 pub(crate) const BLOCK_OVERHEAD: usize = 16;
 
-/// A block of the process's memory, aligned for every engine structure; `dealloc()` with its layout frees it.
+/// A block of the process's memory, aligned for every engine structure; `dealloc()` with its layout
+/// frees it.
 pub(crate) fn block(size: usize) -> (*mut u8, Layout) {
     let layout = Layout::from_size_align(size.max(1), ALIGN).unwrap_or(Layout::new::<u128>());
     if layout.size() < size {
@@ -71,7 +72,8 @@ pub(crate) fn block(size: usize) -> (*mut u8, Layout) {
 ///
 /// # Safety
 ///
-/// The block is the caller's, has [`string_size`] bytes, is aligned as [`Memory::alloc`] does it, and is not freed while the string is used.
+/// The block is the caller's, has [`string_size`] bytes, is aligned as [`Memory::alloc`] does it,
+/// and is not freed while the string is used.
 unsafe fn write_string(block: *mut c_void, bytes: &[u8], hash: u64, holders: u32, type_info: u32) -> Text {
     let text = block.cast::<ZStr>();
     // SAFETY: the caller's promise; header, text and the closing NUL are all written.
@@ -95,7 +97,8 @@ fn string_size(len: usize) -> usize {
 fn new_string<M: Memory>(memory: &mut M, bytes: &[u8]) -> Result<Text, Full> {
     let hash = if M::HASHED { hash(bytes) } else { 0 };
     let block = memory.alloc(string_size(bytes.len()))?;
-    // SAFETY: the block is new and of that size. It is freed with the value that the string becomes a part of.
+    // SAFETY: the block is new and of that size. It is freed with the value that the string becomes
+    // a part of.
     Ok(unsafe { write_string(block, bytes, hash, M::REFCOUNT, M::STRING_GC) })
 }
 
@@ -107,7 +110,8 @@ pub(crate) fn endless_string(bytes: &[u8], hash: u64) -> (Text, usize) {
     (text, layout.size() + BLOCK_OVERHEAD)
 }
 
-/// A string of these bytes, and the type of a slot that holds it; the engine's own string for none or one.
+/// A string of these bytes, and the type of a slot that holds it; the engine's own string for none
+/// or one.
 #[inline]
 pub(crate) fn string<M: Memory>(memory: &mut M, bytes: &[u8]) -> Result<(Text, u32), Full> {
     Ok(match *bytes {

@@ -13,11 +13,13 @@ use super::ffi::{Zv, zend_class_entry};
 /// What runs when a method of an extension is called.
 pub(crate) type Handler = unsafe extern "C" fn(*mut php::zend_execute_data, *mut php::zval);
 
-/// Replaces the handler of a method, if that is not done yet, and leaves the one before it in `before`.
+/// Replaces the handler of a method, if that is not done yet, and leaves the one before it in
+/// `before`.
 ///
 /// # Safety
 ///
-/// The class is registered and an extension's, and no script is calling the method. `name` is lower case.
+/// The class is registered and an extension's, and no script is calling the method. `name` is lower
+/// case.
 pub(crate) unsafe fn replace(
     class: *const zend_class_entry,
     name: &CStr,
@@ -41,7 +43,8 @@ pub(crate) unsafe fn replace(
     }
 }
 
-/// Keeps the first argument of a method out of backtraces, as `#[\SensitiveParameter]` does for PHP code, if that is not done yet.
+/// Keeps the first argument of a method out of backtraces, as `#[\SensitiveParameter]` does for PHP
+/// code, if that is not done yet.
 ///
 /// # Safety
 ///
@@ -50,7 +53,8 @@ pub(crate) unsafe fn replace(
 pub(crate) unsafe fn hide_argument(class: *const zend_class_entry, name: &CStr) {
     const PERSISTENT: u32 = 1;
     const ATTRIBUTE: &str = "SensitiveParameter";
-    // SAFETY: as in `replace`. The engine copies the attribute's name, and frees the attributes with the class.
+    // SAFETY: as in `replace`. The engine copies the attribute's name, and frees the attributes
+    // with the class.
     unsafe {
         let method =
             php::zend_hash_str_find(&raw const (*class).function_table, name.as_ptr(), name.to_bytes().len());
@@ -89,9 +93,9 @@ pub(crate) unsafe fn argument<'a>(call: *mut ExecuteData, at: u32) -> Option<&'a
     }
 }
 
-/// Runs a method of a live object, which stays until the method has returned. PHP itself sees to that for `$cache->set()`, but not
-/// for `call_user_func([&$cache, 'set'])`, where user code in the middle of the call may overwrite the only variable that
-/// holds the object.
+/// Runs a method of a live object, which stays until the method has returned. PHP itself sees to
+/// that for `$cache->set()`, but not for `call_user_func([&$cache, 'set'])`, where user code in the
+/// middle of the call may overwrite the only variable that holds the object.
 ///
 /// # Safety
 ///
@@ -101,8 +105,8 @@ pub(crate) unsafe fn with_object_held(
     call: *mut php::zend_execute_data,
     out: *mut php::zval,
 ) {
-    // SAFETY: the frame has the object. After a bailout in the method the count stays one too high, and PHP frees the object
-    // with all others when the request ends.
+    // SAFETY: the frame has the object. After a bailout in the method the count stays one too high,
+    // and PHP frees the object with all others when the request ends.
     unsafe {
         let object = (*call).This.value.obj;
         (*object).gc.refcount += 1;

@@ -1,6 +1,8 @@
-//! The engine's data as this extension builds and reads it: strings, arrays, objects, and the functions of PHP's own serializer.
+//! The engine's data as this extension builds and reads it: strings, arrays, objects, and the
+//! functions of PHP's own serializer.
 //!
-//! The layouts come from the headers of the PHP the crate is built for. Nothing here knows of payloads or of the near cache.
+//! The layouts come from the headers of the PHP the crate is built for. Nothing here knows of
+//! payloads or of the near cache.
 
 pub(crate) mod alive;
 pub(crate) mod apart;

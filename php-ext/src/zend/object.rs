@@ -1,4 +1,5 @@
-//! Objects and classes: which are no more than their properties, and how such an object is made without the engine's help.
+//! Objects and classes: which are no more than their properties, and how such an object is made
+//! without the engine's help.
 
 use std::mem::ManuallyDrop;
 
@@ -23,7 +24,8 @@ const NO_OBJECTS: u32 = php::ZEND_ACC_INTERFACE
     | php::ZEND_ACC_ABSTRACT
     | php::ZEND_ACC_IMPLICIT_ABSTRACT_CLASS;
 
-/// The flags of this extension's own classes: a child's constructor, or a property that nobody declared, is always a mistake.
+/// The flags of this extension's own classes: a child's constructor, or a property that nobody
+/// declared, is always a mistake.
 #[cfg(php82)]
 pub(crate) const FINAL: ClassFlags = ClassFlags::Final.union(ClassFlags::NoDynamicProperties);
 #[cfg(not(php82))]
@@ -40,8 +42,8 @@ impl Class {
         std::ptr::eq(self.as_ptr(), unsafe { php::zend_standard_class_def })
     }
 
-    /// Whether `serialize()` would write nothing of it but its properties as they are, and `unserialize()` would do no more than
-    /// set them.
+    /// Whether `serialize()` would write nothing of it but its properties as they are, and
+    /// `unserialize()` would do no more than set them.
     pub(crate) fn is_plain(self) -> bool {
         let class: *const zend_class_entry = self.as_ptr();
         // SAFETY: the class is alive.
@@ -95,7 +97,8 @@ impl Class {
         usize::try_from(unsafe { (*self.as_ptr()).default_properties_count }).unwrap_or(0)
     }
 
-    /// What is declared of the property in a slot of its objects, of which there are [`declared_properties`](Self::declared_properties).
+    /// What is declared of the property in a slot of its objects, of which there are
+    /// [`declared_properties`](Self::declared_properties).
     ///
     /// # Safety
     ///
@@ -111,7 +114,8 @@ impl Class {
         let lower = lower.get_mut(..name.len())?;
         lower.copy_from_slice(name);
         lower.make_ascii_lowercase();
-        // SAFETY: the class table lives as long as the request, and so do its classes; the slot of a class holds its entry.
+        // SAFETY: the class table lives as long as the request, and so do its classes; the slot of
+        // a class holds its entry.
         let (class, flags, has_destructor) = unsafe {
             let classes = (*php::ext_php_rs_executor_globals()).class_table;
             let found = php::zend_hash_str_find(classes, lower.as_ptr().cast(), lower.len());
@@ -130,11 +134,13 @@ impl Class {
         wanted.then_some(class)
     }
 
-    /// Whether these properties are exactly the class's, in its order, and each value fits the property's type.
+    /// Whether these properties are exactly the class's, in its order, and each value fits the
+    /// property's type.
     pub(crate) fn fits(self, properties: Table) -> bool {
         self.declared_properties() == properties.used()
             && Entries::new(properties).enumerate().all(|(at, (value, _, name))| {
-                // SAFETY: there are as many slots as properties, and what is declared of them lives as long as the class.
+                // SAFETY: there are as many slots as properties, and what is declared of them lives
+                // as long as the class.
                 let (declared_name, mask, list) = unsafe {
                     let property = self.property(at);
                     if property.is_null() {
@@ -144,7 +150,8 @@ impl Class {
                 };
                 let declared = mask != 0 || !list.is_null();
                 let kind = value.type_of();
-                // Other types are left to the engine, which may have to load classes. Further bits of the mask are no types of values.
+                // Other types are left to the engine, which may have to load classes. Further bits
+                // of the mask are no types of values.
                 Text::same(declared_name, name)
                     && (!declared || (kind <= php::IS_OBJECT && mask & (1 << kind) != 0))
             })
@@ -186,7 +193,8 @@ impl Object {
         unsafe { Slot::alive((&raw const (*self.as_ptr()).properties_table).cast::<php::zval>().add(at)) }
     }
 
-    /// The declared properties of an object that has no table of properties: slot and name, in order.
+    /// The declared properties of an object that has no table of properties: slot and name, in
+    /// order.
     pub(crate) fn declared(self) -> impl Iterator<Item = (Slot, Option<Text>)> + Clone {
         let class = self.class();
         (0..class.declared_properties()).filter_map(move |at| {
@@ -202,14 +210,15 @@ impl Object {
         })
     }
 
-    /// What an object of an internal class keeps besides its properties, such as the elements of an `ArrayObject`: all that the
-    /// engine's garbage collector is told of. Copies that are not counted.
+    /// What an object of an internal class keeps besides its properties, such as the elements of an
+    /// `ArrayObject`: all that the engine's garbage collector is told of. Copies that are not
+    /// counted.
     pub(crate) fn kept(self) -> Vec<ManuallyDrop<php::zval>> {
         if self.is_plain() {
             return Vec::new();
         }
-        // SAFETY: the object is alive, and its handler runs no user code. The list may be the engine's own, which the next handler
-        // overwrites, so it is copied.
+        // SAFETY: the object is alive, and its handler runs no user code. The list may be the
+        // engine's own, which the next handler overwrites, so it is copied.
         unsafe {
             let (mut values, mut count) = (std::ptr::null_mut(), 0);
             if let Some(get_gc) = (*self.handlers()).get_gc {
@@ -221,8 +230,9 @@ impl Object {
     }
 }
 
-/// Writes a new object of a class (empty: `stdClass`) with these properties. With `keep_table` the table's keys stay the caller's, who
-/// has no use for its values any more; for `stdClass` the object takes the table itself.
+/// Writes a new object of a class (empty: `stdClass`) with these properties. With `keep_table` the
+/// table's keys stay the caller's, who has no use for its values any more; for `stdClass` the
+/// object takes the table itself.
 ///
 /// # Errors
 ///
@@ -246,7 +256,8 @@ pub(crate) unsafe fn make(
     // SAFETY: only plain classes are found.
     let object = unsafe { class.new_object() };
     for (at, (value, _, _)) in Entries::new(properties).enumerate() {
-        // SAFETY: the properties fit the class, so there is a slot for each; the value moves there and leaves nothing to free.
+        // SAFETY: the properties fit the class, so there is a slot for each; the value moves there
+        // and leaves nothing to free.
         unsafe {
             let slot = object.slot(at);
             slot.as_ptr().write(std::mem::zeroed());

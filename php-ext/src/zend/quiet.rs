@@ -1,7 +1,9 @@
-//! Keeps warnings of PHP's parser from the application, as `@` does, but not those of its own code that the parser calls.
+//! Keeps warnings of PHP's parser from the application, as `@` does, but not those of its own code
+//! that the parser calls.
 //!
-//! The parser calls class loaders, `Serializable::unserialize()` and error callbacks. Each begins where the engine executes a
-//! function of PHP code: there the application's settings are put back until that function returns.
+//! The parser calls class loaders, `Serializable::unserialize()` and error callbacks. Each begins
+//! where the engine executes a function of PHP code: there the application's settings are put back
+//! until that function returns.
 
 use std::cell::Cell;
 
@@ -25,7 +27,8 @@ thread_local! {
     static SETTINGS: Cell<Option<Settings>> = const { Cell::new(None) };
 }
 
-/// Begins to be quiet. No code of the application may run until [`end`], but what the engine executes.
+/// Begins to be quiet. No code of the application may run until [`end`], but what the engine
+/// executes.
 pub(crate) fn begin() {
     // SAFETY: the engine's globals live as long as the process.
     unsafe {
@@ -54,7 +57,8 @@ pub(crate) fn end() -> bool {
     true
 }
 
-/// Executes a function with the application's settings. It may leave by `longjmp`: then they stay, and nothing is to be dropped.
+/// Executes a function with the application's settings. It may leave by `longjmp`: then they stay,
+/// and nothing is to be dropped.
 unsafe extern "C" fn aloud(frame: *mut php::zend_execute_data) {
     let was_quiet = end();
     // SAFETY: the engine passes a frame to execute; its own function is back in place.

@@ -1,12 +1,12 @@
 //! Objects that share a table of properties with a template.
 //!
-//! The engine copies an immutable table before it writes a property. But who asks an object for its whole table may write to
-//! it, and `array_walk()` and `mb_convert_variables()` do, without a look at what it is. So these objects have handlers of
-//! their own: asked for its table, an object first gets one for itself. Nobody outside the engine's own property look-ups ever
-//! sees the template's.
+//! The engine copies an immutable table before it writes a property. But who asks an object for its
+//! whole table may write to it, and `array_walk()` and `mb_convert_variables()` do, without a look
+//! at what it is. So these objects have handlers of their own: asked for its table, an object first
+//! gets one for itself. Nobody outside the engine's own property look-ups ever sees the template's.
 //!
-//! Two classes refuse objects with handlers that are not the engine's: what is given to `ArrayObject` and `ArrayIterator`
-//! becomes an ordinary object first.
+//! Two classes refuse objects with handlers that are not the engine's: what is given to
+//! `ArrayObject` and `ArrayIterator` becomes an ordinary object first.
 
 use std::ffi::c_int;
 use std::sync::OnceLock;
@@ -32,8 +32,8 @@ fn handlers() -> *const php::zend_object_handlers {
 }
 
 impl Object {
-    /// Whether it is what its class and its properties say, and no more: it has the engine's handlers, or these, which make no
-    /// difference.
+    /// Whether it is what its class and its properties say, and no more: it has the engine's
+    /// handlers, or these, which make no difference.
     pub(crate) fn is_plain(self) -> bool {
         std::ptr::eq(self.handlers(), &raw const php::std_object_handlers)
             || std::ptr::eq(self.handlers(), handlers())
@@ -63,7 +63,8 @@ impl Object {
 /// The table is whole, and the caller hands over its count, if it is counted.
 #[inline]
 pub(crate) unsafe fn put_std_class(table: Table, out: Slot) -> Object {
-    // SAFETY: the engine's own class, whose objects have no slots; the table is the caller's to give.
+    // SAFETY: the engine's own class, whose objects have no slots; the table is the caller's to
+    // give.
     unsafe {
         let object = php::zend_objects_new(php::zend_standard_class_def);
         (*object).properties = table.as_ptr();
@@ -89,7 +90,8 @@ pub(crate) unsafe fn put_sharer(table: Table, out: Slot) {
 
 /// The object's table, which is nobody else's.
 unsafe extern "C" fn own_properties(object: *mut zend_object) -> *mut HashTable {
-    // SAFETY: the engine passes a live object with these handlers. Copying may leave by `longjmp`; nothing is changed then.
+    // SAFETY: the engine passes a live object with these handlers. Copying may leave by `longjmp`;
+    // nothing is changed then.
     unsafe {
         if Object::alive(object).shares() {
             (*object).properties = php::zend_array_dup((*object).properties);
@@ -98,7 +100,8 @@ unsafe extern "C" fn own_properties(object: *mut zend_object) -> *mut HashTable 
     }
 }
 
-/// What the cycle collector follows, and writes to: an own table. A template's holds nothing that is counted.
+/// What the cycle collector follows, and writes to: an own table. A template's holds nothing that
+/// is counted.
 unsafe extern "C" fn held(
     object: *mut zend_object,
     slots: *mut *mut php::zval,
@@ -133,7 +136,8 @@ unsafe extern "C" fn with_ordinary<const METHOD: usize>(
 /// To be called when a module starts that stays: the methods would outlive another one's handlers.
 pub(crate) fn install() {
     let [construct, exchange, iterator, recursive] = &METHODS;
-    // SAFETY: SPL is a part of PHP that starts before any extension which is loaded; no script runs yet.
+    // SAFETY: SPL is a part of PHP that starts before any extension which is loaded; no script runs
+    // yet.
     unsafe {
         replace(spl_ce_ArrayObject, c"__construct", with_ordinary::<0>, construct);
         replace(spl_ce_ArrayObject, c"exchangearray", with_ordinary::<1>, exchange);

@@ -1,6 +1,7 @@
 //! Arrays as the engine lays them out: built slot by slot, without asking for room again and again.
 //!
-//! A table that is being made counts a slot as soon as it holds null, so an unfinished one is whole and can be given up at any time.
+//! A table that is being made counts a slot as soon as it holds null, so an unfinished one is whole
+//! and can be given up at any time.
 
 use std::ffi::c_void;
 
@@ -81,8 +82,8 @@ fn new_table<M: Memory>(
     let slots = if M::TRIMMED { len } else { size as usize };
     let hash = hash_bytes(mask);
     let block = memory.alloc(hash + slots * slot)?.cast::<u8>();
-    // SAFETY: both blocks are new and of these sizes; every field of the table is written. They are freed together with the value
-    // that the table becomes a part of.
+    // SAFETY: both blocks are new and of these sizes; every field of the table is written. They are
+    // freed together with the value that the table becomes a part of.
     unsafe {
         table.write_bytes(0, 1);
         (*table).gc.refcount = M::REFCOUNT;
@@ -176,8 +177,8 @@ impl Map {
         self.table
     }
 
-    /// Adds a key with a null. The table takes over a count of a string key, which has its hash, unless the key is refused: it is there
-    /// already, or the table is full.
+    /// Adds a key with a null. The table takes over a count of a string key, which has its hash,
+    /// unless the key is refused: it is there already, or the table is full.
     #[inline]
     pub(crate) fn add(&mut self, key: TableKey) -> Result<Slot, Taken> {
         let (hash, text) = match key {
@@ -186,7 +187,8 @@ impl Map {
         };
         let left = self.left.checked_sub(1).ok_or(Taken)?;
         let table = self.table.as_ptr();
-        // SAFETY: the table is ours and has room for one key more; chain links stay below `nNumUsed`, and the keys so far are alive.
+        // SAFETY: the table is ours and has room for one key more; chain links stay below
+        // `nNumUsed`, and the keys so far are alive.
         unsafe {
             let buckets = data(self.table);
             #[expect(clippy::cast_possible_truncation, reason = "the engine masks the low half of the hash")]
@@ -241,7 +243,8 @@ impl Instance {
     /// The template is one of [`Map`]s, with as many elements as it was made for.
     pub(crate) unsafe fn new<M: Memory>(memory: &mut M, template: Table) -> Result<Self, Full> {
         let len = template.used();
-        // SAFETY: the template is alive, and a `Map` has the size that its length asks for; all of it is copied.
+        // SAFETY: the template is alive, and a `Map` has the size that its length asks for; all of
+        // it is copied.
         unsafe {
             let from = template.as_ptr();
             let (mask, size) = ((*from).nTableMask, (*from).nTableSize);
@@ -263,7 +266,8 @@ impl Instance {
     pub(crate) fn open(&mut self) -> Option<Slot> {
         self.left = self.left.checked_sub(1)?;
         let table = self.table.as_ptr();
-        // SAFETY: the table is ours and has the keys of slots that are not open yet; the strings among them are the template's.
+        // SAFETY: the table is ours and has the keys of slots that are not open yet; the strings
+        // among them are the template's.
         unsafe {
             let used = (*table).nNumUsed;
             let bucket = data(self.table).add(used as usize);
@@ -290,7 +294,8 @@ unsafe fn start(table: Table, mask: u32) -> *mut u8 {
     unsafe { data(table).cast::<u8>().sub(hash_bytes(mask)) }
 }
 
-/// The elements of an array in order, with deleted ones left out and indirect ones followed: value, hash and key.
+/// The elements of an array in order, with deleted ones left out and indirect ones followed: value,
+/// hash and key.
 #[derive(Clone)]
 pub(crate) struct Entries {
     at: *const c_void,
@@ -342,7 +347,8 @@ impl Iterator for Entries {
 
 /// A copy of an immutable table, its elements as they are: none of them is counted.
 pub(crate) fn copy<M: Memory>(memory: &mut M, from: Table) -> Result<Table, Full> {
-    // SAFETY: the source is alive; its used slots and hash part are copied to a block of at least that size.
+    // SAFETY: the source is alive; its used slots and hash part are copied to a block of at least
+    // that size.
     unsafe {
         let head = from.as_ptr();
         let len = from.used();

@@ -23,8 +23,8 @@ impl Nonces {
 }
 
 impl<const N: usize> State<N> {
-    /// The state with names as they come: processes in order, nonces numbered as they stand in the logs, and no memory of
-    /// what cannot matter any more. Says which process stands where now.
+    /// The state with names as they come: processes in order, nonces numbered as they stand in the
+    /// logs, and no memory of what cannot matter any more. Says which process stands where now.
     pub(crate) fn canonical(mut self) -> (Self, [usize; N]) {
         let live = self.live();
         self.dead &= live;

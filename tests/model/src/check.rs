@@ -9,7 +9,8 @@ use super::scenario::{Bounds, Rule};
 use super::state::State;
 use super::world::World;
 
-/// What must never happen: a value is read whose invalidation was acknowledged before the read's sync point.
+/// What must never happen: a value is read whose invalidation was acknowledged before the read's
+/// sync point.
 const COHERENT: &str = "no read gives what was invalidated";
 /// What must never happen either.
 const ONE_TIER: &str = "no two tiers serve at once";

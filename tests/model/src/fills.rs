@@ -1,5 +1,6 @@
-//! Fill leases (R26) as a model: processes of one node read the same keys after a purge, compute what they miss and store it, and wait for
-//! each other by the very rules that the engine acts on. What is not checked here is time: a wait may end at any moment.
+//! Fill leases (R26) as a model: processes of one node read the same keys after a purge, compute
+//! what they miss and store it, and wait for each other by the very rules that the engine acts on.
+//! What is not checked here is time: a wait may end at any moment.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -54,7 +55,8 @@ impl FillRule {
 enum Key {
     /// It was not asked for yet; memory knows it to be missing.
     Unread,
-    /// Nothing speaks against waiting for it; that is announced next. Only without [`FillRule::AnnounceAtOnce`].
+    /// Nothing speaks against waiting for it; that is announced next. Only without
+    /// [`FillRule::AnnounceAtOnce`].
     AboutToWait,
     /// It is waited for.
     Awaited,
@@ -411,7 +413,8 @@ impl<const N: usize> Model for World<N> {
     }
 }
 
-/// Looks at every state that `N` processes of a node can reach after a purge, under all rules of fill leases or all but one.
+/// Looks at every state that `N` processes of a node can reach after a purge, under all rules of
+/// fill leases or all but one.
 pub fn check_fills<const N: usize>(without: Option<FillRule>) -> Found {
     let world = World::<N> { without };
     let checker = world.checker().threads(2).finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();

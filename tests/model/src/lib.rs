@@ -1,4 +1,5 @@
-//! The protocol of failover as a model that is checked exhaustively; `docs/failover.md` says what it means.
+//! The protocol of failover as a model that is checked exhaustively; `docs/failover.md` says what
+//! it means.
 
 #![expect(clippy::indexing_slicing, reason = "processes are numbered, and the numbers are the model's own")]
 

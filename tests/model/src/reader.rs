@@ -52,7 +52,8 @@ impl<const N: usize> World<N> {
         Some(())
     }
 
-    /// Asks the primary what has changed. A purge, and nothing of the key since, says that it is missing.
+    /// Asks the primary what has changed. A purge, and nothing of the key since, says that it is
+    /// missing.
     pub(crate) fn tell_missing(&self, s: &mut State<N>, i: usize) -> Option<()> {
         let process = &s.processes[i];
         let wants = process.near.is_none() && process.miss.is_none() && process.invalidation.is_none();
@@ -84,7 +85,8 @@ impl<const N: usize> World<N> {
         }
     }
 
-    /// What is left in memory when the primary has told the changes: all records are about the one key, or another cache.
+    /// What is left in memory when the primary has told the changes: all records are about the one
+    /// key, or another cache.
     fn near_after_sync(&self, s: &State<N>, i: usize) -> Option<u8> {
         let process = &s.processes[i];
         let spares = |entry: &Entry| entry.kind == Kind::Elsewhere || process.stored == Some(entry.nonce);
@@ -96,7 +98,8 @@ impl<const N: usize> World<N> {
         process.near.filter(|_| kept)
     }
 
-    /// Asks for a value that memory has not. The primary answers in two halves: position and changes, then the value (R3).
+    /// Asks for a value that memory has not. The primary answers in two halves: position and
+    /// changes, then the value (R3).
     pub(crate) fn begin_fetch(&self, s: &mut State<N>, i: usize) -> Option<()> {
         let free = s.processes[i].invalidation.is_none() && s.processes[i].miss.is_none();
         (free && self.served(s, i) && self.near_after_sync(s, i).is_none()).then_some(())?;

@@ -19,7 +19,8 @@ pub enum Rule {
     Fence,
     /// R8: answers of the primary count only under a lease.
     Lease,
-    /// R9: acknowledgements from the control log, and the fallback's service, wait until nobody has an older lease.
+    /// R9: acknowledgements from the control log, and the fallback's service, wait until nobody has
+    /// an older lease.
     LeaseAck,
     /// R10: the primary serves only after it has absorbed the control log.
     Absorb,
@@ -52,7 +53,8 @@ pub struct Bounds {
     pub values: u8,
     /// Times that the fallback is entered.
     pub entered: u8,
-    /// Faults of the primary: a stall (which ends in its return, or in a restart, empty or from a snapshot), a promotion.
+    /// Faults of the primary: a stall (which ends in its return, or in a restart, empty or from a
+    /// snapshot), a promotion.
     pub faults: u8,
     /// Deletes and purges.
     pub invalidations: u8,
@@ -68,7 +70,8 @@ pub struct Bounds {
     pub cuts: u8,
     /// Processes killed.
     pub crashes: u8,
-    /// Whether nodes have a lease of some time (a shared directory), rather than read the control log at each use (one node).
+    /// Whether nodes have a lease of some time (a shared directory), rather than read the control
+    /// log at each use (one node).
     pub timed_lease: bool,
     /// Whether processes tell from a purge that the key is missing.
     pub follows: bool,
@@ -93,7 +96,8 @@ const NONE: Bounds = Bounds {
     posts: false,
 };
 
-/// The primary stalls, restarts empty or old, or is replaced by a replica; the fallback is not entered.
+/// The primary stalls, restarts empty or old, or is replaced by a replica; the fallback is not
+/// entered.
 pub(crate) const SERVER: Bounds = Bounds { name: "server", faults: 1, sets: 1, ..NONE };
 /// The fleet goes to the fallback and back.
 pub(crate) const OUTAGE: Bounds = Bounds { name: "outage", entered: 1, faults: 1, ..NONE };
@@ -107,7 +111,8 @@ pub(crate) const SPLIT: Bounds = Bounds { name: "split", entered: 1, cuts: 1, ..
 /// Processes are killed in the middle of what they do.
 pub(crate) const CRASH: Bounds =
     Bounds { name: "crash", values: 2, entered: 1, cuts: 1, crashes: 1, sets: 1, ..NONE };
-/// One node with a local fallback, which its processes read at each use. They need not agree on who reaches the primary.
+/// One node with a local fallback, which its processes read at each use. They need not agree on who
+/// reaches the primary.
 pub(crate) const NODE: Bounds = Bounds { name: "node", timed_lease: false, ..CRASH };
 /// The same, while the primary fails.
 pub(crate) const NODE_OUTAGE: Bounds = Bounds { name: "node outage", timed_lease: false, ..ZOMBIE };

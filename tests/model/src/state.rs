@@ -4,7 +4,8 @@ use larder::testing::failover::rules::{Control, Mode, Record};
 
 use super::scenario::Bounds;
 
-/// A value, by the number of the computation that made it. Number 0 was left in the fallback by an older time.
+/// A value, by the number of the computation that made it. Number 0 was left in the fallback by an
+/// older time.
 pub(crate) type Value = u8;
 /// Values, a bit for each.
 pub(crate) type Values = u8;
@@ -125,8 +126,8 @@ pub(crate) enum Miss {
 /// A write on its way to the primary or, for a fill, to where the key was missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Write {
-    /// A set after a miss. One that carries what its process has just committed ends the values `own` when it is
-    /// acknowledged; a mere fill ends none.
+    /// A set after a miss. One that carries what its process has just committed ends the values
+    /// `own` when it is acknowledged; a mere fill ends none.
     Fill { value: Value, guard: Miss, identity: u8, own: Values },
     /// A set after no miss. When it is acknowledged, it has ended the values `kills`.
     Set { value: Value, identity: u8, kills: Values },
@@ -171,7 +172,8 @@ pub(crate) struct Process {
     pub(crate) leased: bool,
     /// Whether it reaches the primary, if that is up.
     pub(crate) linked: bool,
-    /// Whether it tells absences from memory, and so remembers where it stands also without a value.
+    /// Whether it tells absences from memory, and so remembers where it stands also without a
+    /// value.
     pub(crate) follows: bool,
     /// Whether it saw a purge, and nothing of the key since (R30).
     pub(crate) emptied: bool,
@@ -204,7 +206,8 @@ pub(crate) struct State<const N: usize> {
     pub(crate) primary: Primary,
     pub(crate) fallback: Fallback,
     pub(crate) processes: [Process; N],
-    /// Values that were computed before an invalidation that is acknowledged: nobody may read them any more.
+    /// Values that were computed before an invalidation that is acknowledged: nobody may read them
+    /// any more.
     pub(crate) dead: Values,
     /// How many values were computed.
     pub(crate) values: u8,

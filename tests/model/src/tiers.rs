@@ -7,7 +7,8 @@ use super::state::{Contents, Entry, Kind, Note, State};
 use super::world::World;
 
 impl<const N: usize> World<N> {
-    /// One that does not reach the primary takes the fleet to the fallback (R13 says when; here it always may).
+    /// One that does not reach the primary takes the fleet to the fallback (R13 says when; here it
+    /// always may).
     pub(crate) fn enter(&self, s: &mut State<N>, i: usize) -> Option<()> {
         let possible = !s.processes[i].busy() && !s.reaches(i) && s.fallback.mode() == Mode::Primary;
         (possible && s.spent.entered < self.bounds.entered).then_some(())?;

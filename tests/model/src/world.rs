@@ -1,5 +1,5 @@
-//! The model: which step leads from which state to which. One file each for the reader's steps, the writer's, those
-//! between the tiers, and faults.
+//! The model: which step leads from which state to which. One file each for the reader's steps, the
+//! writer's, those between the tiers, and faults.
 
 use larder::testing::failover::rules::{Mode, Verdict};
 
@@ -175,7 +175,8 @@ impl<const N: usize> State<N> {
         self.primary.up && self.processes[i].linked
     }
 
-    /// What an invalidation that begins now ends: all values but those of sets by others that run at the same time.
+    /// What an invalidation that begins now ends: all values but those of sets by others that run
+    /// at the same time.
     pub(crate) fn kills(&self, i: usize) -> Values {
         let running = |(j, process): (usize, &Process)| match process.write {
             Some(Write::Set { value, .. }) if j != i => bit(value),

@@ -20,8 +20,8 @@ impl<const N: usize> World<N> {
         self.fill(s, i, 0)
     }
 
-    /// Commits what was missing anew, and sends it like a fill. Once that is acknowledged, nobody reads what was computed
-    /// before; but what others had sent by then may come after it.
+    /// Commits what was missing anew, and sends it like a fill. Once that is acknowledged, nobody
+    /// reads what was computed before; but what others had sent by then may come after it.
     pub(crate) fn commit(&self, s: &mut State<N>, i: usize) -> Option<()> {
         (s.spent.commits < self.bounds.commits).then_some(())?;
         s.spent.commits += 1;
@@ -64,8 +64,8 @@ impl<const N: usize> World<N> {
         (s.values <= self.bounds.values).then_some(value)
     }
 
-    /// The primary executes a write, or refuses it, and its sender hears of that if it still waits. It needs no link: the
-    /// request may have been in a buffer for long.
+    /// The primary executes a write, or refuses it, and its sender hears of that if it still waits.
+    /// It needs no link: the request may have been in a buffer for long.
     pub(crate) fn land(&self, s: &mut State<N>, i: usize) -> Option<()> {
         let write = s.processes[i].write.filter(|_| s.primary.up)?;
         let fenced = matches!(write, Write::GivenUp { .. }) || write.identity() != s.primary.identity;
@@ -123,7 +123,8 @@ impl<const N: usize> World<N> {
         }
     }
 
-    /// What a fill lost against, if anything happened to the key since it was missing on the primary (R6).
+    /// What a fill lost against, if anything happened to the key since it was missing on the
+    /// primary (R6).
     fn lost(&self, s: &State<N>, position: Position) -> Option<Lost> {
         let now = &s.primary.now;
         if !self.has(Rule::Guard) {
@@ -142,7 +143,8 @@ impl<const N: usize> World<N> {
         Some(if to_set { Lost::ToSet } else { Lost::ToRemoval })
     }
 
-    /// No answer came in time. Nobody knows what became of the write, so a set becomes a delete (R16).
+    /// No answer came in time. Nobody knows what became of the write, so a set becomes a delete
+    /// (R16).
     pub(crate) fn give_up(&self, s: &mut State<N>, i: usize) -> Option<()> {
         let (invalidation, left) = match s.processes[i].write? {
             Write::Set { value, identity, .. } => (s.invalidation(i, false), self.given_up(value, identity)),

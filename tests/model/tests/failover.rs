@@ -1,4 +1,5 @@
-//! Every state that the failover protocol can reach, within bounds. `docs/failover.md` says what the model is.
+//! Every state that the failover protocol can reach, within bounds. `docs/failover.md` says what
+//! the model is.
 
 use larder_model::{Rule, SCENARIOS, check};
 

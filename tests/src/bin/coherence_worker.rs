@@ -1,5 +1,6 @@
-//! One process of a run of the coherence checker: `coherence_worker DIRECTORY PROCESS MILLISECONDS NAME=VALUE…` with
-//! the options of the store. With `FLOODS=N` in the environment each request begins with up to N floods.
+//! One process of a run of the coherence checker: `coherence_worker DIRECTORY PROCESS MILLISECONDS
+//! NAME=VALUE…` with the options of the store. With `FLOODS=N` in the environment each request
+//! begins with up to N floods.
 
 use std::io;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! Writes to the shared directory of its first argument and kills itself before the filesystem call whose number is
-//! the second. Says on standard output which steps were acknowledged.
+//! Writes to the shared directory of its first argument and kills itself before the filesystem call
+//! whose number is the second. Says on standard output which steps were acknowledged.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,5 +1,6 @@
-//! Writes to the shared directory of its first argument, as the writer of the number that is the second: keys that all
-//! writers write, and one of its own. Ends well if every write was acknowledged.
+//! Writes to the shared directory of its first argument, as the writer of the number that is the
+//! second: keys that all writers write, and one of its own. Ends well if every write was
+//! acknowledged.
 
 use std::path::Path;
 

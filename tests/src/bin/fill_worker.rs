@@ -1,8 +1,9 @@
-//! A process that serves requests, and computes what it misses; each line of its standard input says what to do, each line of its standard
-//! output what was done.
+//! A process that serves requests, and computes what it misses; each line of its standard input
+//! says what to do, each line of its standard output what was done.
 //!
-//! Arguments: URL, namespace, number of keys, milliseconds that a value costs. Commands: `fill`; `page N` reads all keys from the Nth on
-//! and tells which it computed; `barren N` the same, but stores nothing; `get N` reads one key and stays in the request; `stats`.
+//! Arguments: URL, namespace, number of keys, milliseconds that a value costs. Commands: `fill`;
+//! `page N` reads all keys from the Nth on and tells which it computed; `barren N` the same, but
+//! stores nothing; `get N` reads one key and stays in the request; `stats`.
 
 use std::error::Error;
 use std::io::{BufRead, Write};

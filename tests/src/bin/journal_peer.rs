@@ -1,4 +1,5 @@
-//! A process of its own for the conformance suite, on the backend of `examples/backend.rs` in the file of the first argument.
+//! A process of its own for the conformance suite, on the backend of `examples/backend.rs` in the
+//! file of the first argument.
 
 #[expect(dead_code, reason = "the example's own program is not run here")]
 #[path = "../../../crates/larder/examples/backend.rs"]

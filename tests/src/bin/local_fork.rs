@@ -1,5 +1,5 @@
-//! A process that forks while it holds a store: the first argument is its URL, the second that of a node tier, if any. Ends well if parent and child
-//! both see what the other writes.
+//! A process that forks while it holds a store: the first argument is its URL, the second that of a
+//! node tier, if any. Ends well if parent and child both see what the other writes.
 
 use std::io;
 use std::sync::Arc;
@@ -99,8 +99,9 @@ fn main() -> io::Result<()> {
     killed_children_hold_nothing(&*shared.backend, &shared.cache)
 }
 
-/// Children killed in the middle of reading: had they read through the parent's handle, their snapshots would
-/// count as the parent's for as long as that lives, and the file would fill up with what they saw.
+/// Children killed in the middle of reading: had they read through the parent's handle, their
+/// snapshots would count as the parent's for as long as that lives, and the file would fill up with
+/// what they saw.
 fn killed_children_hold_nothing(backend: &dyn Backend, cache: &CacheId) -> io::Result<()> {
     let put = |key: &[u8], entry: &[u8]| {
         backend.apply(None, &[Op::Set { cache, key, entry, expires: None, guard: None, lock: None }])

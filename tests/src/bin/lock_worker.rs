@@ -1,8 +1,10 @@
-//! A process of the lock checker: takes locks, counts under them, writes down what it saw, until it is killed.
+//! A process of the lock checker: takes locks, counts under them, writes down what it saw, until it
+//! is killed.
 //!
-//! Arguments: URL, log, number of locks, milliseconds of work at the most, seed,
-//! seconds to wait for an answer, and more options NAME=VALUE. With `kind=named` the locks are named ones, under which nothing
-//! is stored; with `kind=fence` each holder stores its fence, in a cache that is emptied when locks may be lost, in place of the next count.
+//! Arguments: URL, log, number of locks, milliseconds of work at the most, seed, seconds to wait
+//! for an answer, and more options NAME=VALUE. With `kind=named` the locks are named ones, under
+//! which nothing is stored; with `kind=fence` each holder stores its fence, in a cache that is
+//! emptied when locks may be lost, in place of the next count.
 
 use std::error::Error;
 use std::path::Path;

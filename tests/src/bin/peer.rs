@@ -1,5 +1,5 @@
-//! A process of its own for tests: opens the store that the options `name=value` before `--` describe, and does what the words
-//! after it say.
+//! A process of its own for tests: opens the store that the options `name=value` before `--`
+//! describe, and does what the words after it say.
 
 use std::io::{self, BufRead, Write};
 use std::sync::Arc;
@@ -47,8 +47,8 @@ fn obey(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// Writes one number to three keys at a time, in entries of changing size, and says each number once it is
-/// acknowledged.
+/// Writes one number to three keys at a time, in entries of changing size, and says each number
+/// once it is acknowledged.
 fn write_for_ever(backend: &dyn Backend, id: &str) -> io::Result<()> {
     let (logged, unlogged) = (cache("numbers", true)?, cache("numbers", false)?);
     let keys = ["a", "b"].map(|end| format!("{id} {end}"));
@@ -65,7 +65,8 @@ fn write_for_ever(backend: &dyn Backend, id: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Reads one key over and over; ends only if an entry is not what was written: bytes that are all the same.
+/// Reads one key over and over; ends only if an entry is not what was written: bytes that are all
+/// the same.
 fn read_for_ever(backend: &dyn Backend, key: &str) -> io::Result<()> {
     let cache = cache("large", true)?;
     loop {

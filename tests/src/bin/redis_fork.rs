@@ -1,5 +1,5 @@
-//! Uses a backend before, in and after a forked child, on the server at the URL given. Ends with an error if the
-//! processes disturb each other.
+//! Uses a backend before, in and after a forked child, on the server at the URL given. Ends with an
+//! error if the processes disturb each other.
 
 use larder::contract::{Backend, Op, Read};
 use larder_tests::redis::{cache, open};

@@ -10,7 +10,8 @@ use super::{CACHES, Name, Worker};
 /// The key that all actors use, in a cache that no worker touches.
 const NAME: Name = Name { cache: CACHES, key: 0 };
 
-/// One process. Each step is a request of its own, and stands in a journal that is checked with the others.
+/// One process. Each step is a request of its own, and stands in a journal that is checked with the
+/// others.
 pub struct Actor(State);
 
 impl Actor {

@@ -42,10 +42,12 @@ struct Origin {
     filled_from: Option<u64>,
 }
 
-/// Writes of one key that certainly took effect, for questions of the kind "of those that were acknowledged before".
+/// Writes of one key that certainly took effect, for questions of the kind "of those that were
+/// acknowledged before".
 #[derive(Default)]
 struct Invalidations {
-    /// When acknowledged, and of this and all before: the latest start, the newest truth known at the start.
+    /// When acknowledged, and of this and all before: the latest start, the newest truth known at
+    /// the start.
     list: Vec<(u64, u64, u64)>,
 }
 
@@ -77,9 +79,10 @@ impl Invalidations {
 /// A journal with the time after which no write of its process could take effect.
 pub type Told<'a> = (usize, &'a str, u64);
 
-/// Checks the journals of a run: for each the number of its process, its text, and the time after which nothing that it
-/// had begun could take effect any more. The numbers of processes tell whose writes are a reader's own. Until `lossless`
-/// the backend lost no entry, so that a miss has to be explained.
+/// Checks the journals of a run: for each the number of its process, its text, and the time after
+/// which nothing that it had begun could take effect any more. The numbers of processes tell whose
+/// writes are a reader's own. Until `lossless` the backend lost no entry, so that a miss has to be
+/// explained.
 ///
 /// # Errors
 /// The first ten reads that broke the promise, in words.
@@ -194,7 +197,8 @@ impl History {
             self.own.entry((process, name)).or_default().add(end, start, truth);
         };
         match write {
-            // If it was dropped, what stood there before was gone by then; but that was not told to those who compute.
+            // If it was dropped, what stood there before was gone by then; but that was not told to
+            // those who compute.
             Write::Set { name, certain: false, .. } => add(*name, 0),
             Write::Set { name, truth, .. } => {
                 add(*name, *truth);

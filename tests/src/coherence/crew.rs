@@ -14,7 +14,8 @@ use tempfile::TempDir;
 
 use super::{Actor, Summary, Worker, check, now};
 
-/// How long a write sent by a process that was killed may still take effect: the read timeout of the runs and a margin.
+/// How long a write sent by a process that was killed may still take effect: the read timeout of
+/// the runs and a margin.
 const GRACE: Duration = Duration::from_millis(450);
 
 /// How one worker is run.
@@ -105,8 +106,8 @@ impl Crew {
         self.start(seat);
     }
 
-    /// Lets the workers work: undisturbed for a third of the time, so that memory is used as it is meant to be, then with a
-    /// fault after each pause of `pause` on average.
+    /// Lets the workers work: undisturbed for a third of the time, so that memory is used as it is
+    /// meant to be, then with a fault after each pause of `pause` on average.
     ///
     /// # Panics
     /// If the time is too long for the clock.

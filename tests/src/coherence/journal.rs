@@ -28,8 +28,8 @@ pub enum Write {
         truth: u64,
         /// Whether it follows a miss and was computed after that.
         fill: bool,
-        /// Whether it overwrites for certain: a set that follows a miss may lose against a change and is acknowledged
-        /// all the same.
+        /// Whether it overwrites for certain: a set that follows a miss may lose against a change
+        /// and is acknowledged all the same.
         certain: bool,
     },
     /// A key was deleted, when the truth was so or newer.
@@ -164,7 +164,8 @@ fn text(write: &Write) -> String {
     }
 }
 
-/// The lines of a journal; a last line that was cut short does not count. `None` if it is no journal.
+/// The lines of a journal; a last line that was cut short does not count. `None` if it is no
+/// journal.
 pub(super) fn read(journal: &str) -> Option<Vec<Line>> {
     let whole = journal.rfind('\n').map_or("", |end| journal.get(..end).unwrap_or_default());
     whole.lines().map(parse).collect()

@@ -1,7 +1,8 @@
-//! What the cached values are computed from: one counter for each key, shared by all processes without a lock.
+//! What the cached values are computed from: one counter for each key, shared by all processes
+//! without a lock.
 //!
-//! The counter is the length of a file. To change the truth is to append a byte, to read it is to look at the length: both
-//! are atomic, and the number never goes back.
+//! The counter is the length of a file. To change the truth is to append a byte, to read it is to
+//! look at the length: both are atomic, and the number never goes back.
 
 use std::fs::{self, File};
 use std::io::{self, Write};

@@ -32,7 +32,8 @@ pub struct Worker<'a> {
     pub process: u64,
     /// How long it works.
     pub time: Duration,
-    /// The most floods at the beginning of a request: each changes more keys that nobody reads than an answer lists.
+    /// The most floods at the beginning of a request: each changes more keys that nobody reads than
+    /// an answer lists.
     pub floods: u64,
 }
 
@@ -63,7 +64,8 @@ pub(super) struct State {
     sync: u64,
     /// Whether the next operation is a sync point.
     due: bool,
-    /// What was missing when it was last read in this request, and not stored since: a set of it counts as a fill.
+    /// What was missing when it was last read in this request, and not stored since: a set of it
+    /// counts as a fill.
     missing: HashSet<Name>,
 }
 
@@ -136,7 +138,8 @@ impl State {
         Ok(self.read(names)?.unwrap_or_default())
     }
 
-    /// Reads keys of a cache; answers those that were missing, or `None` if the store does not answer.
+    /// Reads keys of a cache; answers those that were missing, or `None` if the store does not
+    /// answer.
     pub(super) fn read(&mut self, names: Vec<Name>) -> io::Result<Option<Vec<Name>>> {
         let keys: Vec<[u8; 8]> = names.iter().map(key).collect();
         let keys: Vec<&[u8]> = keys.iter().map(<[u8; 8]>::as_slice).collect();
@@ -221,8 +224,8 @@ impl State {
         let done = self.write(writes, |engine| engine.set_many(&cache, &items))?;
         match done {
             Ok(()) => self.missing.retain(|name| !names.contains(name)),
-            // What it would have replaced was deleted, so that nothing old stays: if that went through, it was the sync
-            // point of what memory still serves.
+            // What it would have replaced was deleted, so that nothing old stays: if that went
+            // through, it was the sync point of what memory still serves.
             Err(ErrorKind::Refused) => (self.sync, self.due) = (start, false),
             Err(_) => {}
         }
@@ -261,7 +264,8 @@ impl State {
         self.write(&[Write::Purge { cache: number, truths }], |engine| engine.purge(&cache)).map(drop)
     }
 
-    /// Changes more keys that nobody reads than an answer lists: the next requests of others are told which caches changed.
+    /// Changes more keys that nobody reads than an answer lists: the next requests of others are
+    /// told which caches changed.
     fn flood(&mut self) {
         let number = if self.below(4) == 0 { self.index(CACHES) } else { CACHES };
         let Some(cache) = self.caches.get(number).cloned() else { return };

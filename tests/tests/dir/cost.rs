@@ -44,7 +44,8 @@ fn a_warm_process_makes_few_calls() {
     assert_eq!(calls(&reader, || reader.fetch(None, &reads).unwrap()), 6, "a large batch, read");
 }
 
-/// What a record names is complete, synced and closed before the record is written, and that is synced before it counts.
+/// What a record names is complete, synced and closed before the record is written, and that is
+/// synced before it counts.
 #[test]
 fn a_write_makes_its_calls_in_order() {
     let directory = directory();

@@ -8,9 +8,10 @@ use larder_tests::crash;
 
 use super::support::{LARGE, delete, directory, files, get, open, put};
 
-/// A writer is killed before its first filesystem call, before its second, and so on until it comes to its end. Each
-/// time: what was acknowledged is there; what was under way is there as a whole or not at all; and others go on. The steps
-/// write, rotate the log, empty the store, take locks, hand them over and give them back.
+/// A writer is killed before its first filesystem call, before its second, and so on until it comes
+/// to its end. Each time: what was acknowledged is there; what was under way is there as a whole or
+/// not at all; and others go on. The steps write, rotate the log, empty the store, take locks, hand
+/// them over and give them back.
 #[test]
 fn killed_at_every_call() {
     let mut rotations = 0;

@@ -1,4 +1,5 @@
-//! Bytes of the files that are not what was written: what was acknowledged is never undone, and it heals.
+//! Bytes of the files that are not what was written: what was acknowledged is never undone, and it
+//! heals.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -187,7 +188,8 @@ fn a_root_of_another_version_is_left_alone() {
     }
 }
 
-/// What the seals lead to vanished, or cannot be read, while the root still names a segment before it.
+/// What the seals lead to vanished, or cannot be read, while the root still names a segment before
+/// it.
 #[test]
 fn a_segment_that_is_missing_begins_a_new_history() {
     for emptied in [false, true] {

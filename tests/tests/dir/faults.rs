@@ -31,7 +31,8 @@ fn nodes() -> Option<Nodes> {
     })
 }
 
-/// Whatever fails while writing: the refusal is true, nothing that stood before is lost, and it heals by itself.
+/// Whatever fails while writing: the refusal is true, nothing that stood before is lost, and it
+/// heals by itself.
 #[test]
 fn a_failed_write_loses_nothing() {
     let Some(nodes) = nodes() else { return };
@@ -182,7 +183,8 @@ fn a_lost_mount_is_an_outage() {
     assert_eq!(get(&there, b"k").unwrap().as_deref(), Some(&b"w"[..]));
 }
 
-/// A writer that is paused while it holds the lock: others wait as long as they are told to, readers go on.
+/// A writer that is paused while it holds the lock: others wait as long as they are told to,
+/// readers go on.
 #[test]
 fn a_paused_writer_holds_up_writers_only() {
     let directory = directory();
@@ -213,7 +215,8 @@ fn a_paused_writer_holds_up_writers_only() {
     });
 }
 
-/// Files whose times are of another clock, and expiry by one: nothing but expiry itself looks at clocks.
+/// Files whose times are of another clock, and expiry by one: nothing but expiry itself looks at
+/// clocks.
 #[test]
 fn clocks_ten_minutes_off_do_no_harm() {
     const OFF: Duration = Duration::from_secs(600);

@@ -1,5 +1,5 @@
-//! The shared directory beyond the conformance suite: what calls cost, what a crash leaves, what faults and hostile
-//! directories do.
+//! The shared directory beyond the conformance suite: what calls cost, what a crash leaves, what
+//! faults and hostile directories do.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 

@@ -1,4 +1,5 @@
-//! Directories of other users: what is in them could be anybody's, and what is made there would lock their owner out.
+//! Directories of other users: what is in them could be anybody's, and what is made there would
+//! lock their owner out.
 //!
 //! Seen as root, who may do everything but this.
 

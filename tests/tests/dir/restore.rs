@@ -148,7 +148,8 @@ fn a_damaged_checkpoint_begins_a_new_history() {
     assert_eq!(get(&writer, b"k").unwrap().as_deref(), Some(&b"v"[..]), "who knew better follows");
 }
 
-/// Nobody knows who held a lock before: whoever did has it back by renewing, before anybody new gets one.
+/// Nobody knows who held a lock before: whoever did has it back by renewing, before anybody new
+/// gets one.
 #[test]
 fn a_lost_history_gives_no_lock_to_a_second() {
     const LEASE: Duration = Duration::from_millis(400);

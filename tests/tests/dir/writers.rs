@@ -11,8 +11,8 @@ use larder_testkit::slowfs::{self, Behaviour, SlowFs};
 
 use super::support::{directory, get, here, kind, open, put, settings};
 
-/// Two nodes with four processes each write the same keys, and keys of their own. Nothing that was acknowledged is lost, the
-/// history is one, and both nodes see the same.
+/// Two nodes with four processes each write the same keys, and keys of their own. Nothing that was
+/// acknowledged is lost, the history is one, and both nodes see the same.
 #[test]
 fn two_nodes_of_four_processes_write_the_same_keys() {
     let places = [(); 3].map(|()| directory());
@@ -51,7 +51,8 @@ fn two_nodes_of_four_processes_write_the_same_keys() {
     }
 }
 
-/// Who comes off badly among many that write waits on, as long as the others do write: that is no outage.
+/// Who comes off badly among many that write waits on, as long as the others do write: that is no
+/// outage.
 #[test]
 fn a_lock_that_changes_hands_is_waited_for() {
     let directory = directory();
@@ -72,7 +73,8 @@ fn a_lock_that_changes_hands_is_waited_for() {
     let quick = Settings { wait: Duration::from_millis(100), ..settings(directory.path()) };
     let longer = Settings { wait: Duration::from_secs(1), ..settings(directory.path()) };
     let (hasty, go_on, waits) = (Dir::new(&quick), Mutex::new(Some(go_on)), Arc::new(AtomicBool::new(false)));
-    // Asks for the lock until its time is up, then reads whether anything was written. Only then the lock becomes free.
+    // Asks for the lock until its time is up, then reads whether anything was written. Only then
+    // the lock becomes free.
     let told = Arc::clone(&waits);
     let patient = Dir::observed(
         &longer,

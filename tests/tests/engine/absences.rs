@@ -1,4 +1,5 @@
-//! What is known to be missing: promise 1 holds for it as for values, and who asks again asks the backend.
+//! What is known to be missing: promise 1 holds for it as for values, and who asks again asks the
+//! backend.
 
 use std::sync::Arc;
 
@@ -7,7 +8,8 @@ use larder_testkit::Memory;
 
 use super::node::{Node, some};
 
-/// Two processes; the second knows that "k" and "other" are missing, and its next request has begun.
+/// Two processes; the second knows that "k" and "other" are missing, and its next request has
+/// begun.
 fn known_missing() -> (Node, Node) {
     let (a, b) = Node::two();
     b.engine.begin_request();
@@ -28,7 +30,8 @@ fn a_missing_key_is_asked_for_once() {
     assert_eq!(b.engine.stats().misses, 10);
 }
 
-/// Who waited for another's lock between two reads must see what the lock's holder stored, though nobody told Larder.
+/// Who waited for another's lock between two reads must see what the lock's holder stored, though
+/// nobody told Larder.
 #[test]
 fn a_key_that_missed_in_this_request_is_asked_for_again() {
     let (a, b) = known_missing();
@@ -177,7 +180,8 @@ fn absences_are_bounded_like_values() {
     assert!(b.engine.stats().near_entries > 100);
 }
 
-/// The list of what missed in a request is bounded; past its end nobody is told of an absence from memory.
+/// The list of what missed in a request is bounded; past its end nobody is told of an absence from
+/// memory.
 #[test]
 fn forgotten_misses_are_asked_for_again() {
     let (a, b) = known_missing();

@@ -1,4 +1,5 @@
-//! R30: who saw a cache's purge, and every change since, knows which keys are missing without asking.
+//! R30: who saw a cache's purge, and every change since, knows which keys are missing without
+//! asking.
 
 use larder::Error;
 use larder::contract::Backend as _;
@@ -6,7 +7,8 @@ use larder::engine::Item;
 
 use super::node::{Node, some};
 
-/// Two processes; the second has seen the purge of the cache and its next request has begun and synced.
+/// Two processes; the second has seen the purge of the cache and its next request has begun and
+/// synced.
 fn purged() -> (Node, Node) {
     let (a, b) = Node::two();
     for i in 0..20 {
@@ -47,7 +49,8 @@ fn a_purge_that_was_seen_beside_other_changes_counts() {
     assert_eq!(b.trips(|| assert_eq!((b.get("before"), b.get("never")), (None, None))), 0);
 }
 
-/// Once a request, as for single absences: who waited for a lock that Larder knows nothing of sees what its holder stored.
+/// Once a request, as for single absences: who waited for a lock that Larder knows nothing of sees
+/// what its holder stored.
 #[test]
 fn who_asks_again_in_the_request_asks_the_backend() {
     let (a, b) = purged();

@@ -10,7 +10,8 @@ use tempfile::TempDir;
 
 use super::node::{Node, Text, some};
 
-/// Processes that had `k`, `l` and `m` in memory, and have seen that their cache was purged, in a new request.
+/// Processes that had `k`, `l` and `m` in memory, and have seen that their cache was purged, in a
+/// new request.
 fn purged(test: &str) -> [Node; 3] {
     purged_by(test, |a| a.engine.purge(&a.cache).unwrap())
 }

@@ -173,7 +173,8 @@ fn own_writes_are_read() {
     assert_eq!(a.get("k"), None);
 }
 
-/// R4 with threads: a read that was under way while another thread wrote must not come back into memory.
+/// R4 with threads: a read that was under way while another thread wrote must not come back into
+/// memory.
 #[test]
 fn a_read_under_way_does_not_hide_an_own_write() {
     let (a, b) = Node::two();
@@ -187,7 +188,8 @@ fn a_read_under_way_does_not_hide_an_own_write() {
     assert_eq!(b.get("k"), some("new"));
 }
 
-/// A fill may carry what its process has just committed. If another stored what it computed before that, it must not stand.
+/// A fill may carry what its process has just committed. If another stored what it computed before
+/// that, it must not stand.
 #[test]
 fn a_fill_that_lost_against_another_leaves_neither() {
     let (a, b) = Node::two();
@@ -267,7 +269,8 @@ fn a_set_after_a_hit_or_an_own_write_is_not_guarded() {
     assert_eq!(a.get("gone"), some("4"));
 }
 
-/// What was missing, then found, is known: a set after that replaces it, also if it changes once more.
+/// What was missing, then found, is known: a set after that replaces it, also if it changes once
+/// more.
 #[test]
 fn a_hit_ends_the_miss() {
     let (a, b) = Node::two();
@@ -533,7 +536,8 @@ fn a_large_hot_set_is_fetched_in_turns() {
     }
 }
 
-/// R29: what was not changed stays; of what may have been, the list says what is worth fetching at once.
+/// R29: what was not changed stays; of what may have been, the list says what is worth fetching at
+/// once.
 #[test]
 fn far_behind_only_the_caches_that_changed_are_read_again() {
     let (a, b) = Node::two();
@@ -611,7 +615,8 @@ fn what_follows_a_value_that_cannot_be_used_is_a_fill() {
     a.engine.begin_request();
     assert_eq!(a.get("k"), None);
 
-    // Who asks again asks the backend, and sees what another stored; what is stored then is no fill.
+    // Who asks again asks the backend, and sees what another stored; what is stored then is no
+    // fill.
     unreadable(read("3"));
     a.set("k", "repaired");
     assert_eq!(b.trips(|| assert_eq!(b.get("k"), some("repaired"))), 1);
@@ -621,7 +626,8 @@ fn what_follows_a_value_that_cannot_be_used_is_a_fill() {
     assert_eq!((b.engine.stats().broken, b.engine.stats().misses), (3, 4));
 }
 
-/// A process is warm before its first request, and a tool for which no request begins can do it, too.
+/// A process is warm before its first request, and a tool for which no request begins can do it,
+/// too.
 #[test]
 fn a_process_can_be_warmed_before_it_is_asked() {
     let (a, b) = Node::two();
@@ -664,7 +670,8 @@ fn nodes_of_different_code_share_invalidations_not_entries() {
     assert_eq!(new.get("k"), some("kept"), "what must not get lost is for all, too");
 }
 
-/// A durable cache is read from memory, coherent between processes, and its entries outlive a reset of identity.
+/// A durable cache is read from memory, coherent between processes, and its entries outlive a reset
+/// of identity.
 #[test]
 fn a_durable_cache_is_kept_in_memory_and_coherent() {
     let (a, b) = Node::two();

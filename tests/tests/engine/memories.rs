@@ -113,7 +113,8 @@ fn the_largest_budget_counts() {
 #[test]
 fn another_place_is_another_memory() {
     let memories = Memories::new();
-    // Each asks for less than those before it, and would have their budget if it shared their memory.
+    // Each asks for less than those before it, and would have their budget if it shared their
+    // memory.
     let budget = Cell::new(64 << 20);
     let engine = |options: Options<'_>| {
         budget.set(budget.get() - 1);
@@ -174,7 +175,8 @@ fn threads_with_stores_of_their_own_read_their_writes() {
     });
 }
 
-/// A store that is opened in the midst of a request begins none: what was missing before stays so, and its fill is guarded.
+/// A store that is opened in the midst of a request begins none: what was missing before stays so,
+/// and its fill is guarded.
 #[test]
 fn a_second_store_joins_the_request() {
     let memories = Memories::new();

@@ -77,7 +77,8 @@ fn it_has_nothing_while_the_server_is_away() {
     assert_eq!(barred.store.health().reason, "");
 }
 
-/// A node whose fallback works does not go over to it while a process is about that would not know (R15).
+/// A node whose fallback works does not go over to it while a process is about that would not know
+/// (R15).
 #[test]
 fn nobody_goes_over_without_it() {
     let mut site = Site::new();
@@ -125,7 +126,8 @@ fn one_that_containers_share() {
     assert_eq!(one.ask("get k"), "-");
 }
 
-/// A shared one that a process may read, and no more: it tells who serves, and as long as that is the server, it does.
+/// A shared one that a process may read, and no more: it tells who serves, and as long as that is
+/// the server, it does.
 #[test]
 fn a_shared_one_of_another_user_is_read() {
     if !rustix::process::geteuid().is_root() {

@@ -1,4 +1,5 @@
-//! The fallback's disk fails, too: full, hung, lost. Pages go on, and what was acknowledged does not come back.
+//! The fallback's disk fails, too: full, hung, lost. Pages go on, and what was acknowledged does
+//! not come back.
 
 use std::time::{Duration, Instant};
 
@@ -115,8 +116,8 @@ fn full_dir() {
     full(&mounted.site, processes.each_ref(), fill, || mounted.node().heal());
 }
 
-/// A directory that does not answer costs the cache, though the server is well; and a node waits for it once in a while,
-/// not once for each read.
+/// A directory that does not answer costs the cache, though the server is well; and a node waits
+/// for it once in a while, not once for each read.
 #[test]
 fn hung() {
     let Some(mounted) = Mounted::new() else { return };

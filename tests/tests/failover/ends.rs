@@ -1,5 +1,5 @@
-//! Processes and machines that end in the middle of an outage, and a name that is not known any more: what they
-//! acknowledged holds.
+//! Processes and machines that end in the middle of an outage, and a name that is not known any
+//! more: what they acknowledged holds.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -10,8 +10,8 @@ use larder_testkit::Answers;
 use crate::peer::Peer;
 use crate::support::Site;
 
-/// A prefix for a program that sees other files in the place of some of the system's; `None`, and a line that says so,
-/// where that takes rights that we do not have.
+/// A prefix for a program that sees other files in the place of some of the system's; `None`, and a
+/// line that says so, where that takes rights that we do not have.
 fn seeing(files: &[(&str, &str)], more: &[&str]) -> Option<Vec<String>> {
     let words = ["unshare", "--mount", "--fork", "--kill-child"];
     let prefix: Vec<String> = words.iter().chain(more).map(|&word| word.to_owned()).collect();
@@ -31,7 +31,8 @@ fn shared(site: &Site) -> String {
     format!("dir:{}/shared", site.directory.path().display())
 }
 
-/// All processes of the node are killed while they delete; what was acknowledged is gone when the server is back.
+/// All processes of the node are killed while they delete; what was acknowledged is gone when the
+/// server is back.
 fn killed(site: &Site, fallback: &str) {
     let server = site.proxy.url();
     let options = [("server", &*server), ("fallback", fallback), ("namespace", "t")];
@@ -81,8 +82,8 @@ fn killed_with_a_shared_fallback() {
     killed(&site, &shared(&site));
 }
 
-/// The machine is restarted in the middle of an outage: the boot clock begins anew, and what only the old boot's memory
-/// held may be lost.
+/// The machine is restarted in the middle of an outage: the boot clock begins anew, and what only
+/// the old boot's memory held may be lost.
 fn rebooted(site: &Site, fallback: &str) {
     let server = site.proxy.url();
     let options = [("server", &*server), ("fallback", fallback), ("namespace", "t")];
@@ -124,7 +125,8 @@ fn rebooted_with_a_shared_fallback() {
     rebooted(&site, &shared(&site));
 }
 
-/// The server's name is not known any more, and its connections end: it is found where it was, as long as it is there.
+/// The server's name is not known any more, and its connections end: it is found where it was, as
+/// long as it is there.
 #[test]
 fn the_name_is_gone() {
     let site = Site::new();

@@ -1,4 +1,5 @@
-//! Each fault: no error reaches a page that the fallback could have spared, and what changed meanwhile is new afterwards.
+//! Each fault: no error reaches a page that the fallback could have spared, and what changed
+//! meanwhile is new afterwards.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,8 +13,8 @@ use larder_testkit::{Answers, RedisServer};
 use crate::peer::Peer;
 use crate::support::{Site, process_and_server};
 
-/// Stores, changes while the fault holds, mends, and looks: the change must have come through for processes that saw the
-/// outage and for ones that did not.
+/// Stores, changes while the fault holds, mends, and looks: the change must have come through for
+/// processes that saw the outage and for ones that did not.
 fn survives(site: &mut Site, break_it: impl FnOnce(&mut Site), mend: impl FnOnce(&mut Site)) {
     let (a, b) = (site.process(), site.process());
     for key in ["deleted", "set", "kept"] {
@@ -141,7 +142,8 @@ fn error_answers() {
     }
 }
 
-/// A full server refuses sets and takes deletes: it goes on serving, and what a set would have replaced is gone.
+/// A full server refuses sets and takes deletes: it goes on serving, and what a set would have
+/// replaced is gone.
 #[test]
 fn full() {
     let site = Site::new();
@@ -162,7 +164,8 @@ fn a_host_that_is_not_known() {
     assert_eq!(a.get("k").as_deref(), Some("v"));
 }
 
-/// What is one process's own trouble is no outage for the others, and nothing is acknowledged that they do not know.
+/// What is one process's own trouble is no outage for the others, and nothing is acknowledged that
+/// they do not know.
 #[test]
 fn one_process_cannot_use_the_server() {
     let site = Site::new();
@@ -222,7 +225,8 @@ fn both_gone() {
     assert!(a.set("k", "new"));
 }
 
-/// The journal is lost with the node's boot, or with the directory: all that the server holds may be old.
+/// The journal is lost with the node's boot, or with the directory: all that the server holds may
+/// be old.
 #[test]
 fn a_lost_journal_empties_the_server() {
     let site = Site::new();
@@ -263,7 +267,8 @@ fn more_than_the_journal_lists() {
     assert_eq!(a.get("k"), None);
 }
 
-/// Up and down every 300 ms: what is acknowledged stays so, and the fallback is not left at each sign of life.
+/// Up and down every 300 ms: what is acknowledged stays so, and the fallback is not left at each
+/// sign of life.
 #[test]
 fn flapping() {
     flap(Duration::from_secs(6));
@@ -309,8 +314,8 @@ fn flap(lasts: Duration) {
     a.await_tier(Tier::Primary);
 }
 
-/// Packets are dropped, and processes of one node do as much as they can: counted at the other end, one request is waited for
-/// in each interval between two probes.
+/// Packets are dropped, and processes of one node do as much as they can: counted at the other end,
+/// one request is waited for in each interval between two probes.
 #[test]
 fn a_node_waits_once_in_each_interval() {
     let site = Site::new();
@@ -353,7 +358,8 @@ fn a_stall_of_a_minute() {
     long_stall(60);
 }
 
-/// While the server is stalled the node waits for it once in each interval between two probes, however much it does.
+/// While the server is stalled the node waits for it once in each interval between two probes,
+/// however much it does.
 fn long_stall(seconds: u64) {
     let site = Site::new();
     let (processes, servers): (Vec<_>, Vec<_>) = (0..4).map(|_| process_and_server(&site)).unzip();

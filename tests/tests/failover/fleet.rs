@@ -88,8 +88,8 @@ fn a_lost_server_is_replaced_by_the_directory_for_all_nodes() {
     }
 }
 
-/// R13, and the bound on staleness: a node that was cut off has no cache, and what it invalidates is gone for all after a
-/// lease.
+/// R13, and the bound on staleness: a node that was cut off has no cache, and what it invalidates
+/// is gone for all after a lease.
 #[test]
 fn a_minority_runs_without_cache_and_its_invalidations_arrive() {
     let fleet = Fleet::new();
@@ -126,7 +126,8 @@ fn r8_without_the_control_log_nothing_is_served_after_a_lease() {
     assert_eq!(a.get("k").unwrap(), b"new");
 }
 
-/// R16: a page that stores much while the fallback is not ready yet; of what it would have replaced nothing comes back.
+/// R16: a page that stores much while the fallback is not ready yet; of what it would have replaced
+/// nothing comes back.
 #[test]
 fn r16_what_is_refused_on_the_way_to_the_fallback_removes() {
     let fleet = Fleet::new();

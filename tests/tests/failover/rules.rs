@@ -11,8 +11,9 @@ use larder_testkit::{Answers, Proxy};
 
 use crate::support::{Process, Site, await_that, failover, patient_failover};
 
-/// R10: who was not there during the outage asks the journal, not the server, whether the server may serve. The node is one of
-/// several with journals of their own, so that nothing is promised and the fallback serves nothing (R15).
+/// R10: who was not there during the outage asks the journal, not the server, whether the server
+/// may serve. The node is one of several with journals of their own, so that nothing is promised
+/// and the fallback serves nothing (R15).
 #[test]
 fn r10_r15_a_node_among_several_promises_nothing_and_yet_forgets_nothing() {
     let site = Site::new();
@@ -83,7 +84,8 @@ fn r12_nothing_is_remembered_across_a_change_of_tier() {
     assert_eq!(a.get("k"), None);
 }
 
-/// A request that was sent before the return to the server and fails after it says nothing of the server that came back.
+/// A request that was sent before the return to the server and fails after it says nothing of the
+/// server that came back.
 #[test]
 fn r13_a_failure_from_before_the_return_does_not_undo_it() {
     let site = Site::new();
@@ -116,7 +118,8 @@ fn r13_a_failure_from_before_the_return_does_not_undo_it() {
     assert_eq!((quick.events(), late.events()), (vec![], vec![]));
 }
 
-/// Whoever sees that the server is back asks it, though another process has just been the only one to ask.
+/// Whoever sees that the server is back asks it, though another process has just been the only one
+/// to ask.
 #[test]
 fn r13_the_return_is_not_undone_by_those_who_were_kept_away() {
     let site = Site::new();
@@ -172,7 +175,8 @@ fn r23_a_named_lock_has_one_holder_through_an_outage() {
     assert!(next.proof().fence > fence);
 }
 
-/// R23, R24: a cache lock makes nobody wait over a change of tier, and who held it before writes nothing more.
+/// R23, R24: a cache lock makes nobody wait over a change of tier, and who held it before writes
+/// nothing more.
 #[test]
 fn r23_a_cache_lock_is_to_be_had_at_once_in_the_other_tier() {
     let site = Site::new();
@@ -215,7 +219,8 @@ fn r13_without_the_control_log_the_server_does_not_serve() {
     assert!(a.set("k", "new") && a.get("k").as_deref() == Some("new"));
 }
 
-/// R16: the set that found the server gone may not have happened, and the value before it must not come back.
+/// R16: the set that found the server gone may not have happened, and the value before it must not
+/// come back.
 #[test]
 fn r16_an_overwrite_that_failed_removes() {
     let site = Site::new();

@@ -115,7 +115,8 @@ fn left_by_maybe_evicted(backend: &dyn Backend, id: u32) -> Option<u64> {
     Some(number(Some(&entry)))
 }
 
-/// A writer that was stopped, not killed, holds up others for a bounded time at most, and never breaks anything.
+/// A writer that was stopped, not killed, holds up others for a bounded time at most, and never
+/// breaks anything.
 #[test]
 fn stopped_writers_do_not_stop_others_for_ever() {
     let place = Place::new("64M");

@@ -1,5 +1,5 @@
-//! The directory: hostile ones are refused by name, a removed or replaced one is noticed, nothing of another
-//! boot is read.
+//! The directory: hostile ones are refused by name, a removed or replaced one is noticed, nothing
+//! of another boot is read.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};

@@ -1,5 +1,5 @@
-//! Files that somebody removes, cuts short or sets back while processes use them: nothing old is served, and nobody goes
-//! on alone.
+//! Files that somebody removes, cuts short or sets back while processes use them: nothing old is
+//! served, and nobody goes on alone.
 
 use std::fs::{self, File};
 use std::io::Read as _;
@@ -45,7 +45,8 @@ fn files_removed_under_a_process_do_not_part_it_from_others() {
             remove(&place, names);
             let what = format!("{names:?} {others_first}");
             if others_first {
-                // Without any file that says whose the data is, a new process leaves it alone until one that knows comes.
+                // Without any file that says whose the data is, a new process leaves it alone until
+                // one that knows comes.
                 let said = place.once("k");
                 assert!(said == "ok" || names.len() == 3, "{what}: {said}");
                 if said == "ok" {
@@ -100,7 +101,8 @@ fn an_older_copy_written_over_the_file_is_noticed() {
     }
 }
 
-/// The filesystem may give a copy of the directory the inode numbers of the files that were removed. Then only the time tells.
+/// The filesystem may give a copy of the directory the inode numbers of the files that were
+/// removed. Then only the time tells.
 #[test]
 fn a_copy_in_the_inodes_of_removed_files_is_noticed() {
     let place = Place::new("4M");

@@ -13,7 +13,8 @@ fn file_len(place: &Place) -> u64 {
     std::fs::metadata(place.path().join("data.mdb")).unwrap().len()
 }
 
-/// Ten times the size in entries of any size: each is stored and read, the file stays within its bound.
+/// Ten times the size in entries of any size: each is stored and read, the file stays within its
+/// bound.
 #[test]
 fn the_oldest_go() {
     let place = Place::new("4M");
@@ -42,7 +43,8 @@ fn the_oldest_go() {
     assert_eq!(here(&*backend).incarnation, before.incarnation, "evicting is enough");
 }
 
-/// Small entries too, whose bookkeeping is larger than they are; also in unlogged caches and with expiry.
+/// Small entries too, whose bookkeeping is larger than they are; also in unlogged caches and with
+/// expiry.
 #[test]
 fn small_entries_fill_it_too() {
     let place = Place::new("4M");
@@ -124,8 +126,8 @@ fn a_batch_that_cannot_fit() {
     assert!(keys.iter().all(|key| get(&*backend, &cache, key).is_none()));
 }
 
-/// A reader that was stopped in the middle of reading keeps its pages; writers go on all the same, and when it
-/// goes on, it reads what is there now.
+/// A reader that was stopped in the middle of reading keeps its pages; writers go on all the same,
+/// and when it goes on, it reads what is there now.
 #[test]
 fn a_stopped_reader_does_not_stop_writers() {
     let place = Place::new("32M");
@@ -150,7 +152,8 @@ fn a_stopped_reader_does_not_stop_writers() {
     assert!(file_len(&place) <= 32 << 20);
 }
 
-/// The disk is full long before the file has its size: entries are evicted, or refused without leaving the old.
+/// The disk is full long before the file has its size: entries are evicted, or refused without
+/// leaving the old.
 #[test]
 fn a_full_disk() {
     let place = Place::new("64M");

@@ -34,7 +34,8 @@ impl Stack {
         Self { servers, cost: DIR, turn: AtomicUsize::new(0), mounts: Vec::new(), directory, _redis: None }
     }
 
-    /// Two nodes that mount the directory as NFS clients do. Where there is no FUSE, both are on the directory itself.
+    /// Two nodes that mount the directory as NFS clients do. Where there is no FUSE, both are on
+    /// the directory itself.
     fn on_mounts() -> Self {
         let mut stack = Self::on_dir();
         let path = |name: &str| stack.directory.path().join(name);

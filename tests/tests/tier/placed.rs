@@ -231,7 +231,8 @@ fn a_newer_answer_enters_though_the_tier_moved() {
     let (memory, _node, mut first, second) = node();
     let here = first.set("k", "1");
     let (elsewhere, overtaking) = (memory.peer(), Arc::clone(&second.tier));
-    // The other process moves the tier a bit before this one is answered, by an answer that is older.
+    // The other process moves the tier a bit before this one is answered, by an answer that is
+    // older.
     second.server.memory.after_next_read(move || {
         apply(&elsewhere, "k", "2");
     });

@@ -8,7 +8,8 @@ use larder::contract::Facts;
 
 use super::checks::Check;
 
-/// The rights of a mode that only the owner should have; nodes that share a directory may do so by a group.
+/// The rights of a mode that only the owner should have; nodes that share a directory may do so by
+/// a group.
 fn foreign(scheme: &str) -> u32 {
     if scheme == "dir" { 0o007 } else { 0o077 }
 }
@@ -97,7 +98,8 @@ const HARMFUL: [(&str, &str); 6] = [
 const SLOW: [&str; 2] = ["noac", "actimeo=0"];
 /// Filesystems of one machine.
 const OF_ONE_NODE: [&str; 5] = ["ext4", "xfs", "btrfs", "tmpfs", "overlay"];
-/// How far the clock of the file server may differ: attributes may be as old as an NFS client believes them.
+/// How far the clock of the file server may differ: attributes may be as old as an NFS client
+/// believes them.
 const CLOCKS_DIFFER: Duration = Duration::from_secs(120);
 
 /// Reports what the backend of a shared directory says.
@@ -154,7 +156,8 @@ fn mount(filesystem: &str, options: &str) -> Vec<Check> {
     checks
 }
 
-/// Compares this node's clock with the file server's, which dates what was just written. Clocks decide about expiry only.
+/// Compares this node's clock with the file server's, which dates what was just written. Clocks
+/// decide about expiry only.
 pub(super) fn clock(namespace: &Path) -> Check {
     let entries = std::fs::read_dir(namespace).into_iter().flatten();
     let newest = entries.filter_map(|entry| entry.ok()?.metadata().ok()?.modified().ok()).max();

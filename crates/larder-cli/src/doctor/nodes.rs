@@ -8,7 +8,8 @@ use crate::nodes::{differences, seconds};
 /// Clocks may differ by so much from the server's, in milliseconds.
 const MAX_SKEW_MS: u64 = 1000;
 
-/// Names the nodes whose version, configuration or clock is another than that of the others. On Redis two round trips.
+/// Names the nodes whose version, configuration or clock is another than that of the others. On
+/// Redis two round trips.
 pub(super) fn examine(store: &Store) -> Vec<Check> {
     let nodes = match store.statistics() {
         Ok(nodes) => nodes,

@@ -7,7 +7,8 @@ use super::secret::Secret;
 pub(crate) struct Access {
     /// With TLS: a file of PEM certificates to trust instead of the system's.
     pub(crate) ca_file: Option<String>,
-    /// With TLS: PEM files of our own certificate, followed by those between it and the authority, and of its key.
+    /// With TLS: PEM files of our own certificate, followed by those between it and the authority,
+    /// and of its key.
     pub(crate) identity: Option<(String, String)>,
     /// With TLS: the name that the server's certificate must have, if not the host's.
     pub(crate) tls_server_name: Option<String>,

@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::settings::Config;
 use crate::error::Result;
 
-/// Options for a [`Config`], set one by one; the table there says what each means. Of an option that is set twice the last value
-/// counts, and an empty text means the default.
+/// Options for a [`Config`], set one by one; the table there says what each means. Of an option
+/// that is set twice the last value counts, and an empty text means the default.
 ///
 /// ```
 /// use std::time::Duration;
@@ -100,7 +100,8 @@ impl ConfigBuilder {
         self.with("near_bytes", bytes)
     }
 
-    /// How long reads go on without asking the backend for changes: at most an hour; zero = each read asks.
+    /// How long reads go on without asking the backend for changes: at most an hour; zero = each
+    /// read asks.
     pub fn max_staleness(self, time: Duration) -> Self {
         self.with("max_staleness", time.as_secs_f64())
     }
@@ -125,7 +126,8 @@ impl ConfigBuilder {
         self.with("lock_wait", time.as_secs_f64())
     }
 
-    /// The URL of the directory that takes over while a Redis server is away: a `dir:` that all nodes share, or a `local:`.
+    /// The URL of the directory that takes over while a Redis server is away: a `dir:` that all
+    /// nodes share, or a `local:`.
     pub fn fallback(self, url: &str) -> Self {
         self.with("fallback", url)
     }
@@ -145,7 +147,8 @@ impl ConfigBuilder {
         self.with("seal_key_previous", secret)
     }
 
-    /// The URL of a `local:` directory where the processes of this node share what one of them fetched.
+    /// The URL of a `local:` directory where the processes of this node share what one of them
+    /// fetched.
     pub fn node_tier(self, url: &str) -> Self {
         self.with("node_tier", url)
     }

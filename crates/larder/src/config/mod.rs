@@ -1,4 +1,5 @@
-//! Configuration: one set of named options, the same in PHP, Rust, the command line and Moodle's form.
+//! Configuration: one set of named options, the same in PHP, Rust, the command line and Moodle's
+//! form.
 
 mod access;
 mod builder;

@@ -1,4 +1,5 @@
-//! The table of options: their names, and how the parser reads each. Builder and documentation are tested against it.
+//! The table of options: their names, and how the parser reads each. Builder and documentation are
+//! tested against it.
 
 use super::draft::Draft;
 use super::parse;

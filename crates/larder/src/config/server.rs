@@ -27,8 +27,8 @@ const DIR_MIN_BYTES: u64 = 16 << 20;
 pub enum Server {
     /// `redis://[user[:password]@]host[:port][/database]`, `rediss://…` (TLS),
     /// `redis+unix:///path/to/socket[?db=database]`,
-    /// `redis-sentinel://[user[:password]@]host[:port],…/service[/database]`, `rediss-sentinel://…` (TLS),
-    /// `redis-cluster://[user[:password]@]host[:port],…`, `rediss-cluster://…` (TLS).
+    /// `redis-sentinel://[user[:password]@]host[:port],…/service[/database]`, `rediss-sentinel://…`
+    /// (TLS), `redis-cluster://[user[:password]@]host[:port],…`, `rediss-cluster://…` (TLS).
     Redis {
         /// Where it listens.
         address: RedisAddress,
@@ -50,7 +50,8 @@ pub enum Server {
     Dir {
         /// The directory.
         path: PathBuf,
-        /// The most that it may take, in bytes; it may pass that by a sixteenth and the newest checkpoint.
+        /// The most that it may take, in bytes; it may pass that by a sixteenth and the newest
+        /// checkpoint.
         max_bytes: u64,
     },
 }
@@ -277,8 +278,8 @@ fn host_of(url: &Url, port: u16) -> Result<(String, u16)> {
     Ok((host.trim_matches(['[', ']']).to_owned(), url.port().unwrap_or(port)))
 }
 
-/// The credentials in the URL of a Redis server, as they stand there, and the URL without them. They end at the last `@`, so
-/// that a password may hold any character.
+/// The credentials in the URL of a Redis server, as they stand there, and the URL without them.
+/// They end at the last `@`, so that a password may hold any character.
 fn split_credentials(url: &str) -> Result<(&str, String)> {
     let (scheme, rest) = url.split_once("://").unwrap_or((url, ""));
     let without = |rest: &str| format!("{scheme}://{rest}");

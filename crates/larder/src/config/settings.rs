@@ -37,9 +37,10 @@ use super::server::Server;
 /// | `seal_key_previous` | another such secret: entries sealed with it are read, too; for a change of `seal_key` | none |
 /// | `node_tier` | `local:/path[?size=1G]`: a directory of this node's own disk, where its processes share what one of them fetched | none |
 ///
-/// Sizes are in bytes and take the suffixes `K`, `M` and `G` (2¹⁰, 2²⁰, 2³⁰). Times may have fractions: the two
-/// time-outs 0.001 to 60, `lock_lease` 1 to 3600, `max_staleness` and `lock_wait` 0 to 3600. Names have at most 100
-/// characters: letters, digits and `- _ . : @ +`, but no dot at the beginning. An empty value means the default.
+/// Sizes are in bytes and take the suffixes `K`, `M` and `G` (2¹⁰, 2²⁰, 2³⁰). Times may have
+/// fractions: the two time-outs 0.001 to 60, `lock_lease` 1 to 3600, `max_staleness` and
+/// `lock_wait` 0 to 3600. Names have at most 100 characters: letters, digits and `- _ . : @ +`, but
+/// no dot at the beginning. An empty value means the default.
 ///
 /// ```
 /// let config = larder::Config::from_options([("server", "local:/var/cache/larder"), ("near_bytes", "8M")])?;
@@ -84,7 +85,8 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    /// Whether it is the same place with another generation or code epoch: what is read here was read there under the same keys.
+    /// Whether it is the same place with another generation or code epoch: what is read here was
+    /// read there under the same keys.
     pub(crate) fn succeeds(&self, other: &Self) -> bool {
         let base = |of: &Self| of.namespace.split('+').next().map(str::to_owned);
         let rest = |of: &Self| (of.server.clone(), of.fallback.clone(), of.seal_keys.clone());
@@ -92,7 +94,8 @@ impl Identity {
     }
 }
 
-/// The most bytes of a decoded value that `near_bytes` have room for: half of them. A larger one would push out nearly all others.
+/// The most bytes of a decoded value that `near_bytes` have room for: half of them. A larger one
+/// would push out nearly all others.
 pub(crate) fn largest_near_value(near_bytes: u64) -> u64 {
     near_bytes / 2
 }
@@ -108,7 +111,8 @@ impl Config {
         self.fallback.as_ref()
     }
 
-    /// The same for a backend that takes over, whose entries are kept apart from those of a store that is there by itself.
+    /// The same for a backend that takes over, whose entries are kept apart from those of a store
+    /// that is there by itself.
     pub(crate) fn for_fallback(&self, server: Server) -> Self {
         Self { server, fallback: None, access: Access::default(), takes_over: true, ..self.clone() }
     }
@@ -128,7 +132,8 @@ impl Config {
         }
     }
 
-    /// What stores of one process have to have in common to share their memory: all that decides which entries they see.
+    /// What stores of one process have to have in common to share their memory: all that decides
+    /// which entries they see.
     pub(crate) fn identity(&self) -> Identity {
         Identity {
             server: self.server.without_size(),
@@ -140,7 +145,8 @@ impl Config {
         }
     }
 
-    /// The same number in all processes that see the same entries, whatever their other options are.
+    /// The same number in all processes that see the same entries, whatever their other options
+    /// are.
     pub(crate) fn place_hash(&self) -> [u8; 32] {
         let Identity { server, fallback, namespace, seal_keys: [seal_key, _], code_epoch, .. } =
             self.identity();
@@ -150,7 +156,8 @@ impl Config {
         *hasher.finalize().as_bytes()
     }
 
-    /// What processes of a node have in common that are counted together: the place, and the secret of its entries.
+    /// What processes of a node have in common that are counted together: the place, and the secret
+    /// of its entries.
     pub(crate) fn counted_with(&self) -> Vec<u8> {
         let secret = self.seal_key.as_ref().map_or("", Secret::reveal);
         blake3::derive_key("larder counts v1", format!("{:?} {secret}", self.place()).as_bytes()).to_vec()
@@ -166,10 +173,11 @@ impl Config {
         &self.access
     }
 
-    /// The namespace with the generation in it: another one for each pair of the two, and for a fallback.
+    /// The namespace with the generation in it: another one for each pair of the two, and for a
+    /// fallback.
     ///
-    /// A plus sign joins the parts. One within a part becomes `=`, which no part can contain. A generation that is called as
-    /// the mark of a fallback gets a tilde before it.
+    /// A plus sign joins the parts. One within a part becomes `=`, which no part can contain. A
+    /// generation that is called as the mark of a fallback gets a tilde before it.
     pub fn namespace(&self) -> String {
         let part = |part: &str| part.replace('+', "=");
         let mut joined = part(&self.namespace);

@@ -8,7 +8,8 @@ use super::server::{RedisAddress, Server};
 use super::settings::Config;
 
 impl Config {
-    /// The options with their values, also those that are the default; of secrets only whether they are set.
+    /// The options with their values, also those that are the default; of secrets only whether they
+    /// are set.
     pub fn shown(&self) -> Vec<(String, String)> {
         let secs = |time: Duration| time.as_secs_f64().to_string();
         let path = |path: &std::path::Path| path.display().to_string();

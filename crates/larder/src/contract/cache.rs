@@ -26,8 +26,8 @@ impl CacheId {
     /// The longest name, in bytes.
     pub const MAX_NAME: usize = 200;
 
-    /// Names a cache. Changes of a *logged* cache reach every near cache; an unlogged one is for entries that
-    /// nobody keeps in memory.
+    /// Names a cache. Changes of a *logged* cache reach every near cache; an unlogged one is for
+    /// entries that nobody keeps in memory.
     ///
     /// # Errors
     /// [`ErrorKind::Value`](crate::ErrorKind::Value) if the name is empty, longer than [`MAX_NAME`](Self::MAX_NAME) bytes
@@ -47,7 +47,8 @@ impl CacheId {
         Self::stored(&format!("{RESERVED}{name}"), logged)
     }
 
-    /// A cache whose name was stored before, or is one of Larder's own, which begin with [`RESERVED`].
+    /// A cache whose name was stored before, or is one of Larder's own, which begin with
+    /// [`RESERVED`].
     pub(crate) fn stored(name: &str, logged: bool) -> Self {
         Self { name: name.into(), logged }
     }
@@ -62,14 +63,15 @@ impl CacheId {
         self.name.starts_with(RESERVED)
     }
 
-    /// The cache that stands for this one while a backend serves in place of another, in the epoch of that time. It is one of
-    /// Larder's own, and logged.
+    /// The cache that stands for this one while a backend serves in place of another, in the epoch
+    /// of that time. It is one of Larder's own, and logged.
     pub(crate) fn in_epoch(&self, epoch: u64) -> Self {
         let kind = if self.logged { 'l' } else { 'u' };
         Self::stored(&format!("{RESERVED}{epoch:0EPOCH_DIGITS$x}{kind}{}", self.name), true)
     }
 
-    /// The reverse of [`in_epoch`](Self::in_epoch) by name; `None` for a name that stands for no other.
+    /// The reverse of [`in_epoch`](Self::in_epoch) by name; `None` for a name that stands for no
+    /// other.
     pub(crate) fn original(name: &str) -> Option<(u64, Self)> {
         let (epoch, rest) = name.strip_prefix(RESERVED)?.split_at_checked(EPOCH_DIGITS)?;
         let epoch = u64::from_str_radix(epoch, 16).ok()?;

@@ -26,15 +26,18 @@ pub enum Op<'a> {
         key: &'a [u8],
         /// The encoded entry (opaque here).
         entry: &'a [u8],
-        /// When the entry may be reclaimed, on the backend's clock. Readers enforce expiry themselves.
+        /// When the entry may be reclaimed, on the backend's clock. Readers enforce expiry
+        /// themselves.
         expires: Option<Millis>,
         /// Store only if key and cache did not change since. Ignored for unlogged caches.
         guard: Option<Guard>,
-        /// Store only while the lock on this key is still the one that was granted; if not, the whole batch fails with
+        /// Store only while the lock on this key is still the one that was granted; if not, the
+        /// whole batch fails with
         /// [`LockLost`](crate::ErrorKind::LockLost), and nothing of it takes effect (R24).
         lock: Option<LockProof>,
     },
-    /// Removes an entry. Logged even if there was none: others may hold in memory what the backend evicted.
+    /// Removes an entry. Logged even if there was none: others may hold in memory what the backend
+    /// evicted.
     Delete {
         /// The cache.
         cache: &'a CacheId,
@@ -82,7 +85,8 @@ pub enum Outcome {
     Stored,
     /// The guard failed: something changed since, and what stands is left alone.
     Dropped,
-    /// The guard of a fill failed against a set of another value: neither is left, the key is deleted.
+    /// The guard of a fill failed against a set of another value: neither is left, the key is
+    /// deleted.
     Cleared,
     /// The entry is gone; `existed` says whether there was one.
     Deleted {

@@ -5,12 +5,13 @@ use super::log::Position;
 /// What a set depends on: that its key and cache did not change since a position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Guard {
-    /// For what was computed after the key was missing. If it lost against another set, nobody knows which of the two is
-    /// newer: neither value is left, unless they are the same.
+    /// For what was computed after the key was missing. If it lost against another set, nobody
+    /// knows which of the two is newer: neither value is left, unless they are the same.
     Fill {
         /// Where the key was missing.
         missed: Position,
-        /// How many bytes at the end of the entry are its value. What stands before them (when it expires) may differ.
+        /// How many bytes at the end of the entry are its value. What stands before them (when it
+        /// expires) may differ.
         value: usize,
     },
     /// For a compare-and-exchange: if it lost, what stands is left alone.
@@ -29,8 +30,8 @@ pub enum Since {
 }
 
 impl Since {
-    /// What the changes since a position, oldest first, say of a key: of each change of the key or its cache whether it
-    /// stored the key.
+    /// What the changes since a position, oldest first, say of a key: of each change of the key or
+    /// its cache whether it stored the key.
     pub(crate) fn of(changes: impl Iterator<Item = bool>) -> Self {
         match changes.last() {
             None => Self::Nothing,
@@ -68,8 +69,8 @@ impl Guard {
         }
     }
 
-    /// What becomes of a set of `entry`. `standing` gives the entry that stands under the key, and is asked only if the
-    /// guard failed.
+    /// What becomes of a set of `entry`. `standing` gives the entry that stands under the key, and
+    /// is asked only if the guard failed.
     ///
     /// # Errors
     /// Those of `standing`.

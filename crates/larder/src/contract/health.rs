@@ -33,12 +33,14 @@ pub struct Health {
     pub tier: Tier,
     /// Since when; `None` if that was never otherwise, or nobody knows.
     pub since: Option<SystemTime>,
-    /// How many invalidations the server has not been told yet; `None` if they are more than can be counted
-    /// ([`MAX_CHANGES`](super::MAX_CHANGES)).
+    /// How many invalidations the server has not been told yet; `None` if they are more than can be
+    /// counted ([`MAX_CHANGES`](super::MAX_CHANGES)).
     pub waiting: Option<u64>,
-    /// Why the server does not serve, serves without its fallback, or what it refuses; empty if all is well.
+    /// Why the server does not serve, serves without its fallback, or what it refuses; empty if all
+    /// is well.
     pub reason: String,
-    /// Whether the server serves but has refused invalidations. This node serves nothing that it could not invalidate.
+    /// Whether the server serves but has refused invalidations. This node serves nothing that it
+    /// could not invalidate.
     pub refusing: bool,
 }
 

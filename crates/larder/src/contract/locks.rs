@@ -71,8 +71,8 @@ pub enum Attempt {
         /// When to ask again at the latest.
         at_most: Duration,
     },
-    /// It is nobody's for sure, and somebody may hold it all the same: locks may have been lost. Nobody new gets this one, a
-    /// [named](LockKind::Named) lock, before so much time has passed.
+    /// It is nobody's for sure, and somebody may hold it all the same: locks may have been lost.
+    /// Nobody new gets this one, a [named](LockKind::Named) lock, before so much time has passed.
     Grace {
         /// How long that takes.
         left: Duration,
@@ -84,7 +84,8 @@ pub enum Attempt {
 pub struct Handed {
     /// The fencing number.
     pub fence: u64,
-    /// How long the grant lasts, counted from when the last [`acquire`](LockBackend::acquire) that answered
+    /// How long the grant lasts, counted from when the last [`acquire`](LockBackend::acquire) that
+    /// answered
     /// [`Wait`](Attempt::Wait) was sent. It is short, since the sleeper may be dead: the holder renews it.
     pub lease: Duration,
 }
@@ -98,8 +99,8 @@ pub struct Renewal<'a> {
     pub owner: &'a [u8],
     /// What was granted.
     pub proof: LockProof,
-    /// Until when the holder believes that it holds the lock, on the boot clock: in the grace after a loss it gets a named one
-    /// back, if that is decided before then (R23).
+    /// Until when the holder believes that it holds the lock, on the boot clock: in the grace after
+    /// a loss it gets a named one back, if that is decided before then (R23).
     pub believed_until: Duration,
 }
 
@@ -122,14 +123,17 @@ pub struct LockInfo {
 
 /// Keeps locks: the part of a [`Backend`](super::Backend) that has them.
 ///
-/// All methods but [`park`](Self::park), [`list`](Self::list) and [`another`](Self::another) take one round trip and block
-/// no longer than the configured time-outs. All may be sent again when their outcome is unknown.
+/// All methods but [`park`](Self::park), [`list`](Self::list) and [`another`](Self::another) take
+/// one round trip and block no longer than the configured time-outs. All may be sent again when
+/// their outcome is unknown.
 ///
-/// 1. A lock has at most one token. It changes hands only when it is released, broken, or not renewed for a lease.
+/// 1. A lock has at most one token. It changes hands only when it is released, broken, or not
+///    renewed for a lease.
 /// 2. Fencing numbers only grow, whatever the backend loses (R25).
 /// 3. First come, first served, among those who asked again within the last three seconds.
-/// 4. After the backend may have lost locks, cache locks are free: who held one holds it no more. For one lease nobody new gets a
-///    named lock; who held one gets it back by renewing (R23). Where there never were any, nothing was lost.
+/// 4. After the backend may have lost locks, cache locks are free: who held one holds it no more.
+///    For one lease nobody new gets a named lock; who held one gets it back by renewing (R23).
+///    Where there never were any, nothing was lost.
 pub trait LockBackend: Send + Sync {
     /// Asks for a lock. The answer is `Mine` whenever the lock is the token's already.
     ///
@@ -137,12 +141,14 @@ pub trait LockBackend: Send + Sync {
     /// If the backend cannot be reached or refuses. The lock may have been granted.
     fn acquire(&self, claim: &Claim<'_>) -> Result<Attempt>;
 
-    /// Sleeps until `token` is woken, for `at_most` at the longest; may wake up early for no reason. Called after an
+    /// Sleeps until `token` is woken, for `at_most` at the longest; may wake up early for no
+    /// reason. Called after an
     /// [`acquire`](Self::acquire) that answered [`Wait`](Attempt::Wait). `Some` if the lock was given to the token after
     /// that answer; `None` says nothing, and whoever gets it asks again.
     fn park(&self, token: Token, at_most: Duration) -> Option<Handed>;
 
-    /// Gives a lock back, or leaves its queue, and wakes the next. Whether the lock was the token's.
+    /// Gives a lock back, or leaves its queue, and wakes the next. Whether the lock was the
+    /// token's.
     ///
     /// # Errors
     /// If the backend cannot be reached or refuses; the lock is then free after its lease.
@@ -166,13 +172,15 @@ pub trait LockBackend: Send + Sync {
     /// If the backend cannot be reached or refuses.
     fn list(&self) -> Result<Vec<LockInfo>>;
 
-    /// Takes a lock from its holder, whoever that is, and wakes the next. Whether there was a holder.
+    /// Takes a lock from its holder, whoever that is, and wakes the next. Whether there was a
+    /// holder.
     ///
     /// # Errors
     /// If the backend cannot be reached or refuses.
     fn break_lock(&self, name: &[u8]) -> Result<bool>;
 
-    /// Forgets all locks, as after a loss: others were kept elsewhere meanwhile. Fencing numbers go on above `fence`.
+    /// Forgets all locks, as after a loss: others were kept elsewhere meanwhile. Fencing numbers go
+    /// on above `fence`.
     ///
     /// # Errors
     /// If the backend cannot be reached or refuses.
@@ -188,11 +196,12 @@ const NAMED: u8 = b'n';
 /// What a lock guards, which decides what may become of it when locks may have been lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LockKind {
-    /// Entries of its own cache. Each write under it shows the lock in the same atomic step, so that a second holder does
-    /// no harm: it is granted at once, and who held it before a loss holds it no more.
+    /// Entries of its own cache. Each write under it shows the lock in the same atomic step, so
+    /// that a second holder does no harm: it is granted at once, and who held it before a loss
+    /// holds it no more.
     Cache,
-    /// Something outside of Larder, which asks nobody. For one lease after a loss nobody new gets it; who held it gets it
-    /// back by renewing.
+    /// Something outside of Larder, which asks nobody. For one lease after a loss nobody new gets
+    /// it; who held it gets it back by renewing.
     Named,
 }
 
@@ -208,8 +217,8 @@ pub fn named_lock_name(name: &[u8]) -> Vec<u8> {
     [&[NAMED, 0], name].concat()
 }
 
-/// The name of the lock on a key of a cache: `l` or `u` (whether the cache is logged), the cache's name, a zero byte, the
-/// key.
+/// The name of the lock on a key of a cache: `l` or `u` (whether the cache is logged), the cache's
+/// name, a zero byte, the key.
 pub fn lock_name(cache: &CacheId, key: &[u8]) -> Vec<u8> {
     // A lock is that of the cache which another one stands for.
     if let Some((_, cache)) = CacheId::original(cache.name()) {
@@ -219,7 +228,8 @@ pub fn lock_name(cache: &CacheId, key: &[u8]) -> Vec<u8> {
     [kind, cache.name().as_bytes(), &[0], key].concat()
 }
 
-/// The reverse of [`lock_name`]: the cache's name and the key; `None` if it is no such name. A named lock has an empty cache.
+/// The reverse of [`lock_name`]: the cache's name and the key; `None` if it is no such name. A
+/// named lock has an empty cache.
 pub fn parse_lock_name(name: &[u8]) -> Option<(&str, &[u8])> {
     let (_, rest) = name.split_first()?;
     let end = rest.iter().position(|byte| *byte == 0)?;

@@ -2,7 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-/// The most changes that an answer lists; when more happened, it names the caches that changed, or those that changed most.
+/// The most changes that an answer lists; when more happened, it names the caches that changed, or
+/// those that changed most.
 pub const MAX_CHANGES: usize = 1000;
 /// The most changes that are read for an answer where that crosses no network.
 pub(crate) const MAX_READ: usize = 16 * MAX_CHANGES;
@@ -14,8 +15,8 @@ pub struct Position {
     pub incarnation: u128,
     /// Where in the history; larger is later.
     pub id: u128,
-    /// The random mark of the record there, so that another history's record with the same id is not taken for
-    /// it (R1).
+    /// The random mark of the record there, so that another history's record with the same id is
+    /// not taken for it (R1).
     pub nonce: u128,
 }
 
@@ -58,8 +59,8 @@ impl Change {
     }
 }
 
-/// The changes as an answer tells them: of too many, caches with many of them are named, and only the others' keys are listed
-/// (R29). `None` if too many caches changed.
+/// The changes as an answer tells them: of too many, caches with many of them are named, and only
+/// the others' keys are listed (R29). `None` if too many caches changed.
 pub(crate) fn listed(mut changes: Vec<Change>) -> Option<Vec<Change>> {
     if changes.len() <= MAX_CHANGES {
         return Some(changes);
@@ -90,8 +91,8 @@ pub(crate) fn listed(mut changes: Vec<Change>) -> Option<Vec<Change>> {
 pub struct Delta {
     /// What the caller knew is void: its position is none of this history, or it gave none.
     pub reset: bool,
-    /// The changes, oldest first; empty with `reset`. May contain the caller's own earlier writes and what it was told
-    /// before, never the writes of the `apply` that this answers.
+    /// The changes, oldest first; empty with `reset`. May contain the caller's own earlier writes
+    /// and what it was told before, never the writes of the `apply` that this answers.
     pub changes: Vec<Change>,
     /// The position after those changes and, in an answer to `apply`, after its own record.
     pub position: Position,

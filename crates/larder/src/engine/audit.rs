@@ -1,9 +1,10 @@
 //! The audit log: who emptied what, kept in the backend beside the entries.
 //!
-//! A record is an entry of an unlogged cache of Larder's own, under a key that begins with the time. Another entry lists the keys in
-//! the order in which they came, so that a writer knows which record is too old without listing all, and no wrong clock or
-//! forged time makes one outlive the others. Of two writers at the same moment one may miss in the list what the other adds: such
-//! a record stays for its year.
+//! A record is an entry of an unlogged cache of Larder's own, under a key that begins with the
+//! time. Another entry lists the keys in the order in which they came, so that a writer knows which
+//! record is too old without listing all, and no wrong clock or forged time makes one outlive the
+//! others. Of two writers at the same moment one may miss in the list what the other adds: such a
+//! record stays for its year.
 
 use std::collections::BTreeMap;
 
@@ -37,8 +38,8 @@ pub struct AuditRecord {
 }
 
 impl<D: Decode> Engine<D> {
-    /// Adds a record to the audit log, which keeps the last 1,000 for a year. If the details do not name a `node`, the host's name is
-    /// added. Three round trips at most.
+    /// Adds a record to the audit log, which keeps the last 1,000 for a year. If the details do not
+    /// name a `node`, the host's name is added. Three round trips at most.
     ///
     /// # Errors
     /// If the backend is unavailable or refuses.
@@ -61,7 +62,8 @@ impl<D: Decode> Engine<D> {
         Ok(())
     }
 
-    /// The records of the audit log, oldest first. On Redis a round trip, and one for each hundred records.
+    /// The records of the audit log, oldest first. On Redis a round trip, and one for each hundred
+    /// records.
     ///
     /// # Errors
     /// If the backend is unavailable or refuses.

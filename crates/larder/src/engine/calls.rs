@@ -1,4 +1,5 @@
-//! An engine, and how it asks its backend: between two looks at what memory knows, with no lock held.
+//! An engine, and how it asks its backend: between two looks at what memory knows, with no lock
+//! held.
 
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -28,9 +29,9 @@ pub(super) struct Answer {
 
 /// A backend with a near cache of decoded values before it.
 ///
-/// Coherent as `docs/design.md` promises: a read sees everything that was acknowledged before its sync point. Sync
-/// points are the first operation after [`begin_request`](Self::begin_request), every round trip, and any read more
-/// than `max_staleness` after the last.
+/// Coherent as `docs/design.md` promises: a read sees everything that was acknowledged before its
+/// sync point. Sync points are the first operation after [`begin_request`](Self::begin_request),
+/// every round trip, and any read more than `max_staleness` after the last.
 pub struct Engine<D: Decode> {
     pub(super) backend: Arc<dyn Backend>,
     /// `None` where the backend copes with outages itself.
@@ -58,8 +59,8 @@ impl<D: Decode> Engine<D> {
         Self::open_in(&Memories::new(), config, decode)
     }
 
-    /// An engine for `config` that shares its memory with all that were opened in `memories` on the same place. Does not
-    /// touch the backend yet.
+    /// An engine for `config` that shares its memory with all that were opened in `memories` on the
+    /// same place. Does not touch the backend yet.
     ///
     /// # Errors
     /// [`ErrorKind::Config`] if the configuration does not suit the backend.
@@ -99,9 +100,9 @@ impl<D: Decode> Engine<D> {
         }
     }
 
-    /// A cache by name. With `near` its values are kept in memory and its changes logged; without, entries are
-    /// fetched each time, and survive a change of the server's identity. `ttl` is in seconds; `None` or 0 = for ever, less = expired
-    /// at once.
+    /// A cache by name. With `near` its values are kept in memory and its changes logged; without,
+    /// entries are fetched each time, and survive a change of the server's identity. `ttl` is in
+    /// seconds; `None` or 0 = for ever, less = expired at once.
     ///
     /// # Errors
     /// [`ErrorKind::Value`] for a bad name.
@@ -112,7 +113,8 @@ impl<D: Decode> Engine<D> {
         Ok(self.handle(CacheId::new(name, near)?, ttl))
     }
 
-    /// A cache of Larder's own, as [`cache`](Self::cache), by a name that no application can give to one of its caches.
+    /// A cache of Larder's own, as [`cache`](Self::cache), by a name that no application can give
+    /// to one of its caches.
     pub(crate) fn own_cache(&self, name: &str, near: bool, ttl: Option<i64>) -> Handle {
         self.handle(CacheId::own(name, near), ttl)
     }
@@ -122,9 +124,10 @@ impl<D: Decode> Engine<D> {
         Handle { id, log: None, number, ttl }
     }
 
-    /// A cache whose entries survive a change of the server's identity and are never evicted, and whose values are
-    /// kept in memory all the same: the entries stand in an unlogged cache, and each write logs its keys in a logged
-    /// one that stays empty. Sets are not guarded: what must not get lost is stored even after a miss.
+    /// A cache whose entries survive a change of the server's identity and are never evicted, and
+    /// whose values are kept in memory all the same: the entries stand in an unlogged cache, and
+    /// each write logs its keys in a logged one that stays empty. Sets are not guarded: what must
+    /// not get lost is stored even after a miss.
     ///
     /// # Errors
     /// [`ErrorKind::Value`] for a bad name.
@@ -150,8 +153,8 @@ impl<D: Decode> Engine<D> {
         self.expect_hot_set();
     }
 
-    /// Marks the next operation as the first of a request, unless another engine with the same memory is in the midst of one:
-    /// what that found missing is not forgotten. No round trip.
+    /// Marks the next operation as the first of a request, unless another engine with the same
+    /// memory is in the midst of one: what that found missing is not forgotten. No round trip.
     pub fn join_request(&self) {
         if !self.state().serves_requests() {
             self.begin_request();
@@ -166,8 +169,8 @@ impl<D: Decode> Engine<D> {
         self.fetch(&[]).map(drop)
     }
 
-    /// What this process did with the place of this engine, and holds of it; round trips are the engine's own. No round
-    /// trip.
+    /// What this process did with the place of this engine, and holds of it; round trips are the
+    /// engine's own. No round trip.
     pub fn stats(&self) -> Stats {
         let store = self.counters().counts();
         let (bytes_sent, bytes_received) = self.backend.bytes();
@@ -254,8 +257,8 @@ impl<D: Decode> Engine<D> {
         ticket
     }
 
-    /// Calls the backend. When it fails, what is in memory may be old by the time it answers again: the next read
-    /// has to ask.
+    /// Calls the backend. When it fails, what is in memory may be old by the time it answers again:
+    /// the next read has to ask.
     pub(super) fn call<T>(&self, call: impl FnOnce() -> Result<T>) -> Result<T> {
         self.timed(&self.counters().store_us, call)
     }
@@ -307,8 +310,8 @@ impl<D: Decode> Engine<D> {
         }
     }
 
-    /// Asks the server now, also while it is left alone after a failure, for the error that it has. That it answers is then
-    /// known to all processes of the node. A round trip or two.
+    /// Asks the server now, also while it is left alone after a failure, for the error that it has.
+    /// That it answers is then known to all processes of the node. A round trip or two.
     ///
     /// # Errors
     /// If the server is unavailable or refuses.
@@ -320,8 +323,8 @@ impl<D: Decode> Engine<D> {
         answer
     }
 
-    /// Takes what there is to log about who serves: one line for each change on this node, given to one of its processes.
-    /// No round trip.
+    /// Takes what there is to log about who serves: one line for each change on this node, given to
+    /// one of its processes. No round trip.
     pub fn events(&self) -> Vec<String> {
         self.breaker.as_ref().map_or_else(|| self.backend.events(), Breaker::events)
     }

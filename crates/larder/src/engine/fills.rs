@@ -9,7 +9,8 @@ use crate::clock::boottime;
 use crate::fills::rules::Ask;
 use crate::fills::table::{Table, name};
 
-/// The first look at a fill that is waited for comes after this time; later ones each after an eighth of the time waited.
+/// The first look at a fill that is waited for comes after this time; later ones each after an
+/// eighth of the time waited.
 const SHORTEST_STEP: Duration = Duration::from_micros(500);
 /// No look comes later after the one before than this.
 const LONGEST_STEP: Duration = Duration::from_millis(10);

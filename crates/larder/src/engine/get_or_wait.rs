@@ -1,4 +1,5 @@
-//! Misses after an emptying: one process of the node computes, the others wait for its fill (`docs/protocol.md`, R26).
+//! Misses after an emptying: one process of the node computes, the others wait for its fill
+//! (`docs/protocol.md`, R26).
 
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
@@ -16,12 +17,14 @@ use crate::fills::rules::{Ask, KEY_WAIT, REQUEST_WAIT};
 const MAX_LOOKS: usize = 4;
 
 impl<D: Decode> Engine<D> {
-    /// As [`get`](Self::get); but where a request reads a key that lost its value when its cache was emptied a short time ago, and another
-    /// process of the node computes it, waits for that: 200 ms at the most, and 1 s in the whole request. What it gives then is read from the
-    /// backend, one round trip. Whoever is given no value is expected to compute and to store one before the request
-    /// [ends](Self::end_request).
+    /// As [`get`](Self::get); but where a request reads a key that lost its value when its cache
+    /// was emptied a short time ago, and another process of the node computes it, waits for that:
+    /// 200 ms at the most, and 1 s in the whole request. What it gives then is read from the
+    /// backend, one round trip. Whoever is given no value is expected to compute and to store one
+    /// before the request [ends](Self::end_request).
     ///
-    /// While it waits it calls `pause` every few milliseconds, without any lock; if that says false it waits no longer.
+    /// While it waits it calls `pause` every few milliseconds, without any lock; if that says false
+    /// it waits no longer.
     ///
     /// # Errors
     /// As [`get`](Self::get).
@@ -105,8 +108,9 @@ impl<D: Decode> Engine<D> {
         Ok(())
     }
 
-    /// The keys without a value that had one before, each with its place and what stands for it in the table. Keys whose lock this request
-    /// holds are its own to compute: who computes them otherwise may be waiting for it.
+    /// The keys without a value that had one before, each with its place and what stands for it in
+    /// the table. Keys whose lock this request holds are its own to compute: who computes them
+    /// otherwise may be waiting for it.
     fn filled_before(&self, cache: &Handle, keys: &[&[u8]], found: &[Option<D::Value>]) -> Vec<(usize, u64)> {
         let mut lacking = {
             let mut state = self.state();
@@ -127,7 +131,8 @@ impl<D: Decode> Engine<D> {
         lacking
     }
 
-    /// Takes the leases that are free, and waits for the others, which it adds to `awaited`. What stays is to be read again.
+    /// Takes the leases that are free, and waits for the others, which it adds to `awaited`. What
+    /// stays is to be read again.
     fn take_or_wait(
         &self,
         wait: &mut Wait<'_>,

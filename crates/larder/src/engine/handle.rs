@@ -14,13 +14,14 @@ pub trait Decode {
     /// A decoded value; cloning it is cheap.
     type Value: Clone;
 
-    /// The value of a payload, and the bytes of memory that it holds; `None` if the payload is broken.
+    /// The value of a payload, and the bytes of memory that it holds; `None` if the payload is
+    /// broken.
     ///
     /// Runs while the engine waits for it without a lock; it must not call the engine.
     fn decode(&self, payload: &[u8]) -> Option<(Self::Value, usize)>;
 
-    /// The value of a payload that memory does not keep; `None` if the payload is broken. As [`decode`](Self::decode)
-    /// otherwise.
+    /// The value of a payload that memory does not keep; `None` if the payload is broken. As
+    /// [`decode`](Self::decode) otherwise.
     fn decode_once(&self, payload: &[u8]) -> Option<Self::Value> {
         self.decode(payload).map(|(value, _)| value)
     }
@@ -52,8 +53,9 @@ impl Handle {
         self.id.logged() || self.log.is_some()
     }
 
-    /// A key was found missing in this request. Sets of a durable cache are not guarded by that, and who reads one
-    /// waits for no lock in between, so that what is known to be absent may be told again.
+    /// A key was found missing in this request. Sets of a durable cache are not guarded by that,
+    /// and who reads one waits for no lock in between, so that what is known to be absent may be
+    /// told again.
     pub(super) fn missed<V: Clone>(&self, state: &mut Coherence<V>, at: Position, key: &[u8]) {
         if self.id.logged() {
             state.missed(at, self.number, key);

@@ -9,7 +9,8 @@ use crate::near::Near;
 
 /// The list holds no more keys than this.
 const MAX_KEYS: usize = 5000;
-/// The list holds no more than this share of the memory's budget, so that reading it does not evict what it brought.
+/// The list holds no more than this share of the memory's budget, so that reading it does not evict
+/// what it brought.
 const SHARE: u64 = 2;
 /// How much of the list is fetched in one round trip, in bytes of decoded values.
 const BATCH_BYTES: u64 = 16 << 20;
@@ -64,7 +65,8 @@ pub(super) fn list<V: Clone>(near: &Near<V>) -> Vec<u8> {
     rmp_serde::to_vec(&listed).unwrap_or_default()
 }
 
-/// Reads what a list names of some caches into batches, each worth one round trip. Whatever is no list is an empty one.
+/// Reads what a list names of some caches into batches, each worth one round trip. Whatever is no
+/// list is an empty one.
 pub(super) fn batches(list: &[u8], wanted: impl Fn(&str) -> bool) -> Vec<Vec<HotKey>> {
     let listed: Listed = rmp_serde::from_slice(list).unwrap_or_default();
     let keys = listed.into_iter().filter(|(cache, _)| wanted(cache)).flat_map(|(cache, keys)| {

@@ -1,4 +1,5 @@
-//! Locks of an engine: acquiring is a sync point, and a write under a cache lock that is gone is refused.
+//! Locks of an engine: acquiring is a sync point, and a write under a cache lock that is gone is
+//! refused.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,8 +29,9 @@ pub fn named_lock(name: &[u8]) -> Result<Vec<u8>> {
 }
 
 impl<D: Decode> Engine<D> {
-    /// Waits for the lock on a key, for `wait` at the longest; `None` if another had it all the while. A sync point. `owner`
-    /// is what lists show: any bytes. One round trip if the lock is free.
+    /// Waits for the lock on a key, for `wait` at the longest; `None` if another had it all the
+    /// while. A sync point. `owner` is what lists show: any bytes. One round trip if the lock is
+    /// free.
     ///
     /// # Errors
     /// As [`get`](Self::get).
@@ -43,7 +45,8 @@ impl<D: Decode> Engine<D> {
         self.lock_as(&key_lock(cache, key)?, owner, wait)
     }
 
-    /// Waits for a named lock, as [`lock`](Self::lock) does for one on a key. One round trip if the lock is free.
+    /// Waits for a named lock, as [`lock`](Self::lock) does for one on a key. One round trip if the
+    /// lock is free.
     ///
     /// # Errors
     /// As [`get`](Self::get), and [`ErrorKind::Grace`](crate::ErrorKind::Grace).
@@ -63,8 +66,8 @@ impl<D: Decode> Engine<D> {
         &self.lenders.named
     }
 
-    /// Begins to wait for the lock of this [name](key_lock). No round trip; [`advance_lock`](Self::advance_lock) asks
-    /// for it.
+    /// Begins to wait for the lock of this [name](key_lock). No round trip;
+    /// [`advance_lock`](Self::advance_lock) asks for it.
     ///
     /// # Errors
     /// If there are no random numbers.
@@ -85,7 +88,8 @@ impl<D: Decode> Engine<D> {
         self.call(|| self.lenders.named.state_of(name, owner))
     }
 
-    /// One step of waiting for a named lock, see [`NamedLocks::advance`]; a sync point when it ends.
+    /// One step of waiting for a named lock, see [`NamedLocks::advance`]; a sync point when it
+    /// ends.
     ///
     /// # Errors
     /// If the backend is unavailable or refuses, or a grace outlasts the wait, which is over then.
@@ -100,7 +104,8 @@ impl<D: Decode> Engine<D> {
         step
     }
 
-    /// Stores entries like [`set_many`](Self::set_many), those whose named lock this request got only while it is held.
+    /// Stores entries like [`set_many`](Self::set_many), those whose named lock this request got
+    /// only while it is held.
     ///
     /// # Errors
     /// As [`set_many`](Self::set_many).

@@ -1,4 +1,5 @@
-//! What the stores of a process that see the same entries share: one memory, so that each reads what the others write.
+//! What the stores of a process that see the same entries share: one memory, so that each reads
+//! what the others write.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
@@ -53,7 +54,8 @@ impl<V: Clone> Memory<V> {
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, Coherence<V>> {
-        // A panic cannot leave the state in a way that serves old values: all it can do is drop too little memory.
+        // A panic cannot leave the state in a way that serves old values: all it can do is drop too
+        // little memory.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -65,8 +67,8 @@ impl<V: Clone> Memory<V> {
         self.fills.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Called before each call of the backend: if the memories of the process hold too much, those that were not used for
-    /// longest lose values.
+    /// Called before each call of the backend: if the memories of the process hold too much, those
+    /// that were not used for longest lose values.
     pub(super) fn keep_within_process(&self) {
         let Some(process) = &self.process else { return };
         self.looked.store(process.looks.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
@@ -137,11 +139,12 @@ impl<V: Clone> Process<V> {
     }
 }
 
-/// The memories of a process, one for each place: server, credentials, namespace, `code_epoch`, seal keys, `ca_file` and
-/// `fallback` make a place, and all other options are the stores' own. A memory lives as long as any of its stores.
+/// The memories of a process, one for each place: server, credentials, namespace, `code_epoch`,
+/// seal keys, `ca_file` and `fallback` make a place, and all other options are the stores' own. A
+/// memory lives as long as any of its stores.
 ///
-/// Together they hold no more decoded values than the largest `near_bytes` of any store, but for what the last call of the
-/// backend brought; which values go is looked at before the next one.
+/// Together they hold no more decoded values than the largest `near_bytes` of any store, but for
+/// what the last call of the backend brought; which values go is looked at before the next one.
 ///
 /// A forked child goes on with a copy.
 pub struct Memories<V: Clone> {
@@ -154,7 +157,8 @@ impl<V: Clone> Memories<V> {
         Self { process: OnceLock::new() }
     }
 
-    /// The memory of the place that `config` names, with room for what it asks for and what others asked for before.
+    /// The memory of the place that `config` names, with room for what it asks for and what others
+    /// asked for before.
     pub(super) fn of(&self, config: &Config) -> Arc<Memory<V>> {
         let process = self.process.get_or_init(|| Arc::new(Process::new()));
         process.limit.fetch_max(config.near_bytes(), Ordering::Relaxed);

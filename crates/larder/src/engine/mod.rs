@@ -1,8 +1,10 @@
-//! For bindings to other languages: reads and writes through the near cache, with values of the binding's own kind.
+//! For bindings to other languages: reads and writes through the near cache, with values of the
+//! binding's own kind.
 //!
 //! [`Engine`] is what [`Store`](crate::Store) and the PHP extension share. A binding says how a payload becomes a value
-//! ([`Decode`]), has one [`Memories`] for all engines of its process, and tells when a request begins and ends. [`payload`]
-//! has the pieces of the format for bindings with a codec of their own.
+//! ([`Decode`]), has one [`Memories`] for all engines of its process, and tells when a request
+//! begins and ends. [`payload`] has the pieces of the format for bindings with a codec of their
+//! own.
 mod audit;
 mod calls;
 mod fills;

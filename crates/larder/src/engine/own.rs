@@ -15,7 +15,8 @@ impl<D: Decode> Engine<D> {
         Ok(self.read_own(cache, &[key.to_vec()])?.pop().map(|(_, payload)| payload))
     }
 
-    /// All entries of an unlogged cache, in the order of their keys. On Redis a round trip, and one for each hundred entries.
+    /// All entries of an unlogged cache, in the order of their keys. On Redis a round trip, and one
+    /// for each hundred entries.
     pub(super) fn own_entries(&self, cache: &Handle) -> Result<Vec<OwnEntry>> {
         let mut keys = self.keys(cache, b"")?;
         keys.sort_unstable();

@@ -6,8 +6,8 @@ use crate::coherence::Ticket;
 use crate::contract::Read;
 
 impl<D: Decode> Engine<D> {
-    /// Brings into memory what the node has of keys that memory lacks, but of those that have missed in this request, which the
-    /// backend is asked for. No round trip.
+    /// Brings into memory what the node has of keys that memory lacks, but of those that have
+    /// missed in this request, which the backend is asked for. No round trip.
     pub(super) fn take_from_node(&self, cache: &Handle, keys: &[&[u8]]) {
         let reads: Vec<Read<'_>> = {
             let state = self.state();
@@ -27,7 +27,8 @@ impl<D: Decode> Engine<D> {
         }
     }
 
-    /// What the node has of logged entries, and the ticket to keep it with, if no sync is due. No round trip.
+    /// What the node has of logged entries, and the ticket to keep it with, if no sync is due. No
+    /// round trip.
     pub(super) fn peek(&self, reads: &[Read<'_>]) -> Option<(Ticket, Vec<Option<Vec<u8>>>)> {
         let ticket = {
             let mut state = self.state();

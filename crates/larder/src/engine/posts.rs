@@ -1,8 +1,9 @@
 //! Fills that are not waited for (R31).
 //!
-//! A fill is guarded: if its key changed since the miss it is dropped, however late it comes. So it is sent at once, and what became of it is
-//! learned with the answer to whatever is asked next, or at the end of the request. One that was lost may have left another's older value in place:
-//! its key is deleted.
+//! A fill is guarded: if its key changed since the miss it is dropped, however late it comes. So it
+//! is sent at once, and what became of it is learned with the answer to whatever is asked next, or
+//! at the end of the request. One that was lost may have left another's older value in place: its
+//! key is deleted.
 
 use std::sync::atomic::Ordering;
 
@@ -14,7 +15,8 @@ use crate::contract::{Guard, Op, Outcome, Settled};
 use crate::refusals::holds_any;
 
 impl<D: Decode> Engine<D> {
-    /// Sends what is nothing but a fill without waiting, if there is a request whose end will see to it. No round trip.
+    /// Sends what is nothing but a fill without waiting, if there is a request whose end will see
+    /// to it. No round trip.
     pub(super) fn post(&self, ops: &[Op<'_>]) -> bool {
         let [fill @ Op::Set { cache, guard: Some(Guard::Fill { .. }), lock: None, .. }] = ops else {
             return false;
@@ -36,7 +38,8 @@ impl<D: Decode> Engine<D> {
         posted
     }
 
-    /// Learns what became of fills, without the changes around them: an answer that tells of those is about to be taken in.
+    /// Learns what became of fills, without the changes around them: an answer that tells of those
+    /// is about to be taken in.
     pub(super) fn learn_settled(&self) {
         if self.lost_fills.any.load(Ordering::Relaxed) {
             let settled = self.backend.settled(None, false);
@@ -44,15 +47,16 @@ impl<D: Decode> Engine<D> {
         }
     }
 
-    /// Takes in what has come so far, so that the guards of what is sent next stand as far on as can be known.
+    /// Takes in what has come so far, so that the guards of what is sent next stand as far on as
+    /// can be known.
     pub(super) fn follow_settled(&self) {
         if self.lost_fills.any.load(Ordering::Relaxed) {
             self.ask_settled(false);
         }
     }
 
-    /// At the end of a request: waits for what became of its fills. A round trip if that is not known, and one more if any was
-    /// lost.
+    /// At the end of a request: waits for what became of its fills. A round trip if that is not
+    /// known, and one more if any was lost.
     pub(super) fn await_settled(&self) {
         if self.lost_fills.any.swap(false, Ordering::Relaxed) {
             self.ask_settled(true);

@@ -10,7 +10,8 @@ use crate::entry::{Site, Unreadable};
 use crate::error::Result;
 use crate::near::Known;
 
-/// A look at memory is repeated if the answer changed what was found; after so many times all is read anew.
+/// A look at memory is repeated if the answer changed what was found; after so many times all is
+/// read anew.
 const MAX_LOOKS: usize = 3;
 
 /// What memory knew of some keys at one moment.
@@ -30,8 +31,8 @@ impl<V> Look<V> {
 }
 
 impl<D: Decode> Engine<D> {
-    /// What `take` makes of the value of a key, if memory has one and no sync is due. No round trip. With `None`, also from
-    /// `take`, nothing was read: [`get`](Self::get) does it.
+    /// What `take` makes of the value of a key, if memory has one and no sync is due. No round
+    /// trip. With `None`, also from `take`, nothing was read: [`get`](Self::get) does it.
     ///
     /// `take` runs while the engine is locked: it must not call it.
     pub fn hit<R>(&self, cache: &Handle, key: &[u8], take: impl FnOnce(&D::Value) -> Option<R>) -> Option<R> {
@@ -45,7 +46,8 @@ impl<D: Decode> Engine<D> {
         Some(taken)
     }
 
-    /// The value of a key. No round trip for a value in memory when no sync is due, else one or two.
+    /// The value of a key. No round trip for a value in memory when no sync is due, else one or
+    /// two.
     ///
     /// # Errors
     /// [`ErrorKind::Value`](crate::ErrorKind::Value) for a bad key; others if the backend is unavailable or refuses.
@@ -57,7 +59,8 @@ impl<D: Decode> Engine<D> {
         }
     }
 
-    /// Whether memory knows, and may say without a sync, that the backend has no entry. If so, it is told.
+    /// Whether memory knows, and may say without a sync, that the backend has no entry. If so, it
+    /// is told.
     fn is_known_absent(&self, cache: &Handle, key: &[u8]) -> bool {
         let mut state = self.state();
         let (true, Some(at)) = (cache.near() && state.is_fresh(self.max_staleness), state.position()) else {
@@ -95,7 +98,8 @@ impl<D: Decode> Engine<D> {
                 .map(|key| Read { cache: &cache.id, key })
                 .collect();
             let answer = self.fetch(&reads)?;
-            // What memory held may be changed by the answer (R3): look again, then add what was read.
+            // What memory held may be changed by the answer (R3): look again, then add what was
+            // read.
             let look = if unknown.len() == keys.len() {
                 look
             } else if answer.ticket.is_some() {
@@ -119,7 +123,8 @@ impl<D: Decode> Engine<D> {
         }
     }
 
-    /// The values of keys of several caches, in order, asked for whatever memory has. One round trip.
+    /// The values of keys of several caches, in order, asked for whatever memory has. One round
+    /// trip.
     ///
     /// # Errors
     /// As [`get`](Self::get).
@@ -133,13 +138,15 @@ impl<D: Decode> Engine<D> {
             .collect())
     }
 
-    /// Where this process stands in the history of changes: as of there it knows what it read last. No round trip.
+    /// Where this process stands in the history of changes: as of there it knows what it read last.
+    /// No round trip.
     pub fn position(&self) -> Option<Position> {
         self.state().position()
     }
 
-    /// Makes a key missing whose value was read, as of `at`, and cannot be used: what is stored next is a fill, dropped if the key
-    /// has changed since then, and the next read asks the backend. No round trip.
+    /// Makes a key missing whose value was read, as of `at`, and cannot be used: what is stored
+    /// next is a fill, dropped if the key has changed since then, and the next read asks the
+    /// backend. No round trip.
     pub fn unreadable(&self, cache: &Handle, key: &[u8], at: Option<Position>) {
         self.counters().broken.fetch_add(1, Ordering::Relaxed);
         let mut state = self.state();
@@ -169,7 +176,8 @@ impl<D: Decode> Engine<D> {
         }
     }
 
-    /// The values of a look that is served, one for each key. What it knows to be absent is missing from now on.
+    /// The values of a look that is served, one for each key. What it knows to be absent is missing
+    /// from now on.
     fn settle(&self, cache: &Handle, keys: &[&[u8]], look: Look<D::Value>) -> Vec<Option<D::Value>> {
         let settled = keys.iter().zip(look.known).map(|(key, known)| match (known?, look.at) {
             (Known::Value(value), _) => {
@@ -186,7 +194,8 @@ impl<D: Decode> Engine<D> {
         settled.collect()
     }
 
-    /// Decodes an entry that was read in an incarnation of the log, and keeps its value; `None` if it is broken or expired.
+    /// Decodes an entry that was read in an incarnation of the log, and keeps its value; `None` if
+    /// it is broken or expired.
     pub(super) fn take_in(
         &self,
         cache: &Handle,

@@ -62,7 +62,8 @@ impl<D: Decode> Engine<D> {
         self.backend.apply(None, &ops).map(drop)
     }
 
-    /// The caches that hold entries, and the logs of durable ones, in which their purges are logged.
+    /// The caches that hold entries, and the logs of durable ones, in which their purges are
+    /// logged.
     fn all_caches(&self) -> Result<Vec<CacheId>> {
         let mut caches: Vec<CacheId> = self.backend.usage()?.into_iter().map(|usage| usage.cache).collect();
         caches.retain(|cache| !cache.is_reserved());
@@ -95,8 +96,9 @@ impl<D: Decode> Engine<D> {
             | ErrorKind::LockLost
             | ErrorKind::Grace => false,
         };
-        // A guarded set would have replaced nothing. What cannot be said of a server that refuses may be said of one that this
-        // process did not reach: others store meanwhile, and what an unlogged cache holds must not get lost.
+        // A guarded set would have replaced nothing. What cannot be said of a server that refuses
+        // may be said of one that this process did not reach: others store meanwhile, and what an
+        // unlogged cache holds must not get lost.
         let unreached = error.kind() == ErrorKind::Unavailable;
         let removes = |op: &&Op<'_>| match op {
             Op::Set { cache, guard, .. } if cache.logged() => guard.is_none(),

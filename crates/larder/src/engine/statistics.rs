@@ -1,5 +1,5 @@
-//! What the fleet did: each request adds what it did to the node's counts, and once a minute one process of each node tells the
-//! others.
+//! What the fleet did: each request adds what it did to the node's counts, and once a minute one
+//! process of each node tells the others.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -16,8 +16,8 @@ const CACHE: &str = "nodes";
 const TTL: i64 = 86_400;
 
 impl<D: Decode> Engine<D> {
-    /// A request ends: adds what was counted to the node's counts. No round trip, but once a minute for one of the node's
-    /// processes, which tells them: four then.
+    /// A request ends: adds what was counted to the node's counts. No round trip, but once a minute
+    /// for one of the node's processes, which tells them: four then.
     pub(super) fn report(&self) {
         let Some(reporter) = &self.memory.reporter else { return };
         self.count_traffic();
@@ -27,8 +27,9 @@ impl<D: Decode> Engine<D> {
         }
     }
 
-    /// What the nodes did that use this place, and are, by name. Of this node as it is now, of the others as they told within the
-    /// last minute or so; a node that told nothing for a day is none. On Redis two round trips, and one for each hundred nodes.
+    /// What the nodes did that use this place, and are, by name. Of this node as it is now, of the
+    /// others as they told within the last minute or so; a node that told nothing for a day is
+    /// none. On Redis two round trips, and one for each hundred nodes.
     ///
     /// # Errors
     /// If the backend is unavailable or refuses.

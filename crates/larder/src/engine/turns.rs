@@ -1,4 +1,5 @@
-//! How fast the processes of a node fetch the hot set: after a loss of all memories each of them wants all of it at once.
+//! How fast the processes of a node fetch the hot set: after a loss of all memories each of them
+//! wants all of it at once.
 //!
 //! An account in a small file that they share. Without it each process is on its own.
 

@@ -1,7 +1,8 @@
-//! The hot set: which keys a warm process holds, kept in the backend so that a new process can fetch them all at once
-//! instead of one by one.
+//! The hot set: which keys a warm process holds, kept in the backend so that a new process can
+//! fetch them all at once instead of one by one.
 //!
-//! A list of names only: the values are read like any others, so an old or incomplete list costs time, never truth.
+//! A list of names only: the values are read like any others, so an old or incomplete list costs
+//! time, never truth.
 
 use std::time::Duration;
 
@@ -21,7 +22,8 @@ const KEY: &[u8] = b"keys";
 const WORTH_LISTING: u64 = 16;
 /// So many values that a cache lost at once are worth a look at the list.
 const WORTH_FETCHING: usize = 16;
-/// A process that holds half as much again as it listed lists that at once; one that holds more does so after this time.
+/// A process that holds half as much again as it listed lists that at once; one that holds more
+/// does so after this time.
 const GROWN_INTERVAL: Duration = Duration::from_secs(1);
 /// One that holds other values lists them after this time.
 const INTERVAL: Duration = Duration::from_secs(30);
@@ -58,7 +60,8 @@ impl<D: Decode> Engine<D> {
         }
     }
 
-    /// Fetches what the list names, if this process wants it, has not done so, and has its turn among those of the node.
+    /// Fetches what the list names, if this process wants it, has not done so, and has its turn
+    /// among those of the node.
     pub(super) fn fetch_hot_set(&self) -> Result<()> {
         if matches!(self.hot().wanted, Wanted::Nothing) {
             return Ok(());
@@ -75,9 +78,10 @@ impl<D: Decode> Engine<D> {
         fetched.map(drop)
     }
 
-    /// Fetches what warm processes hold: into memory, and so into the node tier or the page cache on the way. Calls
-    /// `progress` after each batch with the keys that were asked for so far and those that there are. How many of them
-    /// had an entry. A round trip for the list and one for each batch, five at most.
+    /// Fetches what warm processes hold: into memory, and so into the node tier or the page cache
+    /// on the way. Calls `progress` after each batch with the keys that were asked for so far and
+    /// those that there are. How many of them had an entry. A round trip for the list and one for
+    /// each batch, five at most.
     ///
     /// # Errors
     /// If the backend is unavailable or refuses; what was fetched before stays.
@@ -157,9 +161,10 @@ impl<D: Decode> Engine<D> {
         }
     }
 
-    /// A request ends: learns what became of fills that were not waited for, if much had to be fetched one by one since this was
-    /// last done tells the next new process what to fetch at once, and adds what was done to the node's statistics. At most one
-    /// round trip, rarely, one after fills, and four once a minute for one process of the node.
+    /// A request ends: learns what became of fills that were not waited for, if much had to be
+    /// fetched one by one since this was last done tells the next new process what to fetch at
+    /// once, and adds what was done to the node's statistics. At most one round trip, rarely, one
+    /// after fills, and four once a minute for one process of the node.
     pub fn end_request(&self) {
         self.await_settled();
         self.give_up_fills();

@@ -12,15 +12,16 @@ use crate::entry::Site;
 use crate::error::{ErrorKind, Result};
 
 impl<D: Decode> Engine<D> {
-    /// Stores entries in one round trip, all or nothing. For each item whether it stands acknowledged: false if
-    /// the backend refused it. A fill that lost against a newer change counts as stored before it; if that was a set of
-    /// another value, neither is left. One fill alone, in a request, may be sent and not waited for (R31): no round trip, and it is
+    /// Stores entries in one round trip, all or nothing. For each item whether it stands
+    /// acknowledged: false if the backend refused it. A fill that lost against a newer change
+    /// counts as stored before it; if that was a set of another value, neither is left. One fill
+    /// alone, in a request, may be sent and not waited for (R31): no round trip, and it is
     /// acknowledged when the request has ended.
     ///
     /// # Errors
     /// [`ErrorKind::Value`] for a bad key; [`ErrorKind::LockLost`] if an item's lock is gone, nothing is changed then;
-    /// others if the backend is unavailable or refuses. Then nothing is acknowledged, and values before may stand or
-    /// be gone.
+    /// others if the backend is unavailable or refuses. Then nothing is acknowledged, and values
+    /// before may stand or be gone.
     pub fn set_many(&self, cache: &Handle, items: &[Item<'_>]) -> Result<()> {
         items.iter().try_for_each(|item| check_key(item.key))?;
         self.follow_settled();
@@ -68,7 +69,8 @@ impl<D: Decode> Engine<D> {
         }
         let (applied, ticket) = match self.apply(cache, &ops) {
             Err(error) if error.kind() == ErrorKind::Refused => {
-                // What was refused must not leave the value before it in place. A fill would have replaced nothing.
+                // What was refused must not leave the value before it in place. A fill would have
+                // replaced nothing.
                 let replaced = ops.iter().filter_map(|op| match *op {
                     Op::Set { guard: Some(_), .. } | Op::Purge { .. } => None,
                     Op::Set { key, .. } | Op::Delete { key, .. } => Some(key),
@@ -97,8 +99,8 @@ impl<D: Decode> Engine<D> {
         Ok(())
     }
 
-    /// The incarnation that entries to be written are sealed for. If it is over when they arrive, they are misses. One round trip
-    /// if entries are sealed and nothing was asked yet.
+    /// The incarnation that entries to be written are sealed for. If it is over when they arrive,
+    /// they are misses. One round trip if entries are sealed and nothing was asked yet.
     fn incarnation_to_seal(&self, cache: &Handle) -> Result<u128> {
         if !self.entries.seals() || !cache.id.logged() {
             return Ok(0);
@@ -109,8 +111,8 @@ impl<D: Decode> Engine<D> {
         Ok(self.position().map_or(0, |position| position.incarnation))
     }
 
-    /// Removes entries in one round trip; for each key whether there was an entry. Once this returns no one can
-    /// read the old values after a later sync point.
+    /// Removes entries in one round trip; for each key whether there was an entry. Once this
+    /// returns no one can read the old values after a later sync point.
     ///
     /// # Errors
     /// As [`set_many`](Self::set_many).
@@ -132,8 +134,8 @@ impl<D: Decode> Engine<D> {
         Ok(())
     }
 
-    /// The keys of a cache that start with `prefix`, each once, in no order; expired ones may be among them. One
-    /// round trip for some hundred keys.
+    /// The keys of a cache that start with `prefix`, each once, in no order; expired ones may be
+    /// among them. One round trip for some hundred keys.
     ///
     /// # Errors
     /// If the backend is unavailable or refuses.
@@ -147,7 +149,8 @@ impl<D: Decode> Engine<D> {
         Ok(keys.into_iter().filter(|key| !self.is_refused(cache, key)).collect())
     }
 
-    /// Empties every cache of the namespace, unlogged ones included; the audit log and the statistics stay.
+    /// Empties every cache of the namespace, unlogged ones included; the audit log and the
+    /// statistics stay.
     ///
     /// # Errors
     /// If the backend is unavailable or refuses.
@@ -160,7 +163,8 @@ impl<D: Decode> Engine<D> {
         self.sync()?;
         self.state().after_reset();
         for (cache, entries) in &kept {
-            // Everything is empty: that some of it cannot be put back is no reason to say that it is not.
+            // Everything is empty: that some of it cannot be put back is no reason to say that it
+            // is not.
             let _ = self.put_own(cache, entries);
         }
         Ok(())

@@ -1,7 +1,8 @@
-//! The rules of fill leases (R26). They know no clock and no file: the engine acts on them, and a model checks them.
+//! The rules of fill leases (R26). They know no clock and no file: the engine acts on them, and a
+//! model checks them.
 //!
-//! A lease says who computes a key. It is a hint, never a lock: whoever may not wait, or not any longer, computes the value itself, and
-//! whether that is stored is decided by its guard (R6).
+//! A lease says who computes a key. It is a hint, never a lock: whoever may not wait, or not any
+//! longer, computes the value itself, and whether that is stored is decided by its guard (R6).
 
 use std::time::Duration;
 
@@ -76,8 +77,9 @@ pub fn ask(
     }
 }
 
-/// Whether nobody in a circle would compute if `me` waited for `key`. To be asked in the same step that announces the wait, so that of those
-/// who would close a circle the last one sees it. `holder` says who computes a key, `waits` for which key somebody waits.
+/// Whether nobody in a circle would compute if `me` waited for `key`. To be asked in the same step
+/// that announces the wait, so that of those who would close a circle the last one sees it.
+/// `holder` says who computes a key, `waits` for which key somebody waits.
 pub fn closes_circle(
     me: u64,
     key: u64,

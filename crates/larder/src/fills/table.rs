@@ -1,8 +1,9 @@
 //! The leases of a node: a file of fixed size in this user's directory, read and written in place.
 //!
-//! As all that [`node_state`](crate::node_state) shares it is a convenience: without the file, or with rubbish in it, everybody computes. It is
-//! changed under a lock of the kernel that is held for some microseconds and waited for no longer than [`PATIENCE`]; who waits for a
-//! fill reads without the lock.
+//! As all that [`node_state`](crate::node_state) shares it is a convenience: without the file, or
+//! with rubbish in it, everybody computes. It is changed under a lock of the kernel that is held
+//! for some microseconds and waited for no longer than [`PATIENCE`]; who waits for a fill reads
+//! without the lock.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -28,14 +29,16 @@ const BUCKETS: u64 = 2048;
 const WAITER_BUCKETS: u64 = 64;
 /// The offset, in bytes, of the buckets for who waits.
 const WAITERS_AT: u64 = BUCKETS * (BUCKET * ROW) as u64;
-/// The longest wait for the lock of the file; who waited in vain does not try again for [`rules::KEY_WAIT`].
+/// The longest wait for the lock of the file; who waited in vain does not try again for
+/// [`rules::KEY_WAIT`].
 const PATIENCE: Duration = Duration::from_millis(20);
 /// Between two tries. Who sleeps leaves the processor to whoever has the lock.
 const STEP: Duration = Duration::from_micros(100);
 /// Keys that are asked for under one lock.
 const BATCH: usize = 64;
 
-/// One row: of a lease `key` is the key, `who` took it, and `mark` is its state; of a waiter `who` waits for `key` until `at`.
+/// One row: of a lease `key` is the key, `who` took it, and `mark` is its state; of a waiter `who`
+/// waits for `key` until `at`.
 #[derive(Clone, Copy)]
 struct Row {
     key: u64,
@@ -99,8 +102,9 @@ impl Table {
         Some(Self { file: open(&directory()?.join(NAME))?, busy_until: AtomicU64::new(0) })
     }
 
-    /// What `me` is to do about keys that it knows, as of `known`, to be missing. Leases that it is to take are taken. Everything is
-    /// to be computed if somebody else is at the file for too long.
+    /// What `me` is to do about keys that it knows, as of `known`, to be missing. Leases that it is
+    /// to take are taken. Everything is to be computed if somebody else is at the file for too
+    /// long.
     pub(crate) fn ask(&self, me: u64, known: Duration, keys: &[u64]) -> Vec<Ask> {
         let mut answers: Vec<Ask> = keys.iter().map(|&key| self.look(me, known, key)).collect();
         let mut free: Vec<(u64, &mut Ask)> = keys.iter().copied().zip(&mut answers).collect();
@@ -137,7 +141,8 @@ impl Table {
         rules::ask(self.bucket(key).lease(key), me, known, boottime(), is_dead)
     }
 
-    /// Announces that `me` waits for a key until then, in a place; `None` if it must not, or cannot.
+    /// Announces that `me` waits for a key until then, in a place; `None` if it must not, or
+    /// cannot.
     pub(crate) fn begin_wait(&self, me: u64, key: u64, until: Duration) -> Option<u64> {
         self.locked(|| {
             let now = boottime();
@@ -166,7 +171,8 @@ impl Table {
         }
     }
 
-    /// Keys were stored, or removed: whoever waits for them, or knows them to be missing, looks again.
+    /// Keys were stored, or removed: whoever waits for them, or knows them to be missing, looks
+    /// again.
     pub(crate) fn end(&self, me: u64, keys: &[u64]) {
         for keys in keys.chunks(BATCH) {
             self.locked(|| {
@@ -198,13 +204,15 @@ impl Table {
         Bucket { at, rows: self.read(at) }
     }
 
-    /// Where it stands what `who` waits for. Processes that were started together have different places.
+    /// Where it stands what `who` waits for. Processes that were started together have different
+    /// places.
     fn waiters(&self, who: u64) -> Bucket {
         let at = WAITERS_AT + (who >> 32).wrapping_add(who) % WAITER_BUCKETS * (BUCKET * ROW) as u64;
         Bucket { at, rows: self.read(at) }
     }
 
-    /// Writes a lease over that of the key, or in a free row, or over one that nobody waits for; false if there is no room.
+    /// Writes a lease over that of the key, or in a free row, or over one that nobody waits for;
+    /// false if there is no room.
     fn put(&self, bucket: &Bucket, key: u64, lease: Lease) -> bool {
         let rank = |row: Option<Row>| match row {
             Some(row) if row.key == key => (0, Duration::ZERO),
@@ -286,8 +294,8 @@ pub(crate) fn name(memory: u32) -> u64 {
     u64::from(std::process::id()) << 32 | u64::from(memory)
 }
 
-/// Whether who calls itself so is dead. In a container with process numbers of its own the living may seem dead, and then more than
-/// one computes.
+/// Whether who calls itself so is dead. In a container with process numbers of its own the living
+/// may seem dead, and then more than one computes.
 fn is_dead(who: u64) -> bool {
     let pid = i32::try_from(who >> 32).ok().and_then(Pid::from_raw);
     pid.is_none_or(|pid| test_kill_process(pid) == Err(Errno::SRCH))

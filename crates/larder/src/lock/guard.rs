@@ -22,8 +22,8 @@ impl LockGuard {
         Self { lender, lock }
     }
 
-    /// The fencing number: larger than those of all holders before. What the lock guards outside of Larder should
-    /// refuse a number smaller than one it has seen.
+    /// The fencing number: larger than those of all holders before. What the lock guards outside of
+    /// Larder should refuse a number smaller than one it has seen.
     pub fn fence(&self) -> u64 {
         self.lock.proof.fence
     }

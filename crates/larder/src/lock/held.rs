@@ -54,7 +54,8 @@ impl HeldLock {
         Duration::from_millis(until.saturating_sub(boot_millis()))
     }
 
-    /// Whether it is time to renew it: a quarter of a lease is spent, or it was granted for less than that is left then.
+    /// Whether it is time to renew it: a quarter of a lease is spent, or it was granted for less
+    /// than that is left then.
     pub(super) fn is_due(&self, lease: Duration) -> bool {
         self.believed_for() <= lease.saturating_sub(lease / MARGIN + lease / PER_LEASE)
     }

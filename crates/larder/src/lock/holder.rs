@@ -13,10 +13,11 @@ use crate::random::random;
 
 /// Who waits asks again at least so often, and is passed over after three times as long.
 const PARK: Duration = Duration::from_secs(1);
-/// How long a backend may be away while somebody stands in line for a named lock: longer, and the place is lost anyway.
+/// How long a backend may be away while somebody stands in line for a named lock: longer, and the
+/// place is lost anyway.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// How long a backend may be away while somebody stands in line for a cache lock: who does not get it goes on without the
-/// cache.
+/// How long a backend may be away while somebody stands in line for a cache lock: who does not get
+/// it goes on without the cache.
 const CACHE_PATIENCE: Duration = Duration::from_secs(1);
 /// The pause before asking a backend again that did not answer.
 const RETRY: Duration = Duration::from_millis(50);
@@ -78,12 +79,12 @@ impl Lender {
         self.backend.locks().ok_or_else(|| Error::refused("the backend", "it has no locks"))
     }
 
-    /// Asks for the lock; if it is not to be had yet, sleeps for a second at most, until it may be, and answers `None`.
-    /// Whoever gives up has to call [`give_back`](Self::give_back).
+    /// Asks for the lock; if it is not to be had yet, sleeps for a second at most, until it may be,
+    /// and answers `None`. Whoever gives up has to call [`give_back`](Self::give_back).
     ///
     /// # Errors
-    /// If the backend refuses, or is away: at once at the first attempt, after a while for who stands in line. If a grace
-    /// does not end before the wait does.
+    /// If the backend refuses, or is away: at once at the first attempt, after a while for who
+    /// stands in line. If a grace does not end before the wait does.
     pub(crate) fn advance(&self, waiting: &mut Waiting) -> Result<Option<Arc<HeldLock>>> {
         let locks = self.locks()?;
         let _limit = not_beyond(waiting.deadline);
@@ -125,8 +126,8 @@ impl Lender {
         }
     }
 
-    /// Begins to hold a lock that was handed over to who asked last at `sent`; `None` if too little is left of its
-    /// lease, so that it must be asked for.
+    /// Begins to hold a lock that was handed over to who asked last at `sent`; `None` if too little
+    /// is left of its lease, so that it must be asked for.
     fn take_over(
         &self,
         waiting: &Waiting,
@@ -149,8 +150,8 @@ impl Lender {
         self.renewals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for the lock; `None` when the wait is over and another has it. A server that is away makes the wait longer by one
-    /// call's time-outs.
+    /// Waits for the lock; `None` when the wait is over and another has it. A server that is away
+    /// makes the wait longer by one call's time-outs.
     pub(crate) fn acquire(&self, mut waiting: Waiting) -> Result<Option<Arc<HeldLock>>> {
         let _limit = not_beyond(waiting.deadline);
         loop {
@@ -170,8 +171,9 @@ impl Lender {
         }
     }
 
-    /// Gives a lock back, or leaves its queue; whether it was still the token's. What the backend does not learn now it learns
-    /// when it answers again, while this process lives, or it ends with the lease.
+    /// Gives a lock back, or leaves its queue; whether it was still the token's. What the backend
+    /// does not learn now it learns when it answers again, while this process lives, or it ends
+    /// with the lease.
     pub(crate) fn give_back(&self, name: &[u8], token: Token) -> bool {
         let Ok(locks) = self.locks() else { return false };
         locks.release(name, token).unwrap_or_else(|error| {

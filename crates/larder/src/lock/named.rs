@@ -9,8 +9,9 @@ use super::holder::{Lender, Waiting};
 use crate::contract::{LockProof, Token};
 use crate::error::Result;
 
-/// The locks of one request. Everything about them is kept here and nothing with the caller, so that a caller
-/// that is torn away (PHP's `exit`) leaves nothing behind that [`release_all`](Self::release_all) does not find.
+/// The locks of one request. Everything about them is kept here and nothing with the caller, so
+/// that a caller that is torn away (PHP's `exit`) leaves nothing behind that
+/// [`release_all`](Self::release_all) does not find.
 pub struct NamedLocks {
     lender: Arc<Lender>,
     state: Mutex<State>,
@@ -54,8 +55,8 @@ impl NamedLocks {
         Ok(token)
     }
 
-    /// Asks for the lock, and sleeps a second at most if it is not to be had yet: `Some(true)` once it is held,
-    /// `Some(false)` when the wait is over, else `None`: call again within two seconds.
+    /// Asks for the lock, and sleeps a second at most if it is not to be had yet: `Some(true)` once
+    /// it is held, `Some(false)` when the wait is over, else `None`: call again within two seconds.
     ///
     /// # Errors
     /// If the backend refuses, or is away, or a grace outlasts the wait, which is over then.
@@ -92,16 +93,16 @@ impl NamedLocks {
         }
     }
 
-    /// Gives a lock back. Whether `owner` had got it here and not given it back, even if it was lost meanwhile. One round
-    /// trip, none if not.
+    /// Gives a lock back. Whether `owner` had got it here and not given it back, even if it was
+    /// lost meanwhile. One round trip, none if not.
     pub fn release(&self, name: &[u8], owner: &[u8]) -> bool {
         let Some(lock) = self.take(name, owner) else { return false };
         self.lender.give_back(&lock.name, lock.proof.token);
         true
     }
 
-    /// Whose a lock is: `Some(true)` = `owner`'s, who got it here; `Some(false)` = another's; `None` = free. The
-    /// backend is asked. One round trip, two if it was lost.
+    /// Whose a lock is: `Some(true)` = `owner`'s, who got it here; `Some(false)` = another's;
+    /// `None` = free. The backend is asked. One round trip, two if it was lost.
     ///
     /// # Errors
     /// If the backend cannot be reached or refuses.
@@ -115,8 +116,8 @@ impl NamedLocks {
         Ok(self.lender.locks()?.holder(name)?.map(|_| false))
     }
 
-    /// What shows that this request holds a lock; `None` if it never got it. A lock that was lost keeps its proof until
-    /// it is released, so that a write under it is refused.
+    /// What shows that this request holds a lock; `None` if it never got it. A lock that was lost
+    /// keeps its proof until it is released, so that a write under it is refused.
     pub fn proof(&self, name: &[u8]) -> Option<LockProof> {
         Some(self.state().held.get(name)?.proof)
     }

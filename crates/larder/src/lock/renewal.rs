@@ -1,8 +1,10 @@
-//! The thread that renews the leases of a process, and gives back what could not be given back at once.
+//! The thread that renews the leases of a process, and gives back what could not be given back at
+//! once.
 //!
-//! It starts with the first lock, ends when there were none for a while, and shares with the rest of the process only
-//! a list that is locked for an instant: a process that forks must not find a lock of its own held by a
-//! thread that its child does not have. For the same reason it has a backend handle of its own.
+//! It starts with the first lock, ends when there were none for a while, and shares with the rest
+//! of the process only a list that is locked for an instant: a process that forks must not find a
+//! lock of its own held by a thread that its child does not have. For the same reason it has a
+//! backend handle of its own.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
@@ -53,14 +55,15 @@ struct Owed {
 }
 
 impl Renewals {
-    /// Renews `lock` from now on, until it is dropped. If no thread can be had the lock is not renewed, and lost
-    /// after a lease, which its holder finds out.
+    /// Renews `lock` from now on, until it is dropped. If no thread can be had the lock is not
+    /// renewed, and lost after a lease, which its holder finds out.
     pub(super) fn add(&mut self, lock: &Arc<HeldLock>, backend: &dyn LockBackend, lease: Duration) {
         self.list().locks.push(Arc::downgrade(lock));
         self.run(backend, lease);
     }
 
-    /// Gives a lock back as soon as the backend answers: else others would wait for a lease for who is through with it.
+    /// Gives a lock back as soon as the backend answers: else others would wait for a lease for who
+    /// is through with it.
     pub(super) fn owe(&mut self, name: &[u8], token: Token, backend: &dyn LockBackend, lease: Duration) {
         let owed = Owed { name: name.into(), token, until: boottime() + lease };
         {
@@ -73,7 +76,8 @@ impl Renewals {
         self.run(backend, lease);
     }
 
-    /// Starts the thread, if it does not run; it ends if it has nothing to do for a while. Whether it runs.
+    /// Starts the thread, if it does not run; it ends if it has nothing to do for a while. Whether
+    /// it runs.
     pub(super) fn run(&mut self, backend: &dyn LockBackend, lease: Duration) -> bool {
         if std::mem::replace(&mut self.list().running, true) {
             return true;

@@ -1,6 +1,8 @@
-//! What becomes of a lock: rules R22 to R25 of `docs/protocol.md`, without input, output or a clock.
+//! What becomes of a lock: rules R22 to R25 of `docs/protocol.md`, without input, output or a
+//! clock.
 //!
-//! `local:` acts on them; the script of the Redis backend states the same rules and is tested against them.
+//! `local:` acts on them; the script of the Redis backend states the same rules and is tested
+//! against them.
 
 use std::time::Duration;
 
@@ -72,8 +74,8 @@ impl<P> Default for Row<P> {
 }
 
 impl<P> Row<P> {
-    /// Whether a write may show this lock: it is still the one of the proof, and none of before a loss (R24). `born` is that of
-    /// the [`Common`] part.
+    /// Whether a write may show this lock: it is still the one of the proof, and none of before a
+    /// loss (R24). `born` is that of the [`Common`] part.
     pub fn allows(&self, proof: LockProof, born: Millis) -> bool {
         let shown = |holder: &Holder<P>| holder.who.token == proof.token && holder.fence == proof.fence;
         self.holder.as_ref().is_some_and(|holder| shown(holder) && holder.since >= born)
@@ -145,8 +147,8 @@ impl<P: Clone> Turn<'_, P> {
         }
     }
 
-    /// Takes the lock from `token`, or from whoever holds it, and gives it to the next in line, for `lease` at the most.
-    /// Whether it was held, and to whom it was given.
+    /// Takes the lock from `token`, or from whoever holds it, and gives it to the next in line, for
+    /// `lease` at the most. Whether it was held, and to whom it was given.
     pub fn release(&mut self, token: Option<Token>, lease: Millis) -> (bool, Option<(Token, Handed)>) {
         self.settle();
         if let Some(token) = token {
@@ -164,7 +166,8 @@ impl<P: Clone> Turn<'_, P> {
         (holder.until > self.now, handed)
     }
 
-    /// Renews a lease; whether the lock is still the holder's. `believed` says whether it believed so.
+    /// Renews a lease; whether the lock is still the holder's. `believed` says whether it believed
+    /// so.
     pub fn renew(&mut self, who: &Party<P>, proof: LockProof, believed: bool, lease: Millis) -> bool {
         self.settle();
         let (now, born) = (self.now, self.common.born);
@@ -181,7 +184,8 @@ impl<P: Clone> Turn<'_, P> {
                     && now < born.saturating_add(lease)
                     && holder.as_ref().is_none_or(|old| old.since < born && old.fence < proof.fence) =>
             {
-                // The lock was lost here, or an old row of it is left, and nobody got it since (R23).
+                // The lock was lost here, or an old row of it is left, and nobody got it since
+                // (R23).
                 let (who, fence) = (who.clone(), proof.fence);
                 *holder = Some(Holder { who, fence, until: now + lease, since: now, lease });
                 self.common.fence = self.common.fence.max(proof.fence);
@@ -198,7 +202,8 @@ impl<P: Clone> Turn<'_, P> {
         (holder.until > self.now).then_some(holder.who.token)
     }
 
-    /// Times in the future are from before a clock was set back. What is left of a lease is no more than all of it.
+    /// Times in the future are from before a clock was set back. What is left of a lease is no more
+    /// than all of it.
     fn settle(&mut self) {
         let now = self.now;
         self.common.born = self.common.born.min(now);

@@ -54,7 +54,8 @@ impl<'de> Deserializer<'de> for ValueDeserializer {
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, PayloadError> {
         match self.0 {
-            // PHP has one array type: an empty one, or one with the keys 0, 1, 2, may be meant as a map.
+            // PHP has one array type: an empty one, or one with the keys 0, 1, 2, may be meant as a
+            // map.
             Value::Array(entries) => visitor.visit_map(Map::new(entries, None)),
             value => Self(value).any(visitor, false),
         }

@@ -15,7 +15,8 @@ impl Value {
     ///
     /// # Errors
     ///
-    /// Nesting deeper than [`MAX_DEPTH`], a string beyond 4 GiB, [`Value::Php`] below the top, a map that names a key twice.
+    /// Nesting deeper than [`MAX_DEPTH`], a string beyond 4 GiB, [`Value::Php`] below the top, a
+    /// map that names a key twice.
     pub fn encode(&self) -> Result<Vec<u8>, PayloadError> {
         let mut encoder =
             Encoder { out: Vec::new(), strings: HashMap::new(), shapes: HashMap::new(), defined: 0 };
@@ -146,7 +147,8 @@ impl<'v> Encoder<'v> {
         Ok(true)
     }
 
-    /// Gives a shape that was written out the next index. The one inside a like one comes first and stays.
+    /// Gives a shape that was written out the next index. The one inside a like one comes first and
+    /// stays.
     fn define(&mut self, shape: Option<ShapeKey<'v>>) {
         if let Some(shape) = shape {
             self.shapes.entry(shape).or_insert(self.defined);

@@ -5,8 +5,8 @@ use super::read::Broken;
 
 /// Why a payload could not be written or read.
 ///
-/// The text of its `Display` is for people; [`is_broken`](Self::is_broken) and [`is_php_only`](Self::is_php_only)
-/// are for programs.
+/// The text of its `Display` is for people; [`is_broken`](Self::is_broken) and
+/// [`is_php_only`](Self::is_php_only) are for programs.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(transparent)]
 pub struct PayloadError(Kind);

@@ -1,7 +1,8 @@
 //! Rewrites a payload into PHP's own serialization format.
 //!
-//! The extension does this when an object's class must be loaded or has changed: `unserialize()` then decides,
-//! and so behaves exactly as it always does (autoloading, missing classes, typed properties).
+//! The extension does this when an object's class must be loaded or has changed: `unserialize()`
+//! then decides, and so behaves exactly as it always does (autoloading, missing classes, typed
+//! properties).
 
 use super::error::PayloadError;
 use super::value::{Key, Value};

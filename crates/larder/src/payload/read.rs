@@ -33,8 +33,9 @@ pub enum Token<'a> {
 
 /// Reads tokens off a payload.
 ///
-/// The lengths of all containers together are held against the payload's length: each element takes a byte
-/// at least, so a reader may reserve memory by the lengths it is told and stays within a small multiple of the input.
+/// The lengths of all containers together are held against the payload's length: each element takes
+/// a byte at least, so a reader may reserve memory by the lengths it is told and stays within a
+/// small multiple of the input.
 #[derive(Debug, Clone)]
 pub struct Reader<'a> {
     rest: &'a [u8],
@@ -56,7 +57,8 @@ impl<'a> Reader<'a> {
         if self.rest.is_empty() { Ok(()) } else { Err(Broken) }
     }
 
-    /// If the next token opens an object or repeats a shape, takes it: an extension of type [`EXT_OBJECT`] or
+    /// If the next token opens an object or repeats a shape, takes it: an extension of type
+    /// [`EXT_OBJECT`] or
     /// [`EXT_SHAPE`]. Asked after each [`Token::Array`] that is not empty.
     ///
     /// # Errors

@@ -281,8 +281,9 @@ impl SerializeMap for Entries {
 }
 
 impl Serialize for Value {
-    /// Plain values as themselves: a list as a sequence, another array or an object as a map. An object's map
-    /// begins with its class under `"$larder::class"`; the bytes of [`Value::Php`] are bytes.
+    /// Plain values as themselves: a list as a sequence, another array or an object as a map. An
+    /// object's map begins with its class under `"$larder::class"`; the bytes of [`Value::Php`] are
+    /// bytes.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Null => serializer.serialize_unit(),

@@ -1,7 +1,7 @@
 //! Writes the tokens of a payload, each in its shortest form.
 //!
-//! Lengths above `u32::MAX` cannot be written; the callers refuse such values before they come here, and what
-//! does come is cut to the largest length by `len32`.
+//! Lengths above `u32::MAX` cannot be written; the callers refuse such values before they come
+//! here, and what does come is cut to the largest length by `len32`.
 
 use rmp::Marker;
 

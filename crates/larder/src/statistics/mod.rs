@@ -1,5 +1,5 @@
-//! What the processes of the fleet did: counted in each process, added up in a file of the node, told to the other nodes in the
-//! backend.
+//! What the processes of the fleet did: counted in each process, added up in a file of the node,
+//! told to the other nodes in the backend.
 //!
 //! - `counts` names what is counted.
 //! - `node_file` is the file, in which each process has a place of its own.

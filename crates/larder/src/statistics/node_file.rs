@@ -1,9 +1,10 @@
-//! The file in which the processes of one user on this node add up what they counted: one for each place, in the directory of
-//! `node_state`.
+//! The file in which the processes of one user on this node add up what they counted: one for each
+//! place, in the directory of `node_state`.
 //!
-//! Each process has a *slot*, which it alone writes, with one system call a request. It holds a lock of the kernel on its first
-//! byte, which ends with the process, however that ends; who takes the slot next goes on from the numbers there. So nothing
-//! that was counted is lost or counted twice, and the file is as large as the most processes that there were at a time.
+//! Each process has a *slot*, which it alone writes, with one system call a request. It holds a
+//! lock of the kernel on its first byte, which ends with the process, however that ends; who takes
+//! the slot next goes on from the numbers there. So nothing that was counted is lost or counted
+//! twice, and the file is as large as the most processes that there were at a time.
 //!
 //! ```text
 //! 0     magic 16, name of the file 16, when it was made 8, when its numbers are next told 8, the slot of who told them last 8
@@ -11,7 +12,8 @@
 //! then  slots of 16 KiB: numbers of 8 bytes, those of the process, of the store, and of each cache in the order of the names
 //! ```
 //!
-//! Numbers are little endian. Whoever reads a slot while it is written sees some numbers of now and some of before.
+//! Numbers are little endian. Whoever reads a slot while it is written sees some numbers of now and
+//! some of before.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -134,8 +136,8 @@ impl NodeFile {
         let _ = self.file.write_all_at(&bytes, slot_at(self.slot));
     }
 
-    /// Whether it is this process's turn to tell the numbers, which begins another [`INTERVAL`]; if not, when to ask again. `now`
-    /// is on the boot clock.
+    /// Whether it is this process's turn to tell the numbers, which begins another [`INTERVAL`]; if
+    /// not, when to ask again. `now` is on the boot clock.
     pub(super) fn turn(&self, now: Millis) -> Result<(), Millis> {
         let later = Err(now + INTERVAL);
         let Some(_lock) = Header::lock(&self.file) else { return later };
@@ -172,7 +174,8 @@ impl NodeFile {
     }
 }
 
-/// What stands in the file at `path`, for a process that counts nothing there; `None` if there is none.
+/// What stands in the file at `path`, for a process that counts nothing there; `None` if there is
+/// none.
 pub(super) fn read(path: &Path) -> Option<NodeTotals> {
     path.exists().then(|| totals(&open(path)?)).flatten()
 }
@@ -292,7 +295,8 @@ fn read_at(file: &File, at: u64, most: usize) -> Vec<u8> {
     bytes
 }
 
-/// A lock on one byte of the file, which belongs to the open file: a forked child has it together with its parent.
+/// A lock on one byte of the file, which belongs to the open file: a forked child has it together
+/// with its parent.
 fn lock_on(at: u64, kind: libc::c_int) -> libc::flock {
     libc::flock {
         l_type: libc::c_short::try_from(kind).unwrap_or_default(),

@@ -101,7 +101,8 @@ impl NodeStatistics {
         hash.get(..8).unwrap_or(&hash).to_owned()
     }
 
-    /// Takes in what the node has counted by now: what it told last must be `self`, or nothing at all.
+    /// Takes in what the node has counted by now: what it told last must be `self`, or nothing at
+    /// all.
     pub(crate) fn count(&mut self, totals: NodeTotals) {
         let NodeTotals { made, processes, near_bytes, near_entries, store, caches, .. } = totals;
         (self.processes, self.near_bytes, self.near_entries) = (processes, near_bytes, near_entries);

@@ -21,8 +21,8 @@ pub(crate) struct Counted {
     pub(crate) request: bool,
 }
 
-/// Brings the counts of one memory into the file. A forked child takes a slot of its own; what it had counted before it first
-/// reports is its parent's.
+/// Brings the counts of one memory into the file. A forked child takes a slot of its own; what it
+/// had counted before it first reports is its parent's.
 pub(crate) struct Reporter {
     /// Where the file is.
     path: Option<PathBuf>,
@@ -43,7 +43,8 @@ struct State {
 }
 
 impl Reporter {
-    /// For what `name` names, which must be the same in all processes that are to be counted together.
+    /// For what `name` names, which must be the same in all processes that are to be counted
+    /// together.
     pub(crate) fn new(name: &[u8]) -> Self {
         let name = blake3::hash(name).to_hex();
         let file = format!("counts-{}", name.get(..32).unwrap_or(&name));
@@ -53,8 +54,9 @@ impl Reporter {
         }
     }
 
-    /// Reports what was counted since the last time: all that `count` says, which is told how many caches have a row. Whether it is
-    /// this process's turn to tell the node's numbers. One system call, more at the first time and once a minute.
+    /// Reports what was counted since the last time: all that `count` says, which is told how many
+    /// caches have a row. Whether it is this process's turn to tell the node's numbers. One system
+    /// call, more at the first time and once a minute.
     pub(crate) fn report(&self, count: impl FnOnce(usize) -> Counted) -> bool {
         let Some(path) = &self.path else { return false };
         let state = &mut *self.state();

@@ -93,7 +93,8 @@ pub fn deleting_says_whether_it_existed(fixture: &dyn Fixture) {
     }
 }
 
-/// Others may hold in memory what the backend evicted: a delete is logged even if there was nothing.
+/// Others may hold in memory what the backend evicted: a delete is logged even if there was
+/// nothing.
 pub fn a_missing_key_is_deleted_and_logged(fixture: &dyn Fixture) {
     let (writer, reader, cache) = (fixture.open(), fixture.open(), logged("never used"));
     let here = reader.here();
@@ -101,7 +102,8 @@ pub fn a_missing_key_is_deleted_and_logged(fixture: &dyn Fixture) {
     assert_eq!(reader.sync(Some(here)).changes, [key_change(&cache, b"k")]);
 }
 
-/// Keys are bytes: empty, binary, up to 64 KiB; each is stored, read, listed, logged and deleted as given.
+/// Keys are bytes: empty, binary, up to 64 KiB; each is stored, read, listed, logged and deleted as
+/// given.
 pub fn any_bytes_are_a_key(fixture: &dyn Fixture) {
     let every_byte: Vec<u8> = (0..=255).collect();
     let longest = vec![b'x'; 64 << 10];

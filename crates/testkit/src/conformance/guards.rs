@@ -141,7 +141,8 @@ pub fn an_exchange_that_lost_changes_nothing(fixture: &dyn Fixture) {
     assert_eq!(backend.one(exchange(&cache, b"k", b"mine", here)), Outcome::Stored);
 }
 
-/// However many processes compute a key at once: each is answered at once, and who comes after them is not in anyone's way.
+/// However many processes compute a key at once: each is answered at once, and who comes after them
+/// is not in anyone's way.
 pub fn many_fills_at_once_leave_one_or_none(fixture: &dyn Fixture) {
     let cache = logged("c");
     for differ in [true, false] {
@@ -232,7 +233,8 @@ pub fn a_trimmed_anchor_drops(fixture: &dyn Fixture) {
     assert_eq!(filler.one(set_if(&cache, b"k", b"v", miss)), Outcome::Dropped);
 }
 
-/// Where the log lists no more what followed the miss, it counts whether anything changed in the cache (R29).
+/// Where the log lists no more what followed the miss, it counts whether anything changed in the
+/// cache (R29).
 pub fn far_behind_what_changed_in_the_cache_counts(fixture: &dyn Fixture) {
     for writes in [MAX_CHANGES + 1, BEYOND_EVERY_LOG] {
         let (filler, writer) = (fixture.open(), fixture.open());

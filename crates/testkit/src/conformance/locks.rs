@@ -1,6 +1,7 @@
 //! Locks: each sentence of the contract of [`LockBackend`] as a case.
 //!
-//! The store's `lock_lease` must be [`LEASE`]. Cases wait for leases to end, but never measure time.
+//! The store's `lock_lease` must be [`LEASE`]. Cases wait for leases to end, but never measure
+//! time.
 
 use std::io::{self, Write};
 use std::process::{Child, Stdio};
@@ -204,7 +205,8 @@ pub fn any_bytes_are_a_name(fixture: &dyn Fixture) {
     );
 }
 
-/// Those in line get the lock in the order in which they came, whatever the order in which they ask again.
+/// Those in line get the lock in the order in which they came, whatever the order in which they ask
+/// again.
 pub fn first_come_first_served(fixture: &dyn Fixture) {
     let (a, b) = ready(fixture);
     a.sure_take(b"n", 100);
@@ -270,7 +272,8 @@ pub fn a_wake_up_before_the_sleep_counts(fixture: &dyn Fixture) {
     }
 }
 
-/// Who was given a lock and did not say that it is alive loses it, and is not told of it when it asks again.
+/// Who was given a lock and did not say that it is alive loses it, and is not told of it when it
+/// asks again.
 pub fn a_stale_wake_up_is_not_believed(fixture: &dyn Fixture) {
     let (a, b) = ready(fixture);
     a.sure_take(b"n", 1);
@@ -282,7 +285,8 @@ pub fn a_stale_wake_up_is_not_believed(fixture: &dyn Fixture) {
     assert_eq!(b.holder(b"n"), Some(3));
 }
 
-/// A lease that is not renewed ends. Then another has the lock, and the one before can do nothing to it.
+/// A lease that is not renewed ends. Then another has the lock, and the one before can do nothing
+/// to it.
 pub fn an_unrenewed_lease_ends(fixture: &dyn Fixture) {
     let (a, b) = ready(fixture);
     let fence = a.sure_take(b"n", 1);
@@ -377,8 +381,8 @@ pub fn a_reset_spares_locks(fixture: &dyn Fixture) {
     assert!(a.renew(b"n", 1, fence));
 }
 
-/// After a loss of locks a cache lock is to be had at once, under a larger number; its holder has lost it, and finds out when it
-/// writes or renews.
+/// After a loss of locks a cache lock is to be had at once, under a larger number; its holder has
+/// lost it, and finds out when it writes or renews.
 pub fn a_cache_lock_has_no_grace(fixture: &dyn Fixture) {
     let (a, b) = ready(fixture);
     let (cache, key) = (logged("c"), b"k");
@@ -404,7 +408,8 @@ pub fn a_cache_lock_has_no_grace(fixture: &dyn Fixture) {
     assert!(!a.renew(&name, 1, fence));
 }
 
-/// After a loss of locks nobody new gets a named lock for a lease, and is told so; its holder has it back by renewing.
+/// After a loss of locks nobody new gets a named lock for a lease, and is told so; its holder has
+/// it back by renewing.
 pub fn a_named_lock_has_a_grace(fixture: &dyn Fixture) {
     let (a, b) = ready(fixture);
     let (kept, gone) = (a.sure_take(b"n kept", 1), a.sure_take(b"n gone", 2));
@@ -485,8 +490,8 @@ impl Drop for Peer {
     }
 }
 
-/// What the program of [`Fixture::peer`] does if the suite's first argument is `lock`: it waits for a lock and renews
-/// it for ever.
+/// What the program of [`Fixture::peer`] does if the suite's first argument is `lock`: it waits for
+/// a lock and renews it for ever.
 ///
 /// # Errors
 /// If the arguments are not the suite's.

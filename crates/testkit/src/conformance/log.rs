@@ -154,7 +154,8 @@ pub fn a_thousand_changes_are_listed(fixture: &dyn Fixture) {
     assert!(delta.changes.into_iter().eq(keys.iter().map(|key| key_change(&cache, key.as_bytes()))));
 }
 
-/// One more, and the reader is told which caches changed (R29); what it then reads is right and can be continued.
+/// One more, and the reader is told which caches changed (R29); what it then reads is right and can
+/// be continued.
 pub fn more_changes_name_the_caches(fixture: &dyn Fixture) {
     let (writer, reader, cache, other) = (fixture.open(), fixture.open(), logged("c"), logged("other"));
     writer.put(&other, b"k", b"v");
@@ -230,7 +231,8 @@ pub fn every_cache_that_changed_is_named(fixture: &dyn Fixture) {
     }
 }
 
-/// A single batch with more changes than an answer lists is not listed to others, and its author is told nothing of it.
+/// A single batch with more changes than an answer lists is not listed to others, and its author is
+/// told nothing of it.
 pub fn a_large_batch_is_not_listed(fixture: &dyn Fixture) {
     let (writer, reader, cache, other) = (fixture.open(), fixture.open(), logged("c"), logged("other"));
     writer.put(&other, b"k", b"v");
@@ -346,7 +348,8 @@ pub fn unlogged_caches_are_not_logged(fixture: &dyn Fixture) {
     assert_eq!(reader.sync(Some(here)).changes, [key_change(&cache, b"k")]);
 }
 
-/// Entries are at least as new as the position they come with (R3), and no change is left out. The n-th change stores n.
+/// Entries are at least as new as the position they come with (R3), and no change is left out. The
+/// n-th change stores n.
 pub fn values_are_as_new_as_the_position(fixture: &dyn Fixture) {
     let (reader, writer, cache) = (fixture.open(), fixture.open(), logged("c"));
     let mut position = reader.here();

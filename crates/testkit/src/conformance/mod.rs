@@ -1,7 +1,8 @@
-//! The one suite that every backend passes: each sentence of the contract of [`larder::contract::Backend`] as a case.
+//! The one suite that every backend passes: each sentence of the contract of
+//! [`larder::contract::Backend`] as a case.
 //!
-//! A test binary says how to reach its store in a [`Fixture`] and lets [`conformance_suite!`](crate::conformance_suite)
-//! make one test of each case:
+//! A test binary says how to reach its store in a [`Fixture`] and lets
+//! [`conformance_suite!`](crate::conformance_suite) make one test of each case:
 //!
 //! ```ignore
 //! larder_testkit::conformance_suite!(MyFixture::new());
@@ -32,13 +33,15 @@ const AT_A_TIME: usize = 4;
 
 /// A store to test: empty when the fixture is made, removed when it is dropped.
 pub trait Fixture: Send + Sync {
-    /// A fresh handle on the store, sharing no more with the others than another process would share.
+    /// A fresh handle on the store, sharing no more with the others than another process would
+    /// share.
     fn open(&self) -> Arc<dyn Backend>;
 
     /// A program that opens the same store and calls [`peer`] with its remaining arguments.
     fn peer(&self) -> Command;
 
-    /// Whether a fill is stored that missed too far back for the log to list what followed, if nothing changed in its cache.
+    /// Whether a fill is stored that missed too far back for the log to list what followed, if
+    /// nothing changed in its cache.
     fn judges_far_fills(&self) -> bool {
         true
     }
@@ -60,7 +63,8 @@ pub struct Cost {
     pub sync: u64,
 }
 
-/// Makes one `#[test]` of each case of the suite; the argument is an expression for a new [`Fixture`].
+/// Makes one `#[test]` of each case of the suite; the argument is an expression for a new
+/// [`Fixture`].
 #[macro_export]
 macro_rules! conformance_suite {
     ($fixture:expr) => {
@@ -110,8 +114,8 @@ macro_rules! conformance_suite {
     };
 }
 
-/// Makes one `#[test]` of each case of the suite for locks; the argument is an expression for a new [`Fixture`] whose
-/// store has a `lock_lease` of [`locks::LEASE`].
+/// Makes one `#[test]` of each case of the suite for locks; the argument is an expression for a new
+/// [`Fixture`] whose store has a `lock_lease` of [`locks::LEASE`].
 #[macro_export]
 macro_rules! lock_conformance_suite {
     ($fixture:expr) => {
@@ -134,7 +138,8 @@ macro_rules! lock_conformance_suite {
 /// A case of the suite.
 pub type Case = fn(&dyn Fixture);
 
-/// Runs all cases for entries and locks on fixtures that share a server which takes long to start, some at a time.
+/// Runs all cases for entries and locks on fixtures that share a server which takes long to start,
+/// some at a time.
 pub fn run_all<F: Fixture>(fixture: impl Fn() -> F + Sync) {
     let mut cases = Vec::from(crate::conformance_suite!(@all list;));
     cases.extend(crate::lock_conformance_suite!(@all list;));
@@ -152,7 +157,8 @@ pub fn run_all<F: Fixture>(fixture: impl Fn() -> F + Sync) {
     });
 }
 
-/// What the program of [`Fixture::peer`] does with the store and the arguments that a suite gave it.
+/// What the program of [`Fixture::peer`] does with the store and the arguments that a suite gave
+/// it.
 ///
 /// # Errors
 /// If the arguments are not a suite's or the report cannot be written.

@@ -1,10 +1,10 @@
 //! Several threads, then several processes, each with a near cache, against a model.
 //!
-//! Each peer owns one cache: only it writes the true values there, numbered upwards; all peers read all caches
-//! through a near cache kept as the protocol says, and fill what they miss under a guard. Every write and read
-//! is reported with the time before and after it; afterwards each read must have returned a state that was
-//! current at some time between the last write acknowledged before it began and its end, or nothing if a fill lost against
-//! that write.
+//! Each peer owns one cache: only it writes the true values there, numbered upwards; all peers read
+//! all caches through a near cache kept as the protocol says, and fill what they miss under a
+//! guard. Every write and read is reported with the time before and after it; afterwards each read
+//! must have returned a state that was current at some time between the last write acknowledged
+//! before it began and its end, or nothing if a fill lost against that write.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
@@ -211,7 +211,8 @@ impl Peer {
         }
     }
 
-    /// A miss, then a guarded set: what is filled stands for "nothing there" and must not outlive a write.
+    /// A miss, then a guarded set: what is filled stands for "nothing there" and must not outlive a
+    /// write.
     fn fill(&mut self) {
         let name = self.pick();
         if self.fetch(name).is_some() {

@@ -89,7 +89,8 @@ pub fn a_batch_may_purge_and_set(fixture: &dyn Fixture) {
     assert_eq!(backend.get(&cache, b"after").as_deref(), Some(&b"2"[..]));
 }
 
-/// A large cache is purged like a small one, and what is written right afterwards is not taken for old.
+/// A large cache is purged like a small one, and what is written right afterwards is not taken for
+/// old.
 pub fn a_large_cache_is_purged(fixture: &dyn Fixture) {
     let (backend, other, cache) = (fixture.open(), fixture.open(), logged("c"));
     fill(&backend, &cache, 20_000);

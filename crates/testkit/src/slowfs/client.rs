@@ -1,9 +1,11 @@
 //! What one mount remembers of files: the page cache and the attributes of an NFS client.
 //!
-//! - *Close-to-open*: `open` asks for the change attribute; if it is another than the one remembered, all pages are
-//!   dropped. Between that and the next open (or lock) pages are served from memory, however old.
+//! - *Close-to-open*: `open` asks for the change attribute; if it is another than the one
+//!   remembered, all pages are dropped. Between that and the next open (or lock) pages are served
+//!   from memory, however old.
 //! - Reads end at the length that was learned last.
-//! - Writes stay here until `fsync`, `close`, or the release of a lock; other mounts do not see them before.
+//! - Writes stay here until `fsync`, `close`, or the release of a lock; other mounts do not see
+//!   them before.
 //! - Taking a lock drops pages and asks for the attributes anew.
 
 use std::collections::HashMap;
@@ -32,7 +34,8 @@ struct Cache {
     epoch: u64,
     pages: HashMap<u64, Vec<u8>>,
     dirty: Vec<(u64, Vec<u8>)>,
-    /// The handle that wrote what is dirty. Only through it is it sent, so that only it is told of an error.
+    /// The handle that wrote what is dirty. Only through it is it sent, so that only it is told of
+    /// an error.
     writer: u64,
 }
 

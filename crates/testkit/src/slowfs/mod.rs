@@ -1,8 +1,9 @@
 //! A slow network filesystem for tests: a directory, mounted as often as there are nodes.
 //!
-//! Each mount behaves as an NFS client: every request to the server takes a time, names and attributes are believed
-//! for a while, what one mount writes another sees only when it opens the file after the first has closed, synced or
-//! unlocked it. Locks are the server's and hold for all mounts. Faults are switched on and off for each mount.
+//! Each mount behaves as an NFS client: every request to the server takes a time, names and
+//! attributes are believed for a while, what one mount writes another sees only when it opens the
+//! file after the first has closed, synced or unlocked it. Locks are the server's and hold for all
+//! mounts. Faults are switched on and off for each mount.
 //!
 //! Needs `/dev/fuse`; where it is missing tests use the plain directory, and say so.
 
@@ -42,7 +43,8 @@ pub struct Behaviour {
 }
 
 impl Default for Behaviour {
-    /// No delay, and caches that do not run out while a test runs: one that passes does not do so because they did.
+    /// No delay, and caches that do not run out while a test runs: one that passes does not do so
+    /// because they did.
     fn default() -> Self {
         Self { delay: Duration::ZERO, attribute_cache: Duration::from_secs(60) }
     }

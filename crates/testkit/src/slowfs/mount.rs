@@ -331,9 +331,11 @@ impl Filesystem for Mount {
         _: bool,
         reply: ReplyEmpty,
     ) {
-        // A process that is killed does not wait for its `flush`: what it wrote is sent now, before another may lock.
+        // A process that is killed does not wait for its `flush`: what it wrote is sent now, before
+        // another may lock.
         let _ = self.0.flush(ino.0, handle);
-        // The locks of a descriptor end with it. The kernel says so for its own kinds of locks only.
+        // The locks of a descriptor end with it. The kernel says so for its own kinds of locks
+        // only.
         self.0.server.unlock(ino.0, self.0.holder(handle));
         reply.ok();
     }
@@ -352,7 +354,8 @@ impl Filesystem for Mount {
             Ok(names) => names,
             Err(errno) => return reply.error(errno),
         };
-        // By number, which never changes, so that a listing can be continued while files come and go.
+        // By number, which never changes, so that a listing can be continued while files come and
+        // go.
         names.sort_by_key(|(attributes, _)| attributes.id);
         for (attributes, name) in names.iter().filter(|(attributes, _)| attributes.id > offset) {
             let kind = attr(attributes).kind;

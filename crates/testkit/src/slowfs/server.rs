@@ -10,7 +10,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use fuser::Errno;
 
-/// The number of a file: drawn once and never again, so that a client that remembers a removed file is told so.
+/// The number of a file: drawn once and never again, so that a client that remembers a removed file
+/// is told so.
 pub(super) type Id = u64;
 /// The exported directory itself.
 pub(super) const ROOT: Id = 1;
@@ -192,7 +193,8 @@ impl Server {
         Ok(fs::set_permissions(path, fs::Permissions::from_mode(mode & 0o7777))?)
     }
 
-    /// Takes a lock of the whole file, for all clients, in place of the one that the holder may have.
+    /// Takes a lock of the whole file, for all clients, in place of the one that the holder may
+    /// have.
     pub(super) fn lock(&self, file: Id, holder: Holder, shared: bool) -> Result<(), Errno> {
         let mut state = self.state();
         state.path(file)?;
@@ -237,7 +239,8 @@ impl State {
         Ok(Attributes { id, metadata, version })
     }
 
-    /// Opens a file for one call: kept open, the files of a store would be more than a process may have.
+    /// Opens a file for one call: kept open, the files of a store would be more than a process may
+    /// have.
     fn file(&self, id: Id) -> Result<File, Errno> {
         Ok(OpenOptions::new().read(true).write(true).open(self.path(id)?)?)
     }

@@ -38,7 +38,8 @@ impl<const N: usize> State<N> {
         }
     }
 
-    /// The state without what cannot matter any more, and its processes in order. Says which process stands where now.
+    /// The state without what cannot matter any more, and its processes in order. Says which
+    /// process stands where now.
     pub(crate) fn canonical(mut self) -> (Self, [usize; N]) {
         self.since = self.since.max(NOW - LEASE - 1);
         for process in &mut self.processes {

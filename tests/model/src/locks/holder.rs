@@ -50,7 +50,8 @@ impl<const N: usize> World<N> {
         if self.bounds.prompt { self.execute(s, i) } else { Some(()) }
     }
 
-    /// The place executes a request. It may have been on its way for long, and meant for another server.
+    /// The place executes a request. It may have been on its way for long, and meant for another
+    /// server.
     pub(crate) fn execute(&self, s: &mut State<N>, i: usize) -> Option<()> {
         let ask = s.processes[i].ask.filter(|ask| ask.answer.is_none())?;
         let tier = ask.stage.tier();
@@ -216,14 +217,16 @@ impl<const N: usize> World<N> {
         (stage.grants() && self.trusts(s, i)).then_some(stage)
     }
 
-    /// Whether a process may act on what it read in the control log (R8). As long as that is still so, it reads it again.
+    /// Whether a process may act on what it read in the control log (R8). As long as that is still
+    /// so, it reads it again.
     fn trusts(&self, s: &State<N>, i: usize) -> bool {
         let (stage, read) = s.processes[i].seen;
         let holds = stage == s.stage || NOW <= read + self.bounds.trust;
         self.bounds.trust == 0 || holds || !self.has(Rule::Lease)
     }
 
-    /// Whether an answer to what was sent in `stage` counts now. That of a fallback is followed by a reading of its log.
+    /// Whether an answer to what was sent in `stage` counts now. That of a fallback is followed by
+    /// a reading of its log.
     fn counts(&self, s: &State<N>, i: usize, stage: Stage) -> bool {
         let fresh = self.bounds.trust == 0 || stage.tier() == Tier::Fallback;
         let known = if fresh { s.stage } else { s.processes[i].seen.0 };
@@ -231,7 +234,8 @@ impl<const N: usize> World<N> {
     }
 }
 
-/// A wake-up says where, which number, and how long the lease is. It reaches a process that still makes that attempt.
+/// A wake-up says where, which number, and how long the lease is. It reaches a process that still
+/// makes that attempt.
 fn wake<const N: usize>(s: &mut State<N>, to: Token, woken: (Tier, u64, u8)) {
     for (i, process) in s.processes.iter_mut().enumerate() {
         if token(i, process.attempts) == to && matches!(process.phase, Phase::Wants { .. }) {

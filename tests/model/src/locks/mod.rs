@@ -1,5 +1,6 @@
-//! Locks as a model that is checked exhaustively: rules R22 to R25, with what failover does to locks. What becomes of a lock is
-//! decided by the same functions as in the product (`larder::testing::lock_rules`).
+//! Locks as a model that is checked exhaustively: rules R22 to R25, with what failover does to
+//! locks. What becomes of a lock is decided by the same functions as in the product
+//! (`larder::testing::lock_rules`).
 
 mod action;
 mod canonical;

@@ -26,8 +26,8 @@ impl<const N: usize> World<N> {
         Some(())
     }
 
-    /// A server with another identity is emptied, but for its locks. Some may be lost: since when, a server that began with nothing
-    /// can tell (R23).
+    /// A server with another identity is emptied, but for its locks. Some may be lost: since when,
+    /// a server that began with nothing can tell (R23).
     pub(crate) fn certify(&self, s: &mut State<N>) -> Option<()> {
         (!s.primary.certified && self.has(Rule::Certify)).then_some(())?;
         let place = &mut s.primary;
@@ -46,7 +46,8 @@ impl<const N: usize> World<N> {
         Some(())
     }
 
-    /// Makes the primary ready to take over: what is written there under a lock from now on is refused, what was is absorbed.
+    /// Makes the primary ready to take over: what is written there under a lock from now on is
+    /// refused, what was is absorbed.
     pub(crate) fn prepare(&self, s: &mut State<N>) -> Option<()> {
         (s.stage.0 % 4 == 2 && s.leaving == Leaving::No).then_some(())?;
         self.forget(s, Tier::Primary)?;
@@ -108,7 +109,8 @@ impl<const N: usize> World<N> {
         s.since = NOW;
     }
 
-    /// A tier forgets its locks, and goes on above the fencing numbers of the other. That takes time.
+    /// A tier forgets its locks, and goes on above the fencing numbers of the other. That takes
+    /// time.
     fn forget(&self, s: &mut State<N>, tier: Tier) -> Option<()> {
         if !self.has(Rule::Distrust) {
             return Some(());

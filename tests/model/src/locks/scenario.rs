@@ -56,7 +56,8 @@ pub struct Bounds {
     pub kind: LockKind,
     /// How often somebody begins to ask for the lock.
     pub attempts: u8,
-    /// Whether requests are executed at once; answers, and writes, may always be under way for long.
+    /// Whether requests are executed at once; answers, and writes, may always be under way for
+    /// long.
     pub prompt: bool,
     /// Whether locks are given back, and waited for in line.
     pub line: bool,
@@ -66,7 +67,8 @@ pub struct Bounds {
     pub faults: u8,
     /// Times that the fallback is entered.
     pub entered: u8,
-    /// Seconds for which a node may trust what it read in the control log; 0 = it reads it at each use (one node).
+    /// Seconds for which a node may trust what it read in the control log; 0 = it reads it at each
+    /// use (one node).
     pub trust: u8,
 }
 

@@ -1,5 +1,6 @@
-//! What the world of locks looks like: one lock, processes that are each a node of their own, and the two places that
-//! may keep it. Times are seconds, and it is always [`NOW`](super::NOW): as time passes, all others are moved back.
+//! What the world of locks looks like: one lock, processes that are each a node of their own, and
+//! the two places that may keep it. Times are seconds, and it is always [`NOW`](super::NOW): as
+//! time passes, all others are moved back.
 
 use larder::testing::lock_rules::{Common, Row};
 
@@ -25,8 +26,8 @@ pub(crate) struct Place {
     pub(crate) empty_since: Option<u8>,
 }
 
-/// Who serves, as a number that grows at each flip: the primary, the fallback is entered, it serves, the primary is
-/// back, it grants locks.
+/// Who serves, as a number that grows at each flip: the primary, the fallback is entered, it
+/// serves, the primary is back, it grants locks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Stage(pub(crate) u8);
 

@@ -19,7 +19,8 @@ use crate::error::Result;
 /// How often it is looked whether those who wait for locks still ask.
 const TICK: Duration = Duration::from_millis(250);
 
-/// A handle on a shared directory. It keeps the index of the namespace in memory, about 100 bytes for an entry.
+/// A handle on a shared directory. It keeps the index of the namespace in memory, about 100 bytes
+/// for an entry.
 ///
 /// The filesystem calls are made by a thread of the handle, so that one that hangs can be given up.
 pub struct Dir {
@@ -35,13 +36,14 @@ impl Dir {
         Self::with_files(settings, Files::default(), false)
     }
 
-    /// A handle for a fallback: a process that may not use the directory may still read there who serves (R13). It reads no
-    /// entries of caches then, and writes nothing.
+    /// A handle for a fallback: a process that may not use the directory may still read there who
+    /// serves (R13). It reads no entries of caches then, and writes nothing.
     pub fn fallback(settings: &Settings) -> Self {
         Self::with_files(settings, Files::default(), true)
     }
 
-    /// A handle whose filesystem calls are told to an observer first. For tests: to count them, or to die at one.
+    /// A handle whose filesystem calls are told to an observer first. For tests: to count them, or
+    /// to die at one.
     #[doc(hidden)]
     pub fn observed(settings: &Settings, observer: Observer) -> Self {
         Self::with_files(settings, Files::observed(observer), false)

@@ -1,4 +1,5 @@
-//! The backend: each call goes to the tier that serves, and its answer counts if that tier still served.
+//! The backend: each call goes to the tier that serves, and its answer counts if that tier still
+//! served.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -106,15 +107,17 @@ impl Failover {
         Ok(view)
     }
 
-    /// Whether an error of the fallback means that this process can never use it, and never did: it is another user's than
-    /// the directory, or strangers' files are in it.
+    /// Whether an error of the fallback means that this process can never use it, and never did: it
+    /// is another user's than the directory, or strangers' files are in it.
     ///
-    /// To the server it is then what a node with a fallback of its own is (R15). It says there that it is about, so that the
-    /// others do not go over to a fallback of which it knows nothing; what it cannot tell the server is answered false. So a
-    /// fallback that is of no use does not cost the server.
+    /// To the server it is then what a node with a fallback of its own is (R15). It says there that
+    /// it is about, so that the others do not go over to a fallback of which it knows nothing; what
+    /// it cannot tell the server is answered false. So a fallback that is of no use does not cost
+    /// the server.
     ///
-    /// That is for a `local:` fallback. One that nodes share may serve others while this one cannot use it, whatever the
-    /// error, and then the server must not serve this one (R13): it has to read who serves, as a visitor.
+    /// That is for a `local:` fallback. One that nodes share may serve others while this one cannot
+    /// use it, whatever the error, and then the server must not serve this one (R13): it has to
+    /// read who serves, as a visitor.
     pub(super) fn is_barred(&self, error: &Error) -> bool {
         !self.control.is_shared()
             && matches!(error.kind(), ErrorKind::Refused | ErrorKind::Foreign)
@@ -133,7 +136,8 @@ impl Failover {
         self.primary.call(call)
     }
 
-    /// Reads from whichever tier serves. `primary` answers with the incarnation that its answer is of, if it knows.
+    /// Reads from whichever tier serves. `primary` answers with the incarnation that its answer is
+    /// of, if it knows.
     fn read<T>(
         &self,
         primary: impl Fn(&dyn Backend) -> Result<(T, Option<u128>)>,
@@ -207,8 +211,8 @@ impl Failover {
         // Others may have gone over to the fallback before the primary had this.
         let incarnation = applied.delta.position.incarnation;
         if incarnation != prepared {
-            // Emptied or replaced meanwhile: a fill would have been dropped, and what was stored is newer than all that the
-            // primary may have to be told.
+            // Emptied or replaced meanwhile: a fill would have been dropped, and what was stored is
+            // newer than all that the primary may have to be told.
             self.absorb().map_err(Failed::Void)?;
         }
         let answered = boottime();
@@ -276,7 +280,8 @@ impl Backend for Failover {
                             (error, goes_on)
                         }
                     };
-                    // A set that may have happened is not repeated: what came after it would be undone.
+                    // A set that may have happened is not repeated: what came after it would be
+                    // undone.
                     if removals.had_sets || !goes_on {
                         return Err(self.fallback.journal(&self.control, &removals, error));
                     }
@@ -286,7 +291,8 @@ impl Backend for Failover {
         Err(self.fallback.journal(&self.control, &removals, over()))
     }
 
-    /// A fill is guarded: one that reaches the primary after others went over to the fallback does no harm there.
+    /// A fill is guarded: one that reaches the primary after others went over to the fallback does
+    /// no harm there.
     fn post(&self, since: Option<Position>, fill: &Op<'_>) -> bool {
         let Ok(view) = self.look_after(boottime()) else { return false };
         view.stage.tier == Mode::Primary

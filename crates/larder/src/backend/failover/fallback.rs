@@ -1,4 +1,5 @@
-//! What serves while the primary is away, under the names of one epoch; and where what the primary may have missed is noted.
+//! What serves while the primary is away, under the names of one epoch; and where what the primary
+//! may have missed is noted.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +12,8 @@ use crate::clock::Millis;
 use crate::contract::{Applied, Backend, CacheId, CacheUsage, Change, Delta, Fetched, Op, Position, Read};
 use crate::error::{Error, Result};
 
-/// How long an entry stays in the fallback at the most, in milliseconds: those of earlier epochs make room.
+/// How long an entry stays in the fallback at the most, in milliseconds: those of earlier epochs
+/// make room.
 const KEPT: Millis = 24 * 3600 * 1000;
 
 /// What takes over.
@@ -57,8 +59,8 @@ impl Fallback {
         Ok(counts.then_some(fetched))
     }
 
-    /// Writes to the fallback; `None` if it served no more by then, or in another epoch. The primary learns of the changes
-    /// in any case.
+    /// Writes to the fallback; `None` if it served no more by then, or in another epoch. The
+    /// primary learns of the changes in any case.
     pub(super) fn apply(
         &self,
         control: &ControlLog,
@@ -94,8 +96,9 @@ impl Fallback {
         Ok(counts.then_some(applied))
     }
 
-    /// Notes in the control log what the primary may have missed, and gives back why that was necessary: what is noted is
-    /// not promised to anyone, since others may still serve it for a moment (R9), or for longer (R15).
+    /// Notes in the control log what the primary may have missed, and gives back why that was
+    /// necessary: what is noted is not promised to anyone, since others may still serve it for a
+    /// moment (R9), or for longer (R15).
     pub(super) fn journal(&self, control: &ControlLog, removals: &Removals<'_>, error: Error) -> Error {
         match self.note_removals(control, removals) {
             Ok(()) => error,
@@ -103,7 +106,8 @@ impl Fallback {
         }
     }
 
-    /// Does what [`journal`](Self::journal) does for what is refused while the fallback is being entered.
+    /// Does what [`journal`](Self::journal) does for what is refused while the fallback is being
+    /// entered.
     pub(super) fn journal_refused(&self, control: &ControlLog, epoch: u64, removals: Removals<'_>) -> Error {
         let left = self.noted.shorten(epoch, removals);
         match self.note_removals(control, &left) {
@@ -160,8 +164,8 @@ impl Fallback {
     }
 }
 
-/// Whether nobody changed who serves between `view` and the answer with `delta`, which began at `since`. Reads the
-/// control log if the answer cannot tell.
+/// Whether nobody changed who serves between `view` and the answer with `delta`, which began at
+/// `since`. Reads the control log if the answer cannot tell.
 fn still_serves(control: &ControlLog, view: &View, since: Option<Position>, delta: &Delta) -> Result<bool> {
     let overlaps = since.is_some_and(|since| since.id <= view.at.id);
     let flipped = delta.changes.iter().any(is_flip);
@@ -188,8 +192,8 @@ fn translate(delta: Delta, epoch: u64) -> Delta {
     Delta { reset, changes, position: in_history(position, epoch) }
 }
 
-/// For callers each epoch is a history of its own, and so is the primary's: a position or guard of another is none of
-/// this one. Its own reverse.
+/// For callers each epoch is a history of its own, and so is the primary's: a position or guard of
+/// another is none of this one. Its own reverse.
 fn in_history(position: Position, epoch: u64) -> Position {
     Position { incarnation: position.incarnation ^ u128::from(epoch), ..position }
 }

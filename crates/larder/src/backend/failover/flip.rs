@@ -11,8 +11,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::random::random;
 
 impl Failover {
-    /// What holds now. While the fallback serves, whoever asks looks after the primary once a second, one process of the
-    /// node at a time.
+    /// What holds now. While the fallback serves, whoever asks looks after the primary once a
+    /// second, one process of the node at a time.
     pub(super) fn look_after(&self, moment: Duration) -> Result<View> {
         let view = self.view(moment)?;
         if view.stage.tier == Mode::Primary || !self.tend(&view) {
@@ -21,8 +21,8 @@ impl Failover {
         self.view_anew()
     }
 
-    /// The primary did not do its part in what was asked of it while `stage` held. Whether another tier serves now, or may:
-    /// ask again who does.
+    /// The primary did not do its part in what was asked of it while `stage` held. Whether another
+    /// tier serves now, or may: ask again who does.
     pub(super) fn lost(&self, error: &Error, stage: Stage) -> bool {
         if matches!(error.kind(), ErrorKind::LockLost | ErrorKind::Value | ErrorKind::Config) {
             return false;
@@ -35,7 +35,8 @@ impl Failover {
         self.enter(stage, error).is_ok() && self.control.last().is_some_and(|view| view.stage != stage)
     }
 
-    /// Enters the fallback if the primary was lost while `of` held, which has not changed, and this node may decide that.
+    /// Enters the fallback if the primary was lost while `of` held, which has not changed, and this
+    /// node may decide that.
     fn enter(&self, of: Stage, error: &Error) -> Result<()> {
         let view = self.view_anew()?;
         // The primary that came back meanwhile answers for itself, not for what was sent before.
@@ -95,7 +96,8 @@ impl Failover {
         if view.stage.tier == Mode::Primary {
             return Ok(true);
         }
-        // Others must not find it left alone when they see that it serves: they would go back to the fallback.
+        // Others must not find it left alone when they see that it serves: they would go back to
+        // the fallback.
         self.primary.is_back();
         let stage = Stage { tier: Mode::Primary, ready: false, since: wall_clock(), ..view.stage };
         let flipped = self.control.flip(&view, stage);
@@ -106,15 +108,16 @@ impl Failover {
         Ok(true)
     }
 
-    /// Makes the locks of the tier that took over forget what they knew, when neither tier grants any: the fallback serves from
-    /// then on, the primary grants locks.
+    /// Makes the locks of the tier that took over forget what they knew, when neither tier grants
+    /// any: the fallback serves from then on, the primary grants locks.
     pub(super) fn make_ready(&self, view: &View) -> Result<()> {
         self.locks_move_to(view.stage.tier)?;
         let stage = Stage { ready: true, ..view.stage };
         self.control.flip(view, stage).map(drop)
     }
 
-    /// Empties the fallback while it serves, by beginning a new epoch, and tells the primary to be emptied.
+    /// Empties the fallback while it serves, by beginning a new epoch, and tells the primary to be
+    /// emptied.
     pub(super) fn reset_fallback(&self, view: &View) -> Result<()> {
         let stage = Stage { epoch: new_epoch()?, ..view.stage };
         if self.control.forget_everything(view, stage)? { Ok(()) } else { Err(over()) }

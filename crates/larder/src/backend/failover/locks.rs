@@ -1,8 +1,9 @@
 //! Locks: those of the tier that serves.
 //!
-//! Neither tier knows the other's locks. So whoever goes over makes the new tier forget its own when the old one grants none any
-//! more, and before the new one grants any; the grace of named locks begins then. Their holders get them back by
-//! renewing, and keep their fencing numbers (R23, R25).
+//! Neither tier knows the other's locks. So whoever goes over makes the new tier forget its own
+//! when the old one grants none any more, and before the new one grants any; the grace of named
+//! locks begins then. Their holders get them back by renewing, and keep their fencing numbers (R23,
+//! R25).
 
 use std::thread;
 use std::time::Duration;
@@ -15,7 +16,8 @@ use crate::clock::boottime;
 use crate::contract::{Attempt, Claim, Handed, LockBackend, LockInfo, Renewal, Token};
 use crate::error::{Error, Result};
 
-/// Fencing numbers are microseconds of a server's clock; what was granted last before a flip was so much earlier.
+/// Fencing numbers are microseconds of a server's clock; what was granted last before a flip was so
+/// much earlier.
 const FENCE_MARGIN: u64 = 1_000;
 
 impl Failover {
@@ -77,7 +79,8 @@ impl Failover {
         if view.stage == stage { self.primary.call(|_| self.make_ready(&view)) } else { Ok(()) }
     }
 
-    /// Whether the tier that answered serves still. The fallback may have been left since its log was read.
+    /// Whether the tier that answered serves still. The fallback may have been left since its log
+    /// was read.
     fn same(&self, view: &View) -> Result<bool> {
         let now = match view.stage.tier {
             Mode::Primary => self.view(boottime())?,
@@ -92,7 +95,8 @@ impl LockBackend for Failover {
         self.with_locks(|locks| locks.acquire(claim))
     }
 
-    /// Who sleeps while the other tier takes over asks again: what the first one gave may not count.
+    /// Who sleeps while the other tier takes over asks again: what the first one gave may not
+    /// count.
     fn park(&self, token: Token, at_most: Duration) -> Option<Handed> {
         let Some(before) = self.control.last() else {
             // The fallback cannot be used.

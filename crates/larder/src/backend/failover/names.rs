@@ -1,8 +1,9 @@
 //! How caches are called in the fallback.
 //!
-//! Each entry into the fallback draws a new *epoch*, which is part of every name: what stood there before is never seen again
-//! (R11), and a write that was begun before lands where nobody looks. All caches are logged there, those too that are
-//! not logged in the primary: the log tells the primary what it missed.
+//! Each entry into the fallback draws a new *epoch*, which is part of every name: what stood there
+//! before is never seen again (R11), and a write that was begun before lands where nobody looks.
+//! All caches are logged there, those too that are not logged in the primary: the log tells the
+//! primary what it missed.
 
 use crate::contract::{CacheId, Change};
 
@@ -19,8 +20,8 @@ pub(super) fn everything() -> CacheId {
     CacheId::own("all", true)
 }
 
-/// In the primary: how far it has taken in which control log. Not logged: it must be lost, or restored old, with the
-/// other caches that are not logged.
+/// In the primary: how far it has taken in which control log. Not logged: it must be lost, or
+/// restored old, with the other caches that are not logged.
 pub(super) fn absorbed() -> CacheId {
     CacheId::own("absorbed", false)
 }

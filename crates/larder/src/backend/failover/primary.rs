@@ -1,7 +1,7 @@
 //! The server that serves while all is well, and what it was told of what it missed (R10).
 //!
-//! How far it was told stands in the server, beside the entries, under the identity of the control log. Telling is one
-//! atomic write, may be done by anyone and any number of times.
+//! How far it was told stands in the server, beside the entries, under the identity of the control
+//! log. Telling is one atomic write, may be done by anyone and any number of times.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,7 +26,8 @@ pub(super) struct Primary {
     backend: Arc<dyn Backend>,
     breaker: Breaker,
     node: u64,
-    /// When this process last made sure that the server knows of this node, in milliseconds since the boot; 0 = never.
+    /// When this process last made sure that the server knows of this node, in milliseconds since
+    /// the boot; 0 = never.
     said: AtomicU64,
     /// When this process last said that it is about and cannot use the fallback; the same.
     said_barred: AtomicU64,
@@ -79,8 +80,8 @@ impl Primary {
         self.breaker.node()
     }
 
-    /// Makes sure that it has taken in what `view` holds, and knows of this node. Its incarnation; `None`: look
-    /// again.
+    /// Makes sure that it has taken in what `view` holds, and knows of this node. Its incarnation;
+    /// `None`: look again.
     pub(super) fn prepare(&self, control: &ControlLog, view: &View) -> Result<Option<u128>> {
         let now = boot_millis();
         let said = self.said.load(Ordering::Relaxed);
@@ -93,8 +94,9 @@ impl Primary {
         Ok(None)
     }
 
-    /// Makes it take in the control log to its end, and answers how far that was, also while it is left alone. A round trip to
-    /// the server, two if there is something to tell, five if all has to be purged.
+    /// Makes it take in the control log to its end, and answers how far that was, also while it is
+    /// left alone. A round trip to the server, two if there is something to tell, five if all has
+    /// to be purged.
     pub(super) fn absorb(&self, control: &ControlLog) -> Result<Position> {
         let view = control.read()?;
         let (incarnation, known) = self.read_absorbed(control, &view.at)?;
@@ -109,7 +111,8 @@ impl Primary {
         let told = if complete { invalidations(&delta.changes) } else { self.all_caches()? };
         let now = self.inform(control, &told, delta.position)?;
         if now != incarnation {
-            // Another server answered, or this one after a restart: what it holds is not what was asked about.
+            // Another server answered, or this one after a restart: what it holds is not what was
+            // asked about.
             let again = self.all_caches()?;
             self.inform(control, &again, delta.position)?;
         }
@@ -133,7 +136,8 @@ impl Primary {
         Ok((incarnation, absorbed))
     }
 
-    /// Applies invalidations to the server and says how far it was told. The incarnation under which that was done.
+    /// Applies invalidations to the server and says how far it was told. The incarnation under
+    /// which that was done.
     fn inform(&self, control: &ControlLog, told: &[Invalidation], upto: Position) -> Result<u128> {
         let (cache, key) = (names::absorbed(), key(&upto));
         let entry = Absorbed::encode(upto, self.backend.now(), self.node);
@@ -151,7 +155,8 @@ impl Primary {
         Ok(caches.map(|cache| Invalidation { cache, key: None }).collect())
     }
 
-    /// Whether this node has to say again that it uses the server, because its control log is its own (R15).
+    /// Whether this node has to say again that it uses the server, because its control log is its
+    /// own (R15).
     fn must_say(&self, absorbed: Absorbed) -> bool {
         self.backend.now().saturating_sub(absorbed.written) >= millis(SAY)
     }
@@ -176,8 +181,8 @@ impl Primary {
         Ok(entries.iter().flatten().any(|entry| present(entry)))
     }
 
-    /// Says now and then in the server that a process is about that cannot use the fallback, and knows nothing of the control
-    /// log. Whether it was said now.
+    /// Says now and then in the server that a process is about that cannot use the fallback, and
+    /// knows nothing of the control log. Whether it was said now.
     pub(super) fn say_barred(&self) -> Result<bool> {
         let (now, said) = (boot_millis(), self.said_barred.load(Ordering::Relaxed));
         if said != 0 && now.saturating_sub(said) < millis(SAY) {

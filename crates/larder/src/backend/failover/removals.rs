@@ -1,8 +1,10 @@
-//! What a write that failed must not leave (R16), and how much of that is noted while the fallback is being entered.
+//! What a write that failed must not leave (R16), and how much of that is noted while the fallback
+//! is being entered.
 //!
-//! A page that misses all it reads stores all of it, which a fallback that is not ready refuses; what each set would have
-//! replaced in the primary has to be noted. That is a write to the disk each time. But nothing is stored in the
-//! primary before the fleet returns to it: once a cache is noted as a whole, nothing more needs to be noted of it.
+//! A page that misses all it reads stores all of it, which a fallback that is not ready refuses;
+//! what each set would have replaced in the primary has to be noted. That is a write to the disk
+//! each time. But nothing is stored in the primary before the fleet returns to it: once a cache is
+//! noted as a whole, nothing more needs to be noted of it.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -17,7 +19,8 @@ pub(super) struct Removals<'a> {
 }
 
 impl<'a> Removals<'a> {
-    /// A set that did not happen must not leave what it would have replaced. One with a guard would have replaced nothing.
+    /// A set that did not happen must not leave what it would have replaced. One with a guard would
+    /// have replaced nothing.
     pub(super) fn of(ops: &[Op<'a>]) -> Self {
         let removal = |op: &Op<'a>| match *op {
             Op::Set { cache, guard: Some(_), .. } if cache.logged() => None,
@@ -37,7 +40,8 @@ const KEYS: usize = 16;
 pub(super) struct Noted(Mutex<(u64, HashMap<CacheId, usize>)>);
 
 impl Noted {
-    /// Of what was refused in `epoch`, what is not noted yet: a cache as a whole once many of its keys were.
+    /// Of what was refused in `epoch`, what is not noted yet: a cache as a whole once many of its
+    /// keys were.
     pub(super) fn shorten<'a>(&self, epoch: u64, mut removals: Removals<'a>) -> Removals<'a> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let noted = |cache| known.1.get(cache).copied().filter(|_| known.0 == epoch).unwrap_or_default();

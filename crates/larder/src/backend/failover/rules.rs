@@ -1,7 +1,7 @@
 //! The decisions of failover, without input or output: rules R8 to R13 of `docs/protocol.md`.
 //!
-//! The backend acts on them, and the model that is checked exhaustively (`tests/model`) calls the same
-//! functions. Positions of the control log are any type whose order is that of the log.
+//! The backend acts on them, and the model that is checked exhaustively (`tests/model`) calls the
+//! same functions. Positions of the control log are any type whose order is that of the log.
 
 use std::time::Duration;
 
@@ -74,20 +74,21 @@ impl<P: Copy + Ord> Control<P> {
         self.mode
     }
 
-    /// How far the primary must have taken in the control log before it serves this node; `None` = it needs nothing.
+    /// How far the primary must have taken in the control log before it serves this node; `None` =
+    /// it needs nothing.
     pub fn needed(&self) -> Option<P> {
         self.needed
     }
 
-    /// Where the fallback was entered last. It serves, and acknowledges, only when every node has read so far or has no
-    /// lease any more (R9).
+    /// Where the fallback was entered last. It serves, and acknowledges, only when every node has
+    /// read so far or has no lease any more (R9).
     pub fn entered(&self) -> Option<P> {
         self.entered
     }
 
-    /// Whether an answer of the primary counts: what it read may be served, what it wrote may be acknowledged.
-    /// `leased` says whether the [`lease`](Lease::covers) covers the moment, `absorbed` how far the primary has taken
-    /// in the control log.
+    /// Whether an answer of the primary counts: what it read may be served, what it wrote may be
+    /// acknowledged. `leased` says whether the [`lease`](Lease::covers) covers the moment,
+    /// `absorbed` how far the primary has taken in the control log.
     pub fn judge(&self, leased: bool, absorbed: Option<P>) -> Verdict {
         if self.mode == Mode::Fallback {
             Verdict::Elsewhere
@@ -100,14 +101,15 @@ impl<P: Copy + Ord> Control<P> {
         }
     }
 
-    /// Whether the fleet may go back to the primary, by one who has read the control log to its tail, and appends
-    /// nothing but behind that tail (R13).
+    /// Whether the fleet may go back to the primary, by one who has read the control log to its
+    /// tail, and appends nothing but behind that tail (R13).
     pub fn may_return(&self, absorbed: Option<P>) -> bool {
         self.mode == Mode::Fallback && absorbed >= self.needed
     }
 }
 
-/// How long a node may trust what it last read in the control log (R8). All times are of the node's boot clock.
+/// How long a node may trust what it last read in the control log (R8). All times are of the node's
+/// boot clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lease(Duration);
 
@@ -117,14 +119,14 @@ impl Lease {
         Self(length)
     }
 
-    /// Whether a reading of the control log that began at `read` covers `moment`: when a request is sent, for what it
-    /// reads; when its answer has come, for what it writes.
+    /// Whether a reading of the control log that began at `read` covers `moment`: when a request is
+    /// sent, for what it reads; when its answer has come, for what it writes.
     pub fn covers(self, read: Duration, moment: Duration) -> bool {
         moment <= read.saturating_add(self.0)
     }
 
-    /// How long after a record was appended no node acts on a state of the control log without it, on any node's
-    /// clock: the lease and a tenth (R9).
+    /// How long after a record was appended no node acts on a state of the control log without it,
+    /// on any node's clock: the lease and a tenth (R9).
     pub fn drained_after(self) -> Duration {
         self.0 + self.0 / 10
     }
@@ -139,8 +141,8 @@ pub enum Report {
     Lost,
 }
 
-/// Whether most nodes have lost the primary, so that the fallback is to be entered (R13). The node that asks is among
-/// the reports. A minority runs without a cache.
+/// Whether most nodes have lost the primary, so that the fallback is to be entered (R13). The node
+/// that asks is among the reports. A minority runs without a cache.
 pub fn may_enter(reports: impl IntoIterator<Item = Report>) -> bool {
     let (mut lost, mut all) = (0_usize, 0_usize);
     for report in reports {
@@ -150,8 +152,8 @@ pub fn may_enter(reports: impl IntoIterator<Item = Report>) -> bool {
     lost * 2 > all
 }
 
-/// How long the fallback serves at the least: no time the first time, 5 s once it was entered twice within a minute
-/// (R13). `entered` are the last two times, the newest first.
+/// How long the fallback serves at the least: no time the first time, 5 s once it was entered twice
+/// within a minute (R13). `entered` are the last two times, the newest first.
 pub fn dwell(entered: [Option<Duration>; 2]) -> Duration {
     match entered {
         [Some(last), Some(before)] if last.saturating_sub(before) < Duration::from_secs(60) => {
@@ -161,7 +163,8 @@ pub fn dwell(entered: [Option<Duration>; 2]) -> Duration {
     }
 }
 
-/// How long the fallback has served, on a clock that may have been set back since: then as long as this process has `known`.
+/// How long the fallback has served, on a clock that may have been set back since: then as long as
+/// this process has `known`.
 pub fn served(entered: Duration, now: Duration, known: Duration) -> Duration {
     now.checked_sub(entered).unwrap_or(known)
 }

@@ -2,8 +2,9 @@
 
 use super::tables::Counters;
 
-/// The share of the map, in percent, above which entries are evicted. The rest is for the tables' own pages, for pages that
-/// a reader still needs, and for those that a transaction frees, which only the next but one may use.
+/// The share of the map, in percent, above which entries are evicted. The rest is for the tables'
+/// own pages, for pages that a reader still needs, and for those that a transaction frees, which
+/// only the next but one may use.
 const HIGH: u64 = 70;
 /// The share that entries are evicted down to.
 pub(super) const LOW: u64 = 68;

@@ -1,9 +1,10 @@
 //! The log: one record for each write, with a nonce and the changes.
 //!
-//! A record is the nonce, then for each change a kind, the name of the cache and the key. (Older versions of Larder write the
-//! same kind for sets as for deletes, and take a set by a newer one for a purge.) A record with more
-//! changes than an answer lists has none but a mark that says so: whoever is before it is told which caches changed. With
-//! the name of a cache behind it, the mark says that keys of that cache changed which are not listed.
+//! A record is the nonce, then for each change a kind, the name of the cache and the key. (Older
+//! versions of Larder write the same kind for sets as for deletes, and take a set by a newer one
+//! for a purge.) A record with more changes than an answer lists has none but a mark that says so:
+//! whoever is before it is told which caches changed. With the name of a cache behind it, the mark
+//! says that keys of that cache changed which are not listed.
 
 use std::collections::HashSet;
 
@@ -48,7 +49,8 @@ pub(super) fn position(space: &Space) -> Position {
     Position { incarnation: space.incarnation, id: space.last.into(), nonce: space.nonce }
 }
 
-/// The changes after `since`, or the caches that changed if the log does not list them; a reset if nobody can tell.
+/// The changes after `since`, or the caches that changed if the log does not list them; a reset if
+/// nobody can tell.
 pub(super) fn since(
     tables: &Tables,
     txn: &RoTxn<'_, AnyTls>,
@@ -66,8 +68,8 @@ pub(super) fn since(
     Ok(Delta { reset: changes.is_none(), changes: changes.unwrap_or_default(), position: position(space) })
 }
 
-/// Whether it is certain that nothing changed a cache after a position that the log does not reach back to, or from where it lists
-/// too much.
+/// Whether it is certain that nothing changed a cache after a position that the log does not reach
+/// back to, or from where it lists too much.
 pub(super) fn is_unchanged(
     tables: &Tables,
     txn: &RoTxn<'_, AnyTls>,

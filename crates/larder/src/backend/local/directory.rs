@@ -1,10 +1,10 @@
 //! The directory: what it must be like, and the mark that says whose files are in it.
 //!
-//! `larder.mark` holds the version of the format, the identity of the running boot, and that of `data.mdb`.
-//! LMDB runs without syncing to disk, so after a crash of the operating system the file may be anything: a mark
-//! of another boot means that it is not looked at but removed. The identity of the file tells a copy that
-//! somebody restored from the file that all live processes write to, and that of `lock.mdb` a table of readers that
-//! others do not know of.
+//! `larder.mark` holds the version of the format, the identity of the running boot, and that of
+//! `data.mdb`. LMDB runs without syncing to disk, so after a crash of the operating system the file
+//! may be anything: a mark of another boot means that it is not looked at but removed. The identity
+//! of the file tells a copy that somebody restored from the file that all live processes write to,
+//! and that of `lock.mdb` a table of readers that others do not know of.
 
 use std::fmt;
 use std::fs::{self, DirBuilder, File};
@@ -42,8 +42,8 @@ const NETWORK: [(i64, &str); 6] = [
     (0x5346_414f, "AFS"),
 ];
 
-/// Which file: its device and inode, and when it was made, for a filesystem may give the number of a removed file to the copy
-/// that takes its place.
+/// Which file: its device and inode, and when it was made, for a filesystem may give the number of
+/// a removed file to the copy that takes its place.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct FileIdentity {
     place: (u64, u64),
@@ -68,8 +68,8 @@ impl fmt::Display for FileIdentity {
     }
 }
 
-/// Whether two marks are of the same files. A process that is not told when a file was made, as one that may not call
-/// `statx`, goes by the rest.
+/// Whether two marks are of the same files. A process that is not told when a file was made, as one
+/// that may not call `statx`, goes by the rest.
 fn are_of_the_same(one: &str, other: &str) -> bool {
     let place = |line: &str| line.split(BORN).next().map(str::to_owned);
     let same = |(one, other): (&str, &str)| {
@@ -188,8 +188,9 @@ impl Directory {
         fs::symlink_metadata(self.path.join(name)).ok().map(|metadata| FileIdentity::of(&metadata))
     }
 
-    /// Makes sure, under the lock, that what is in the directory may be opened: removes files of another boot,
-    /// copies, data whose table of readers is gone, and the data file `damaged`. What there was before.
+    /// Makes sure, under the lock, that what is in the directory may be opened: removes files of
+    /// another boot, copies, data whose table of readers is gone, and the data file `damaged`. What
+    /// there was before.
     ///
     /// `ours` = the lock file says that the files are Larder's, though the mark may be gone.
     ///
@@ -227,7 +228,8 @@ impl Directory {
         })
     }
 
-    /// Says, under the lock, that the data file that is there now was written in this boot, by Larder.
+    /// Says, under the lock, that the data file that is there now was written in this boot, by
+    /// Larder.
     pub(super) fn sign(&self) -> Result<()> {
         let mark = self.contents(&boot_id()?);
         if fs::read(self.path.join(MARK)).is_ok_and(|written| written == mark.as_bytes()) {
@@ -241,7 +243,8 @@ impl Directory {
         format!("{}readers {readers}\n", contents(boot_id, self.data()))
     }
 
-    /// Removes the data. Processes that have it open go on with files without a name until their next call.
+    /// Removes the data. Processes that have it open go on with files without a name until their
+    /// next call.
     fn wipe(&self) -> Result<()> {
         for name in [DATA, READERS] {
             match fs::remove_file(self.path.join(name)) {

@@ -1,4 +1,5 @@
-//! The open file: shared by all handles of the process, opened anew when it is no longer the right one.
+//! The open file: shared by all handles of the process, opened anew when it is no longer the right
+//! one.
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
@@ -65,11 +66,12 @@ impl<'o> Deref for Reading<'o> {
 }
 
 impl Open {
-    /// Whether these are still the files that others find: not removed, not inherited from a parent process.
+    /// Whether these are still the files that others find: not removed, not inherited from a parent
+    /// process.
     ///
-    /// A removed file has no name any more, which costs one system call to see, for the data and for the table of
-    /// readers: without either, this process and those that come later would not know of each other. A directory that was
-    /// renamed is noticed within a second.
+    /// A removed file has no name any more, which costs one system call to see, for the data and
+    /// for the table of readers: without either, this process and those that come later would not
+    /// know of each other. A directory that was renamed is noticed within a second.
     ///
     /// # Errors
     /// Damaged if the file is shorter than it was: what is missing must not be touched.
@@ -107,8 +109,8 @@ impl Open {
 
     /// Begins a read transaction.
     ///
-    /// LMDB knows readers by their process numbers, and containers have the same ones. A process whose number is taken
-    /// reads in a writer's turn instead: slower, but the same.
+    /// LMDB knows readers by their process numbers, and containers have the same ones. A process
+    /// whose number is taken reads in a writer's turn instead: slower, but the same.
     pub(crate) fn read(&self) -> Result<Reading<'_>, Fault> {
         let txn = match self.env.read_txn() {
             Err(heed::Error::Mdb(MdbError::ReadersFull)) => {
@@ -165,7 +167,8 @@ impl Open {
         if self.has_names()? { Ok(()) } else { Err(Fault::Stale("the directory was removed".to_owned())) }
     }
 
-    /// After a commit, under the lock: notes how far the data has come. Fails as [`still_named`](Self::still_named).
+    /// After a commit, under the lock: notes how far the data has come. Fails as
+    /// [`still_named`](Self::still_named).
     pub(crate) fn committed(&self) -> Result<(), Fault> {
         self.still_named()?;
         let (transactions, bytes) = (self.env.info().last_txn_id as u64, self.bytes.load(Ordering::Acquire));
@@ -173,7 +176,8 @@ impl Open {
         Ok(())
     }
 
-    /// Makes the table of readers as long as LMDB takes it to be, so that letting go of it touches nothing that is missing.
+    /// Makes the table of readers as long as LMDB takes it to be, so that letting go of it touches
+    /// nothing that is missing.
     fn mend_readers(&self) {
         use std::os::fd::AsRawFd;
         let (readers, length) = &self.readers;
@@ -184,7 +188,8 @@ impl Open {
     }
 }
 
-/// The place of one directory's open file in this process. LMDB forbids opening a file twice in a process.
+/// The place of one directory's open file in this process. LMDB forbids opening a file twice in a
+/// process.
 pub(super) struct FileSlot {
     path: PathBuf,
     max_bytes: u64,
@@ -196,7 +201,8 @@ pub(super) struct FileSlot {
 static SLOTS: LazyLock<Mutex<HashMap<PathBuf, Weak<FileSlot>>>> = LazyLock::new(Mutex::default);
 
 impl FileSlot {
-    /// The slot of a directory, which is created if it is not there. The size is that of the first who asks.
+    /// The slot of a directory, which is created if it is not there. The size is that of the first
+    /// who asks.
     pub(super) fn of(path: &Path, max_bytes: u64) -> Result<Arc<Self>> {
         let directory = Directory::prepare(path)?;
         let (path, quiet) = (directory.path().to_owned(), directory.quiet());
@@ -210,8 +216,8 @@ impl FileSlot {
         Ok(slot)
     }
 
-    /// Runs `work` on the open file, after opening it if need be; again on a new one if the file turns out to be
-    /// removed, damaged or hopelessly full.
+    /// Runs `work` on the open file, after opening it if need be; again on a new one if the file
+    /// turns out to be removed, damaged or hopelessly full.
     pub(super) fn with<T>(&self, mut work: impl FnMut(&Open) -> Result<T, Fault>) -> Result<T> {
         let mut last = String::new();
         let mut full = false;
@@ -249,7 +255,8 @@ impl FileSlot {
         Err(if full { Error::refused(NAME, last) } else { Error::unavailable(NAME, last) })
     }
 
-    /// Opens the file, or a new one in place of the file `damaged`. `forced` replaces a handle that looks good.
+    /// Opens the file, or a new one in place of the file `damaged`. `forced` replaces a handle that
+    /// looks good.
     fn renew(&self, damaged: Option<FileIdentity>, forced: bool) -> Result<()> {
         let mut slot = wait_for(|| match self.open.try_write() {
             Ok(slot) => Ok(Some(slot)),
@@ -262,8 +269,9 @@ impl FileSlot {
         if !forced && slot.as_ref().is_some_and(good) {
             return Ok(());
         }
-        // No transaction is open: all run under the read lock. In a child, closing frees the parent's handle
-        // here and leaves the parent's locks and reader slots alone, which are known by its process id.
+        // No transaction is open: all run under the read lock. In a child, closing frees the
+        // parent's handle here and leaves the parent's locks and reader slots alone, which are
+        // known by its process id.
         let data = self.path.join(DATA);
         let ours = slot.as_ref().filter(|open| is_at(&data, Some(open.id))).map(|open| open.id);
         if let Some(open) = &*slot {
@@ -312,7 +320,8 @@ impl FileSlot {
         let mark = Mark { transactions: env.info().last_txn_id as u64, bytes: found.len() };
         lock.put_mark(mark);
         drop(guard);
-        // Only its path is opened: closing another descriptor would free the locks that LMDB has on it.
+        // Only its path is opened: closing another descriptor would free the locks that LMDB has on
+        // it.
         let path_only = (OFlags::PATH | OFlags::NOFOLLOW).bits().cast_signed();
         let readers =
             OpenOptions::new().read(true).custom_flags(path_only).open(directory.path().join(READERS));
@@ -352,8 +361,8 @@ impl FileSlot {
         if last < mark.transactions || data.metadata()?.len() < mark.bytes {
             return Err(Fault::Damaged("the file is older or shorter than what was acknowledged".to_owned()));
         }
-        // A file that somebody cut short must not end the process: what is missing reads as zeros, which LMDB
-        // reports as damage.
+        // A file that somebody cut short must not end the process: what is missing reads as zeros,
+        // which LMDB reports as damage.
         let needed = (env.info().last_page_number as u64 + 1) * PAGE;
         if data.metadata()?.len() < needed {
             data.set_len(needed)?;
@@ -372,16 +381,17 @@ fn open_env(path: &Path, map_size: usize) -> heed::Result<Env<WithoutTls>> {
     let mut options = EnvOpenOptions::new().read_txn_without_tls();
     options.map_size(map_size).max_readers(MAX_READERS).max_dbs(TABLES);
     #[expect(unsafe_code, reason = "opening a memory map is unsafe: nobody else may change the file")]
-    // SAFETY: The file is only ever changed through LMDB, which orders readers and writers by its lock file:
-    // the directory is ours alone (mode 0700, checked owner, not a symbolic link, not a network filesystem), its mark says
-    // that we wrote the file in this boot, and files are replaced by removing their name, never in place. The map
-    // is read-only (no WRITE_MAP), so the file is written by system calls and never through a stray pointer. heed
-    // refuses to open a path twice in a process. NO_SYNC risks a damaged file only when the operating system
-    // crashes; the mark of the boot keeps such a file from ever being opened.
+    // SAFETY: The file is only ever changed through LMDB, which orders readers and writers by its
+    // lock file: the directory is ours alone (mode 0700, checked owner, not a symbolic link, not a
+    // network filesystem), its mark says that we wrote the file in this boot, and files are
+    // replaced by removing their name, never in place. The map is read-only (no WRITE_MAP), so the
+    // file is written by system calls and never through a stray pointer. heed refuses to open a
+    // path twice in a process. NO_SYNC risks a damaged file only when the operating system crashes;
+    // the mark of the boot keeps such a file from ever being opened.
     unsafe {
         let env = options.flags(EnvFlags::NO_SYNC).open(path)?;
-        // LMDB leaves the descriptor of the data to programs that this one starts. The number is that of a descriptor
-        // that the environment keeps open for longer than this block.
+        // LMDB leaves the descriptor of the data to programs that this one starts. The number is
+        // that of a descriptor that the environment keeps open for longer than this block.
         for number in descriptors_of(&path.join(DATA)) {
             let fd = BorrowedFd::borrow_raw(number);
             let _ = fcntl_getfd(fd).and_then(|flags| fcntl_setfd(fd, flags | FdFlags::CLOEXEC));

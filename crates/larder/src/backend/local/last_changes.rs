@@ -1,5 +1,5 @@
-//! The last change of each cache of a space, noted in the transaction that logs it: what tells which caches changed since a
-//! position that the log does not list (R29).
+//! The last change of each cache of a space, noted in the transaction that logs it: what tells
+//! which caches changed since a position that the log does not list (R29).
 
 use std::ops::Bound;
 

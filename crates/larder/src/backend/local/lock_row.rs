@@ -139,8 +139,8 @@ fn take_party(row: &mut Reader<'_>) -> Result<Party<ProcessId>, Malformed> {
     Ok(Party { token, owner: row.bytes()?.into(), process })
 }
 
-/// Begins a new file. Nobody knows what was held in the one before (R23), unless that was in an earlier boot, or none was there
-/// for so long.
+/// Begins a new file. Nobody knows what was held in the one before (R23), unless that was in an
+/// earlier boot, or none was there for so long.
 pub(super) fn begin(env: &Env<WithoutTls>, tables: &Tables, before: Before) -> Result<(), Fault> {
     let born = match before {
         Before::EarlierBoot => 0,

@@ -1,6 +1,8 @@
-//! Locks: a row for each, changed under the write lock (R22 to R25). Times are those of this node's boot clock.
+//! Locks: a row for each, changed under the write lock (R22 to R25). Times are those of this node's
+//! boot clock.
 //!
-//! The lock of a holder whose process is dead is free at once, that of one that is stopped after its lease.
+//! The lock of a holder whose process is dead is free at once, that of one that is stopped after
+//! its lease.
 
 use std::cell::RefCell;
 use std::collections::HashMap;

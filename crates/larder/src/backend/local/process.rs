@@ -1,4 +1,5 @@
-//! Telling whether a process of this node is dead, without mistaking a later one with its number for it.
+//! Telling whether a process of this node is dead, without mistaking a later one with its number
+//! for it.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -27,7 +28,8 @@ impl ProcessId {
         }
         match stat(self.id) {
             Some(stat) => stat.started != self.started || stat.ended,
-            // Where other users' processes are hidden, our own are not; and the directory is of one user.
+            // Where other users' processes are hidden, our own are not; and the directory is of one
+            // user.
             None => stat(std::process::id()).is_some(),
         }
     }

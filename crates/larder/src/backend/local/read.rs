@@ -1,4 +1,5 @@
-//! `fetch`, `list`, `usage`: read transactions, short ones, because what a reader sees cannot be reused.
+//! `fetch`, `list`, `usage`: read transactions, short ones, because what a reader sees cannot be
+//! reused.
 
 use std::ops::Bound;
 
@@ -17,7 +18,8 @@ const LISTED_AT_ONCE: usize = 1_000;
 /// How many keys one transaction counts.
 const COUNTED_AT_ONCE: usize = 20_000;
 
-/// One transaction: the changes, then the entries, of one snapshot. `None` if the namespace has no history yet.
+/// One transaction: the changes, then the entries, of one snapshot. `None` if the namespace has no
+/// history yet.
 pub(super) fn fetch(
     open: &Open,
     namespace: &str,

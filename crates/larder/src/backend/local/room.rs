@@ -12,18 +12,19 @@ use super::rows;
 use super::tables::{Counters, Tables};
 use crate::clock::{self, Millis};
 
-/// How often to evict more and try again before the file is given up. The pauses double from 1 ms: readers
-/// end meanwhile, and only then the pages that they saw can be used again.
+/// How often to evict more and try again before the file is given up. The pauses double from 1 ms:
+/// readers end meanwhile, and only then the pages that they saw can be used again.
 const ATTEMPTS: u32 = 8;
-/// How many purged entries a write removes: enough that clearing keeps pace with writing, little enough that no write takes
-/// noticeably longer.
+/// How many purged entries a write removes: enough that clearing keeps pace with writing, little
+/// enough that no write takes noticeably longer.
 const PURGED_PER_WRITE: usize = 200;
 /// How many expired entries a write removes, for the same reason.
 const EXPIRED_PER_WRITE: usize = 50;
 /// How many entries one transaction evicts.
 const EVICTED_AT_ONCE: usize = 100;
 
-/// Runs a writing transaction, evicting and trying again while there is no room for `need` more bytes.
+/// Runs a writing transaction, evicting and trying again while there is no room for `need` more
+/// bytes.
 pub(crate) fn with_room<T>(
     open: &Open,
     need: u64,
@@ -49,8 +50,8 @@ pub(crate) fn with_room<T>(
     Err(Fault::Full(full))
 }
 
-/// Evicts the oldest entries, in transactions of their own, until `need` fits. Each further `attempt` leaves
-/// less.
+/// Evicts the oldest entries, in transactions of their own, until `need` fits. Each further
+/// `attempt` leaves less.
 pub(super) fn make(open: &Open, need: u64, attempt: u32) -> Result<(), Fault> {
     let share = LOW * u64::from(ATTEMPTS - attempt.min(ATTEMPTS)) / u64::from(ATTEMPTS);
     let target = open.bounds.percent(share).saturating_sub(need);

@@ -1,8 +1,8 @@
 //! Entries in the tables: put, read, removed.
 //!
-//! A row of `entries` is a header (age, expiry, length of the key if that was hashed, length of the entry), the
-//! hashed key, and the entry. A large entry lies in pieces in `parts` instead: LMDB keeps a row in consecutive
-//! pages, and long runs of free pages become rare as the file fills.
+//! A row of `entries` is a header (age, expiry, length of the key if that was hashed, length of the
+//! entry), the hashed key, and the entry. A large entry lies in pieces in `parts` instead: LMDB
+//! keeps a row in consecutive pages, and long runs of free pages become rare as the file fills.
 
 use heed::{AnyTls, RoTxn, RwTxn};
 

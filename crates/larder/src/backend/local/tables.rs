@@ -149,7 +149,8 @@ impl Tables {
         Ok(number)
     }
 
-    /// Takes a cache's number away: whoever asks for the cache finds it empty. Its entries are removed later.
+    /// Takes a cache's number away: whoever asks for the cache finds it empty. Its entries are
+    /// removed later.
     pub(crate) fn forget_cache(&self, txn: &mut RwTxn<'_>, space: u64, cache: &CacheId) -> Result<(), Fault> {
         if let Some(number) = self.cache(txn, space, cache)? {
             self.meta.delete(txn, &cache_key(space, cache))?;

@@ -1,4 +1,5 @@
-//! Waking who waits for a lock: a named pipe for each, in a subdirectory, through which it learns what it was given.
+//! Waking who waits for a lock: a named pipe for each, in a subdirectory, through which it learns
+//! what it was given.
 //!
 //! A pipe that nobody has open belongs to somebody dead, which opening it for writing tells.
 
@@ -93,7 +94,8 @@ impl Drop for WakePipes {
     }
 }
 
-/// Somebody who is alive. Without a pipe it cannot be woken, and finds out by itself within a second.
+/// Somebody who is alive. Without a pipe it cannot be woken, and finds out by itself within a
+/// second.
 pub(super) struct Sleeper(Option<File>);
 
 impl Sleeper {

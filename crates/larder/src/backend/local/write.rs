@@ -38,7 +38,8 @@ impl Write<'_> {
         Ok(if fits { Written::Applied(applied) } else { Written::TooLarge })
     }
 
-    /// One transaction: changes since, guards, operations, record. Without `storing`, sets only remove.
+    /// One transaction: changes since, guards, operations, record. Without `storing`, sets only
+    /// remove.
     fn transact(&self, open: &Open, need: u64, storing: bool) -> Result<Applied, Fault> {
         let tables = &open.tables;
         let mut txn = open.write()?;

@@ -1,12 +1,14 @@
 //! The lock that writers hold, across processes and with a bounded wait.
 //!
-//! LMDB has a lock of its own for writers, but no time-out on it: a writer stopped by a signal in the middle of
-//! a transaction would stop all others for as long. Taking this one first leaves LMDB's uncontended.
+//! LMDB has a lock of its own for writers, but no time-out on it: a writer stopped by a signal in
+//! the middle of a transaction would stop all others for as long. Taking this one first leaves
+//! LMDB's uncontended.
 //!
-//! It is a POSIX record lock: the kernel frees it when the process dies, and a child that was forked does not
-//! hold it, whatever descriptors it inherited.
+//! It is a POSIX record lock: the kernel frees it when the process dies, and a child that was
+//! forked does not hold it, whatever descriptors it inherited.
 //!
-//! The file also says how far the data has come, so that data which was set back or cut short is known for what it is:
+//! The file also says how far the data has come, so that data which was set back or cut short is
+//! known for what it is:
 //!
 //! ```text
 //! magic        16
@@ -113,7 +115,8 @@ impl Drop for WriteGuard<'_> {
     }
 }
 
-/// Asks again and again, at first at once, then with pauses of up to a millisecond, for at most [`WAIT`].
+/// Asks again and again, at first at once, then with pauses of up to a millisecond, for at most
+/// [`WAIT`].
 pub(super) fn wait_for<T>(attempt: impl FnMut() -> Result<Option<T>>) -> Result<T> {
     wait_within(WAIT, attempt)
 }

@@ -84,7 +84,8 @@ impl Redis {
         }
     }
 
-    /// A slot for an operation that begins now. Whatever is done on it, the operation ends within connect and read timeout.
+    /// A slot for an operation that begins now. Whatever is done on it, the operation ends within
+    /// connect and read timeout.
     pub(super) fn slot(&self) -> Result<Lent, Failure> {
         let began = boottime();
         let mut slot = self.pool.slot()?;

@@ -1,4 +1,5 @@
-//! Whose fault a failure is: which key another program has put something into, and whether others would fare better.
+//! Whose fault a failure is: which key another program has put something into, and whether others
+//! would fare better.
 
 use std::sync::atomic::Ordering;
 
@@ -17,8 +18,8 @@ use crate::error::{Blame, Error, ErrorKind, Trouble};
 const PATIENCE: Duration = Duration::from_millis(50);
 
 impl Redis {
-    /// The error for a failure. An answer that a key is of another type does not say which key: the server is asked. One
-    /// round trip then.
+    /// The error for a failure. An answer that a key is of another type does not say which key: the
+    /// server is asked. One round trip then.
     pub(super) fn blamed<'a>(
         &self,
         failure: Failure,
@@ -34,7 +35,8 @@ impl Redis {
         error
     }
 
-    /// Who was let in before, or could write, and no longer can, has not the wrong credentials: the server has changed.
+    /// Who was let in before, or could write, and no longer can, has not the wrong credentials: the
+    /// server has changed.
     fn told(&self, failure: Failure) -> Error {
         let error = Error::from(failure);
         let before = match error.trouble() {

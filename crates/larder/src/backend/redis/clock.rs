@@ -4,9 +4,11 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use crate::clock::{Millis, boot_millis, wall_clock};
 
-/// A lower bound of the server's time: its last answer's time plus what passed here since that answer came.
+/// A lower bound of the server's time: its last answer's time plus what passed here since that
+/// answer came.
 ///
-/// All threads share the newest answer. If the server's clock is set back, the next answer sets this back too.
+/// All threads share the newest answer. If the server's clock is set back, the next answer sets
+/// this back too.
 #[derive(Debug)]
 pub(super) struct ServerClock(AtomicI64);
 

@@ -41,8 +41,8 @@ pub(super) struct Link {
     pub(super) has_fill_script: bool,
 }
 
-/// A sync that showed no change: from which position, and the bytes of the answer. The same answer for the same position means
-/// the same, so it need not be taken apart.
+/// A sync that showed no change: from which position, and the bytes of the answer. The same answer
+/// for the same position means the same, so it need not be taken apart.
 pub(super) struct Quiet {
     pub(super) since: Position,
     pub(super) answers: Vec<u8>,

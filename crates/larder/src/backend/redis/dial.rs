@@ -30,7 +30,8 @@ impl Dialer {
             .map_err(|error| failed(error, until.saturating_sub(begun)))
     }
 
-    /// Connects to a host, until `until` at the longest; with TLS as `access` says, if there is one.
+    /// Connects to a host, until `until` at the longest; with TLS as `access` says, if there is
+    /// one.
     pub(super) fn tcp(&self, (host, port): &Host, access: Option<&Access>, until: u64) -> Result<Stream> {
         let begun = boot_nanos();
         let failed = |error| failed(error, until.saturating_sub(begun));

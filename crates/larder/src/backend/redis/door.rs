@@ -69,7 +69,8 @@ impl Door {
         Ok(Connected { stream, host, watch, password })
     }
 
-    /// The server at `host` refused because another one is responsible. Whether a new connection may lead there.
+    /// The server at `host` refused because another one is responsible. Whether a new connection
+    /// may lead there.
     pub(super) fn look_elsewhere(&self, elsewhere: Elsewhere, host: Option<&Host>) -> bool {
         match (&self.settings.address, elsewhere) {
             (_, Elsewhere::No) | (RedisAddress::Tcp { .. } | RedisAddress::Unix(_), _) => return false,

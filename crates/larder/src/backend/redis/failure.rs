@@ -13,7 +13,8 @@ use crate::error::{Blame, Error, ErrorKind, Trouble};
 /// The name of this backend in errors.
 pub(super) const NAME: &str = "redis";
 
-/// Of a larger request or answer, in bytes, a connection may be too slow; that says nothing about the server.
+/// Of a larger request or answer, in bytes, a connection may be too slow; that says nothing about
+/// the server.
 const LARGE: usize = 64 << 10;
 
 /// How a request was under way.
@@ -45,7 +46,8 @@ impl Way {
 pub(super) enum Failure {
     /// There was no connection to send it on: it did not run.
     Unsent(Error),
-    /// The connection broke, went silent or brought nonsense: the request may have run, and may run yet.
+    /// The connection broke, went silent or brought nonsense: the request may have run, and may run
+    /// yet.
     Cut {
         error: Error,
         /// The server was silent for too long; asking again would wait as long again.
@@ -144,8 +146,8 @@ pub(super) fn cannot_connect(error: &io::Error, wait: Duration) -> Error {
     }
 }
 
-/// The certificate of the server, or what it is compared with, will not do. Other processes may compare it with something
-/// else.
+/// The certificate of the server, or what it is compared with, will not do. Other processes may
+/// compare it with something else.
 pub(super) fn untrusted(error: impl Display) -> Error {
     let failed = Error::unavailable(NAME, format!("cannot connect: {error}"));
     failed.about(Trouble::Certificate).blaming(Blame::Process)
@@ -233,7 +235,8 @@ impl Elsewhere {
 pub(super) fn refusal(answer: &ServerError) -> Refusal {
     let details = answer.details().unwrap_or_default();
     let code = match answer.code() {
-        // Before version 7 the error of a command inside a script is wrapped: `ERR Error running script … -OOM …`.
+        // Before version 7 the error of a command inside a script is wrapped: `ERR Error running
+        // script … -OOM …`.
         "ERR" => wrapped_code(details).unwrap_or("ERR"),
         code => code,
     };
@@ -254,8 +257,8 @@ pub(super) fn refusal(answer: &ServerError) -> Refusal {
     let error = match code {
         "WRONGTYPE" => Error::foreign(NAME, words),
         "LOADING" | "BUSY" | "MASTERDOWN" | "CLUSTERDOWN" | "MOVED" => Error::unavailable(NAME, words),
-        // Some of the keys are at the node that the slot is moved to. What is still here is served, so what this changes must
-        // be noted like all that a server refuses.
+        // Some of the keys are at the node that the slot is moved to. What is still here is served,
+        // so what this changes must be noted like all that a server refuses.
         "TRYAGAIN" | "ASK" => Error::refused(NAME, format!("{words} (its slot is being moved)")),
         _ if details.contains("max number of clients") => Error::unavailable(NAME, words),
         _ => Error::refused(NAME, words),

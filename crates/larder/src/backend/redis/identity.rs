@@ -21,8 +21,8 @@ use crate::random::random;
 /// The most keys in an answer to a `SCAN` that looks at about a thousand.
 const MAX_FOUND: usize = 1 << 16;
 
-/// How often a new connection is made because another server is responsible: one that knows which, that one, and one that took
-/// over from it meanwhile.
+/// How often a new connection is made because another server is responsible: one that knows which,
+/// that one, and one that took over from it meanwhile.
 const HOPS: usize = 3;
 
 /// Why to begin a new incarnation.
@@ -61,15 +61,16 @@ pub(super) fn is_primary(replication: &str) -> bool {
     info_field(replication, "role") == Some("master")
 }
 
-/// A server may lose what it acknowledged when another takes over from it. If nobody can tell the two apart, nobody can tell what
-/// is old.
+/// A server may lose what it acknowledged when another takes over from it. If nobody can tell the
+/// two apart, nobody can tell what is old.
 fn nobody() -> Failure {
     let reason = "INFO lacks run_id or master_replid: nobody could tell when the server lost invalidations, \
                   as after a failover, so Larder does not use it";
     Failure::Refused(Error::refused(NAME, reason).about(Trouble::State).blaming(Blame::Server))
 }
 
-/// Asks a server that has just told who it is what it does for this account. Nothing is changed: the field does not exist.
+/// Asks a server that has just told who it is what it does for this account. Nothing is changed:
+/// the field does not exist.
 fn ask_abilities(batch: &mut Batch, keys: &Keys) {
     batch
         .add(&cmd("ROLE"))
@@ -94,15 +95,16 @@ pub(super) fn info_field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
 
 /// The part of a batch that tells whether the server is still the one that a connection knows.
 ///
-/// Between two checks the log tells as much: whoever certifies a server begins a new log, in which no position of
-/// the old one is found, and scripts compare the incarnation themselves.
+/// Between two checks the log tells as much: whoever certifies a server begins a new log, in which
+/// no position of the old one is found, and scripts compare the incarnation themselves.
 pub(super) struct Check {
     /// When it was sent; `None` = nothing was asked.
     sent: Option<Duration>,
 }
 
 impl Check {
-    /// Asks for certificate, identity and time of the server, with the commands to follow, if that is due or `wanted`.
+    /// Asks for certificate, identity and time of the server, with the commands to follow, if that
+    /// is due or `wanted`.
     pub(super) fn ask(redis: &Redis, slot: &mut Slot, batch: &mut Batch, wanted: bool) -> Self {
         if !wanted && slot.identity_mut().is_some_and(|identity| !identity.due()) {
             return Self { sent: None };
@@ -152,8 +154,8 @@ impl Redis {
         if slot.identity_mut().is_some() { Ok(()) } else { self.hello(slot) }
     }
 
-    /// Asks the server who it is, and certifies it if it holds something of another identity. One round trip, two
-    /// if it had to be certified.
+    /// Asks the server who it is, and certifies it if it holds something of another identity. One
+    /// round trip, two if it had to be certified.
     pub(super) fn hello(&self, slot: &mut Slot) -> Result<(), Failure> {
         self.hello_and(slot, &Batch::default()).map(drop)
     }
@@ -217,8 +219,8 @@ impl Redis {
         Ok(replies)
     }
 
-    /// Empties the logged caches under a new incarnation if `why` calls for it, or if they are not whole and this server's
-    /// own. Answers the incarnation that holds now.
+    /// Empties the logged caches under a new incarnation if `why` calls for it, or if they are not
+    /// whole and this server's own. Answers the incarnation that holds now.
     pub(super) fn certify(&self, slot: &mut Slot, why: Certify) -> Result<u128, Failure> {
         let by = slot
             .identity_mut()
@@ -298,7 +300,8 @@ impl Redis {
         Ok(())
     }
 
-    /// Finds the unlogged caches again that the registry has lost. A round trip for each thousand keys of the server.
+    /// Finds the unlogged caches again that the registry has lost. A round trip for each thousand
+    /// keys of the server.
     fn list_unlogged(&self, slot: &mut Slot) -> Result<(), Failure> {
         let (mut cursor, pattern) = (b"0".to_vec(), self.keys.unlogged_pattern());
         let last = self.end_of_listing(slot);

@@ -1,7 +1,8 @@
 //! The names of Redis keys.
 //!
-//! All keys of a namespace begin with one hash tag, `{<namespace>:<lane>}`, so that a script may touch them together.
-//! The namespace is escaped: no text can close the tag, or be a pattern, and so reach another namespace.
+//! All keys of a namespace begin with one hash tag, `{<namespace>:<lane>}`, so that a script may
+//! touch them together. The namespace is escaped: no text can close the tag, or be a pattern, and
+//! so reach another namespace.
 
 use crate::contract::{CacheId, Token};
 use std::fmt::Write as _;
@@ -83,7 +84,8 @@ pub(super) fn parse_incarnation(name: &[u8]) -> Option<u128> {
     (incarnation_name(incarnation).as_bytes() == name).then_some(incarnation)
 }
 
-/// Keeps letters, digits, `_`, `-` and `.`; all other bytes become `%xx`. Different texts stay different.
+/// Keeps letters, digits, `_`, `-` and `.`; all other bytes become `%xx`. Different texts stay
+/// different.
 fn escape(namespace: &str) -> String {
     let mut escaped = String::with_capacity(namespace.len());
     for byte in namespace.bytes() {

@@ -1,7 +1,7 @@
 //! The last change of each cache, which the meta key notes in the step that writes the log (R29).
 //!
-//! `log.lua` says which fields there are. They are believed for a position of the same incarnation on a certified server if the
-//! notes are whole since then, and go as far as the log does.
+//! `log.lua` says which fields there are. They are believed for a position of the same incarnation
+//! on a certified server if the notes are whole since then, and go as far as the log does.
 
 use std::collections::HashMap;
 
@@ -14,14 +14,15 @@ use super::log::{self, Record};
 use super::reply::{Replies, array, bytes};
 use crate::contract::{Change, MAX_CHANGES, Position};
 
-/// The fields of the notes' end, and their lengths: incarnation, nonce, and the id since which they are whole.
+/// The fields of the notes' end, and their lengths: incarnation, nonce, and the id since which they
+/// are whole.
 const END: &[u8] = b"h";
 const INCARNATION: usize = 32;
 const NONCE: usize = 16;
 const FLOOR: usize = 41;
 
-/// Asks for what tells which caches changed since a position that the log does not list. The log before the notes: these go
-/// as far as what was read of the log, or further.
+/// Asks for what tells which caches changed since a position that the log does not list. The log
+/// before the notes: these go as far as what was read of the log, or further.
 pub(super) fn ask(batch: &mut Batch, keys: &Keys, since: Position) {
     let at = log::id_name(since.id);
     batch
@@ -31,7 +32,8 @@ pub(super) fn ask(batch: &mut Batch, keys: &Keys, since: Position) {
         .add(cmd("HGETALL").arg(&keys.meta));
 }
 
-/// The caches that changed since, and up to where; `None` if that cannot be told for sure, or they are too many.
+/// The caches that changed since, and up to where; `None` if that cannot be told for sure, or they
+/// are too many.
 pub(super) fn read(
     replies: &mut Replies,
     since: Position,

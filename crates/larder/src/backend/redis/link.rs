@@ -51,8 +51,8 @@ impl Slot {
         read_timeout.min(Duration::from_nanos(self.until.saturating_sub(nanos(sent))))
     }
 
-    /// Connects, if there is no connection, and adds to `batch` what a new connection must send first. An exchange on it
-    /// may take as long as `patience`.
+    /// Connects, if there is no connection, and adds to `batch` what a new connection must send
+    /// first. An exchange on it may take as long as `patience`.
     ///
     /// Returns the number of answers to that.
     pub(super) fn open(
@@ -112,8 +112,8 @@ impl Slot {
         self.no_refusal(answers)
     }
 
-    /// Like [`exchange`](Self::exchange) for a sync and nothing else; `None` if position and answer are those of the
-    /// [quiet](Self::was_quiet) one before.
+    /// Like [`exchange`](Self::exchange) for a sync and nothing else; `None` if position and answer
+    /// are those of the [quiet](Self::was_quiet) one before.
     pub(super) fn exchange_sync(
         &mut self,
         batch: &Batch,
@@ -193,7 +193,8 @@ impl Slot {
         self.link.as_ref().is_some_and(|link| link.has_fill_script)
     }
 
-    /// Sends a fill, whose answers are taken in later. Whether it was sent; the connection is gone if not.
+    /// Sends a fill, whose answers are taken in later. Whether it was sent; the connection is gone
+    /// if not.
     pub(super) fn post(&mut self, batch: &Batch, post: Post) -> bool {
         let Some(link) = self.link.as_mut() else { return false };
         link.used = self.began;
@@ -253,7 +254,8 @@ impl Slot {
         Ok(answers)
     }
 
-    /// Throws the connection away after a refusal, for which another server may be responsible, or another password.
+    /// Throws the connection away after a refusal, for which another server may be responsible, or
+    /// another password.
     pub(super) fn give_up(&mut self, failure: Failure, elsewhere: Elsewhere, done: usize) -> Failure {
         let Some(Link { door, host, .. }) = self.link.take() else { return failure };
         match failure {
@@ -267,12 +269,14 @@ impl Slot {
         }
     }
 
-    /// Whether a kept connection was not used for so long that the server or something between may have closed it.
+    /// Whether a kept connection was not used for so long that the server or something between may
+    /// have closed it.
     pub(super) fn long_unused(&self) -> bool {
         self.link.as_ref().is_some_and(|link| boottime().saturating_sub(link.used) > LONG)
     }
 
-    /// Throws away a connection that was closed since it was last used: what would be sent on it is lost.
+    /// Throws away a connection that was closed since it was last used: what would be sent on it is
+    /// lost.
     pub(super) fn drop_if_closed(&mut self) {
         self.link.take_if(|link| {
             link.posts.is_empty() && boottime().saturating_sub(link.used) > BRIEF && link.wire.is_closed()

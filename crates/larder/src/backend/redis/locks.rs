@@ -1,8 +1,9 @@
-//! Locks: a hash of rows and a queue for each lock that somebody waits for, all changed by one script (R22 to R25).
+//! Locks: a hash of rows and a queue for each lock that somebody waits for, all changed by one
+//! script (R22 to R25).
 //!
-//! Who waits is woken by a push to a list of its own, and blocks on that list on a connection that serves nothing
-//! else. The push says what was granted, so that who gets it can begin at once. The row says whose the lock is, so that a
-//! push to a dead connection loses nothing.
+//! Who waits is woken by a push to a list of its own, and blocks on that list on a connection that
+//! serves nothing else. The push says what was granted, so that who gets it can begin at once. The
+//! row says whose the lock is, so that a push to a dead connection loses nothing.
 
 use std::sync::Arc;
 use std::thread;
@@ -22,10 +23,12 @@ use crate::clock::{boottime, millis, nanos};
 use crate::contract::{Attempt, Claim, Handed, LockBackend, LockInfo, Renewal, Token};
 use crate::error::Result;
 
-/// The longest that a connection waits to be woken: the server forgets who waits on a connection that it does not see die.
+/// The longest that a connection waits to be woken: the server forgets who waits on a connection
+/// that it does not see die.
 const LONGEST_DOZE: Duration = Duration::from_secs(1);
 
-/// How often a request is sent again because the server had to be certified, or its clock was ahead.
+/// How often a request is sent again because the server had to be certified, or its clock was
+/// ahead.
 const ATTEMPTS: usize = 4;
 /// The sleep of somebody who cannot be woken.
 const BLIND_DOZE: Duration = Duration::from_millis(50);
@@ -65,7 +68,8 @@ impl LockBackend for Redis {
 
     fn renew(&self, locks: &[Renewal<'_>], lease: Duration) -> Result<Vec<bool>> {
         let lease = number(millis(lease));
-        // The request may be on its way, or sent again, until the belief is over: that counts when it is executed.
+        // The request may be on its way, or sent again, until the belief is over: that counts when
+        // it is executed.
         let (here, there) = (boottime(), self.clock.now());
         let until = |lock: &Renewal<'_>| match lock.believed_until.saturating_sub(here) {
             Duration::ZERO => 0,
@@ -116,8 +120,8 @@ impl LockBackend for Redis {
 }
 
 impl Redis {
-    /// Runs the script on the lock `name`; its answers but for the first two. Sent again when the connection breaks: each
-    /// of its commands may run twice.
+    /// Runs the script on the lock `name`; its answers but for the first two. Sent again when the
+    /// connection breaks: each of its commands may run twice.
     fn ask(&self, name: &[u8], words: &[&[u8]]) -> Result<Replies> {
         self.ask_script(name, None, words).map_err(|failure| self.blamed(failure, []))
     }
@@ -146,7 +150,8 @@ impl Redis {
             }
             let mut batch = Batch::default();
             batch.add(&command);
-            // A script that may not ask the server who it is has its answer judged by what the server says next.
+            // A script that may not ask the server who it is has its answer judged by what the
+            // server says next.
             let check = blind.then(|| Check::ask(self, &mut slot, &mut batch, true));
             let mut replies = match slot.exchange(&batch, &self.trips) {
                 Ok(answers) => Replies::new(answers),

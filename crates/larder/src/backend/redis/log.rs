@@ -1,9 +1,9 @@
 //! The log of changes: a stream, one record for each write.
 //!
-//! A record has the fields `n` (its nonce), `c` (how many changes it makes), `v` (their names, each after its length
-//! in four bytes: `cache NUL key`, or `cache` for a purge) and `t` (a letter for each: `s` stored, `d` deleted, `p` purged;
-//! records of older versions have none, and only scripts read it). A record too large to list says more than [`MAX_CHANGES`]
-//! in `c` and nothing in `v`.
+//! A record has the fields `n` (its nonce), `c` (how many changes it makes), `v` (their names, each
+//! after its length in four bytes: `cache NUL key`, or `cache` for a purge) and `t` (a letter for
+//! each: `s` stored, `d` deleted, `p` purged; records of older versions have none, and only scripts
+//! read it). A record too large to list says more than [`MAX_CHANGES`] in `c` and nothing in `v`.
 
 use redis::{Cmd, Value, cmd};
 
@@ -12,8 +12,8 @@ use super::failure::Failure;
 use super::reply::{Replies, array, bytes, integer};
 use crate::contract::{Change, MAX_CHANGES, Position};
 
-/// The records that show a gap or prove that there is none: the anchor, the longest list, the caller's own record and
-/// one too many.
+/// The records that show a gap or prove that there is none: the anchor, the longest list, the
+/// caller's own record and one too many.
 const RECORDS: usize = MAX_CHANGES + 3;
 
 /// One record.
@@ -34,8 +34,8 @@ impl Record {
         self.id
     }
 
-    /// Whether no record is missing between this one and the one with an id. Scripts number records without gaps; one of an older
-    /// version begins at 0 with each millisecond.
+    /// Whether no record is missing between this one and the one with an id. Scripts number records
+    /// without gaps; one of an older version begins at 0 with each millisecond.
     fn follows(&self, id: u128) -> bool {
         self.id == id.wrapping_add(1) || self.id & u128::from(u64::MAX) == 0
     }
@@ -57,11 +57,12 @@ pub(super) struct Tail {
     pub(super) position: Position,
 }
 
-/// Asks for what followed `since`, or for the newest record. From the end: most often `since` is the newest one, and the
-/// server looks for the first of a range in a list of a hundred.
+/// Asks for what followed `since`, or for the newest record. From the end: most often `since` is
+/// the newest one, and the server looks for the first of a range in a list of a hundred.
 pub(super) fn ask(batch: &mut Batch, log: &str, since: Option<Position>) {
     let (end, count) = match since {
-        // Inclusive: the record at the position proves that this is still the history that it belongs to (R1).
+        // Inclusive: the record at the position proves that this is still the history that it
+        // belongs to (R1).
         Some(since) => (id_name(since.id), RECORDS),
         None => ("-".to_owned(), 1),
     };
@@ -74,8 +75,8 @@ pub(super) fn read(answer: Value) -> Result<Result<Vec<Record>, Unreadable>, Fai
     Ok(array(answer, "XREVRANGE")?.into_iter().rev().map(|value| Ok(record(value)?)).collect())
 }
 
-/// The changes from `since` up to but without the record with the nonce `own`, and without those of `known` records; `None` is
-/// a gap.
+/// The changes from `since` up to but without the record with the nonce `own`, and without those of
+/// `known` records; `None` is a gap.
 pub(super) fn tail(
     records: Vec<Record>,
     since: Position,

@@ -126,7 +126,8 @@ fn run(command: &str, until: u64) -> io::Result<String> {
             Ok(Some(status)) if !status.success() => {
                 return Err(io::Error::other(format!("it ended with {status}")));
             }
-            // Where the program takes care of its children itself, nobody can say how this one ended.
+            // Where the program takes care of its children itself, nobody can say how this one
+            // ended.
             Ok(Some(_)) | Err(_) => break,
             Ok(None) if boot_nanos() >= until => return Err(late()),
             Ok(None) => thread::sleep(STEP),

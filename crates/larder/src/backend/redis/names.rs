@@ -1,7 +1,7 @@
 //! Looking up the addresses of a host, within a time.
 //!
-//! The system cannot be told how long a look-up may take, so a thread makes it. One that takes too long is left to itself;
-//! what it finds is there for the next who asks.
+//! The system cannot be told how long a look-up may take, so a thread makes it. One that takes too
+//! long is left to itself; what it finds is there for the next who asks.
 
 use std::collections::HashMap;
 use std::io::{self, ErrorKind};
@@ -42,8 +42,8 @@ struct Lookup {
 }
 
 impl Names {
-    /// The addresses of a host: as they are now, or as they were if that cannot be found out. With some that were
-    /// good, half of the time until `until` is left for them.
+    /// The addresses of a host: as they are now, or as they were if that cannot be found out. With
+    /// some that were good, half of the time until `until` is left for them.
     pub(super) fn look_up(&self, host: &str, port: u16, until: u64) -> io::Result<Vec<SocketAddr>> {
         if let Ok(address) = host.parse::<IpAddr>() {
             return Ok(vec![(address, port).into()]);
@@ -122,7 +122,8 @@ fn begin(host: &str, port: u16) -> io::Result<Arc<Lookup>> {
 /// One of the [`MAX_LOOKUPS`].
 struct Place;
 
-/// The process, and how many of them it has taken. Those of a parent process are not taken in its child.
+/// The process, and how many of them it has taken. Those of a parent process are not taken in its
+/// child.
 static PLACES: AtomicU64 = AtomicU64::new(0);
 
 impl Place {

@@ -1,11 +1,11 @@
 //! Connections kept between requests, for each process its own.
 //!
-//! A pool hands out *slots* that connect when they are first used, on the thread that uses them. So waiting for a
-//! server is bounded by the time-outs and its error is the caller's to see; a slot whose connection broke is simply
-//! empty.
+//! A pool hands out *slots* that connect when they are first used, on the thread that uses them. So
+//! waiting for a server is bounded by the time-outs and its error is the caller's to see; a slot
+//! whose connection broke is simply empty.
 //!
-//! One slot is kept here: a program that asks one question at a time, as PHP does, needs no other. Only for those that ask
-//! several at once there is a pool of `r2d2`, which has a thread.
+//! One slot is kept here: a program that asks one question at a time, as PHP does, needs no other.
+//! Only for those that ask several at once there is a pool of `r2d2`, which has a thread.
 
 use std::convert::Infallible;
 use std::ops::{Deref, DerefMut};
@@ -108,8 +108,8 @@ pub(super) struct Kept {
     first: Mutex<Option<Slot>>,
     /// More, once they were needed.
     pool: OnceLock<r2d2::Pool<Slots>>,
-    /// More, where there can be no pool: in the child of a process that has one. What the parent's thread waited on is still
-    /// registered in the child's memory, where waking "it" may never end.
+    /// More, where there can be no pool: in the child of a process that has one. What the parent's
+    /// thread waited on is still registered in the child's memory, where waking "it" may never end.
     list: Mutex<Vec<Slot>>,
 }
 
@@ -144,7 +144,8 @@ pub(super) struct Pool {
 
 /// The process that made the first pool of `r2d2`. A forked child sees its parent's.
 static FIRST: OnceLock<Pid> = OnceLock::new();
-/// All pools that were used. Waited for by nobody: in a forked child another thread may seem to hold it for ever.
+/// All pools that were used. Waited for by nobody: in a forked child another thread may seem to
+/// hold it for ever.
 static POOLS: Mutex<Vec<Weak<Owned>>> = Mutex::new(Vec::new());
 /// When connections that are not used are next looked for.
 static NEXT_SWEEP: AtomicU64 = AtomicU64::new(0);
@@ -223,14 +224,15 @@ impl Drop for Pool {
     }
 }
 
-/// Leaves a pool of the parent process alone: its threads do not exist here, and closing its connections properly
-/// would speak to the server in the parent's name.
+/// Leaves a pool of the parent process alone: its threads do not exist here, and closing its
+/// connections properly would speak to the server in the parent's name.
 fn forget(kept: Option<(Pid, Arc<Kept>)>) {
     std::mem::forget(kept);
 }
 
-/// Makes room for one more connection of this process: closes those that were not used for [`KEPT`], and of the others the
-/// ones that were not used for the longest time, if there are too many.
+/// Makes room for one more connection of this process: closes those that were not used for
+/// [`KEPT`], and of the others the ones that were not used for the longest time, if there are too
+/// many.
 pub(super) fn make_room() {
     let now = boottime();
     let mut idle = Vec::new();

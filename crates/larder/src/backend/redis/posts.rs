@@ -1,4 +1,5 @@
-//! Fills whose answers are not waited for (R31): they are taken in when they come, before those of whatever is asked next.
+//! Fills whose answers are not waited for (R31): they are taken in when they come, before those of
+//! whatever is asked next.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,7 +14,8 @@ use crate::contract::{CacheId, Delta, Outcome, Position, Settled};
 const MAX_UNANSWERED: usize = 64;
 /// The most bytes of fills without an answer: after so many a server is waited for.
 const MAX_BYTES: usize = 1 << 20;
-/// Every so many fills the log is asked for, too: the further on a guard stands, the less the server has to look at.
+/// Every so many fills the log is asked for, too: the further on a guard stands, the less the
+/// server has to look at.
 const PER_TAIL: usize = 16;
 
 /// A fill that was sent.

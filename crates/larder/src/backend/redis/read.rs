@@ -24,8 +24,8 @@ impl Redis {
         self.on_connection(|slot| self.fetch_on(slot, since, reads))
     }
 
-    /// Runs something that may be run twice. A kept connection may have died since its last use; only its next use
-    /// can tell.
+    /// Runs something that may be run twice. A kept connection may have died since its last use;
+    /// only its next use can tell.
     pub(super) fn on_connection<T>(
         &self,
         run: impl Fn(&mut Slot) -> Result<T, Failure>,
@@ -33,7 +33,8 @@ impl Redis {
         twice_if_kept(&mut *self.slot()?, run)
     }
 
-    /// Makes sure that the connection lives and the server is certified now. One round trip, more if not.
+    /// Makes sure that the connection lives and the server is certified now. One round trip, more
+    /// if not.
     pub(super) fn hello_anew(&self, slot: &mut Slot) -> Result<(), Failure> {
         twice_if_kept(slot, |slot| self.hello(slot))
     }
@@ -126,9 +127,10 @@ impl Redis {
         Ok(Some(Fetched { delta, entries: read_entries(&mut replies, groups, reads.len())? }))
     }
 
-    /// What a caller is told whose position is too far back for the log to list what followed: the caches that changed since, and the
-    /// entries (R29). `None` if its position is none of this history, or nobody can tell; the connection knows the server then.
-    /// One round trip, two if the server had to be certified.
+    /// What a caller is told whose position is too far back for the log to list what followed: the
+    /// caches that changed since, and the entries (R29). `None` if its position is none of this
+    /// history, or nobody can tell; the connection knows the server then. One round trip, two if
+    /// the server had to be certified.
     fn catch_up(
         &self,
         slot: &mut Slot,
@@ -149,7 +151,8 @@ impl Redis {
         Ok(Some(Fetched { delta: Delta { reset: false, changes, position }, entries }))
     }
 
-    /// What [`catch_up`](Self::catch_up) tells after a write, whose record is not the end of what is told.
+    /// What [`catch_up`](Self::catch_up) tells after a write, whose record is not the end of what
+    /// is told.
     pub(super) fn changes_since(
         &self,
         slot: &mut Slot,

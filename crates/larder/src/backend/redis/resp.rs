@@ -1,7 +1,8 @@
-//! Answers of a server, in the second version of its protocol (<https://redis.io/docs/latest/develop/reference/protocol-spec/>).
+//! Answers of a server, in the second version of its protocol
+//! (<https://redis.io/docs/latest/develop/reference/protocol-spec/>).
 //!
-//! `redis` has a parser, too. It takes some 3,000 instructions a value, a twentieth of those that a warm page
-//! takes in all, so it is asked only where speed is nothing: for errors.
+//! `redis` has a parser, too. It takes some 3,000 instructions a value, a twentieth of those that a
+//! warm page takes in all, so it is asked only where speed is nothing: for errors.
 
 use redis::{ErrorKind, RedisError, RedisResult, Value};
 
@@ -13,7 +14,8 @@ const MAX_LENGTH: i64 = 512 << 20;
 /// No line is longer.
 const MAX_LINE: usize = 64 << 10;
 
-/// The most that the answers to a batch can be, by what it asks for. A server that sends more is not heard out.
+/// The most that the answers to a batch can be, by what it asks for. A server that sends more is
+/// not heard out.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Most {
     pub(super) bytes: usize,
@@ -43,7 +45,8 @@ impl Most {
     }
 }
 
-/// How much of some answers has arrived. Can be asked again as more comes, without looking at anything twice.
+/// How much of some answers has arrived. Can be asked again as more comes, without looking at
+/// anything twice.
 pub(super) struct Arrived {
     /// Where the next value begins.
     at: usize,
@@ -146,7 +149,8 @@ fn value(bytes: &[u8], at: &mut usize, depth: usize) -> RedisResult<Value> {
     }
 }
 
-/// Kind and text of the line that a value begins with, and where the next line begins; `None` if it has not all arrived.
+/// Kind and text of the line that a value begins with, and where the next line begins; `None` if it
+/// has not all arrived.
 fn header(bytes: &[u8], at: usize) -> RedisResult<Option<(u8, &[u8], usize)>> {
     let Some((kind, rest)) = bytes.get(at..).and_then(<[u8]>::split_first) else { return Ok(None) };
     let Some(end) = rest.iter().take(MAX_LINE).position(|byte| *byte == b'\r') else {

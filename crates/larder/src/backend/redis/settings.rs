@@ -19,13 +19,13 @@ pub struct Settings {
     pub password: Option<Secret>,
     /// The site: sites with different namespaces cannot see each other. Any text.
     pub namespace: String,
-    /// The longest wait for a connection, with looking up the host and TLS; also for a free one when all are in use.
-    /// An operation takes no longer than this and the read timeout together.
+    /// The longest wait for a connection, with looking up the host and TLS; also for a free one
+    /// when all are in use. An operation takes no longer than this and the read timeout together.
     pub connect_timeout: Duration,
     /// The longest wait for the server to take a request and to answer it, to the last byte.
     pub read_timeout: Duration,
-    /// Whether deletes and purges are sent again to a server that was silent, on a new connection and within the connect
-    /// timeout. Not where a fallback notes them.
+    /// Whether deletes and purges are sent again to a server that was silent, on a new connection
+    /// and within the connect timeout. Not where a fallback notes them.
     pub repeats: bool,
     /// How long a lock outlives its holder.
     pub lock_lease: Duration,

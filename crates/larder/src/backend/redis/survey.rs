@@ -18,11 +18,14 @@ use crate::clock::{boottime, nanos};
 use crate::contract::{CacheId, CacheUsage};
 use crate::error::Error;
 
-/// Entries that the server looks at in one step of a listing. It sends their values, too, so this bounds an answer.
+/// Entries that the server looks at in one step of a listing. It sends their values, too, so this
+/// bounds an answer.
 const STEP: u32 = 100;
-/// The most values in an answer to that: a hash of few entries is sent whole, whatever the server takes for few.
+/// The most values in an answer to that: a hash of few entries is sent whole, whatever the server
+/// takes for few.
 pub(super) const MAX_PAGE: usize = 1 << 20;
-/// A listing goes on as long as each page of it comes within the read timeout, but no longer than so many of them.
+/// A listing goes on as long as each page of it comes within the read timeout, but no longer than
+/// so many of them.
 const LONGEST_LISTING: u32 = 120;
 /// Nor does it go on when the names are so many bytes.
 const MAX_NAMES: usize = 512 << 20;

@@ -15,7 +15,8 @@ use crate::error::Result;
 /// Room that is kept for the next answer.
 const KEPT: usize = 64 << 10;
 
-/// Whom to trust and who we are; shared by all connections, which resume each other's sessions by it.
+/// Whom to trust and who we are; shared by all connections, which resume each other's sessions by
+/// it.
 #[derive(Debug, Default)]
 pub(super) struct Trust(Mutex<Option<Known>>);
 
@@ -30,8 +31,8 @@ struct Known {
 type Stamp = (u64, u64, u64, i64, i64);
 
 impl Trust {
-    /// What the files of `access` say. They are read again when one of them has changed; while they do not fit each other, as in
-    /// the middle of a renewal, what they said before counts.
+    /// What the files of `access` say. They are read again when one of them has changed; while they
+    /// do not fit each other, as in the middle of a renewal, what they said before counts.
     pub(super) fn config(&self, access: &Access) -> Result<Arc<ClientConfig>> {
         let files = stamps(access);
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -49,7 +50,8 @@ impl Trust {
         }
     }
 
-    /// Reads all again the next time: what the system trusts may have been exchanged, as the server's certificate may.
+    /// Reads all again the next time: what the system trusts may have been exchanged, as the
+    /// server's certificate may.
     pub(super) fn forget(&self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }

@@ -2,7 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Round trips, and the bytes that they moved. Those of fills that are not waited for count with the next round trip.
+/// Round trips, and the bytes that they moved. Those of fills that are not waited for count with
+/// the next round trip.
 #[derive(Debug, Default)]
 pub(super) struct Trips {
     count: AtomicU64,

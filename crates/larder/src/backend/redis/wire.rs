@@ -20,8 +20,8 @@ const KEPT: usize = 64 << 10;
 
 /// Sends commands and reads answers.
 ///
-/// A server on the same machine answers within the time that it takes to put a process to sleep and wake it up again. So
-/// where the last answer came quickly, the next is polled for at first.
+/// A server on the same machine answers within the time that it takes to put a process to sleep and
+/// wake it up again. So where the last answer came quickly, the next is polled for at first.
 pub(super) struct Wire {
     stream: Stream,
     /// How long one exchange may take, in nanoseconds.
@@ -50,8 +50,8 @@ impl Wire {
         })
     }
 
-    /// Sends packed commands and reads as many answers, until `until` at the longest; `None` if they are `expected`, byte
-    /// for byte.
+    /// Sends packed commands and reads as many answers, until `until` at the longest; `None` if
+    /// they are `expected`, byte for byte.
     pub(super) fn exchange(
         &mut self,
         commands: &[u8],
@@ -167,7 +167,8 @@ mod tests {
         assert!(answered(&[b"+OK\r\n:17\r\n+"], 2, Some(before)).is_err(), "more than was asked for");
     }
 
-    /// Neither a server that does not read nor one that says nothing holds anybody beyond the deadline.
+    /// Neither a server that does not read nor one that says nothing holds anybody beyond the
+    /// deadline.
     #[test]
     fn a_request_that_is_not_taken_ends_in_time() {
         let (client, _server) = Socket::pair(Domain::UNIX, Type::STREAM, None).unwrap();

@@ -24,8 +24,8 @@ const ATTEMPTS: usize = 4;
 /// Beyond the deadline, for clocks that count in milliseconds.
 const MARGIN: Duration = Duration::from_millis(2);
 
-/// The longest string that a server takes, in bytes, unless its `proto-max-bulk-len` was changed. It ends the connection at
-/// a longer one.
+/// The longest string that a server takes, in bytes, unless its `proto-max-bulk-len` was changed.
+/// It ends the connection at a longer one.
 const LARGEST_STRING: usize = 512 << 20;
 
 fn bytes_of(op: &Op<'_>) -> usize {
@@ -47,9 +47,9 @@ enum Verdict {
 }
 
 impl Redis {
-    /// A batch of deletes and purges with an unknown outcome is sent once more, after the first can take effect no
-    /// longer, if that leaves time for it. One with a set is not: if it had taken effect, and another write after it, the second would bring the
-    /// older entry back.
+    /// A batch of deletes and purges with an unknown outcome is sent once more, after the first can
+    /// take effect no longer, if that leaves time for it. One with a set is not: if it had taken
+    /// effect, and another write after it, the second would bring the older entry back.
     pub(super) fn write_ops(&self, since: Option<Position>, ops: &[Op<'_>]) -> Result<Applied, Failure> {
         if ops.is_empty() {
             let delta = self.read_entries(since, &[])?.delta;
@@ -84,7 +84,8 @@ impl Redis {
             match slot.drop_if_cut(result) {
                 Ok(Verdict::Done(applied)) => return Ok(applied),
                 Ok(Verdict::Identity) => self.hello(&mut slot)?,
-                // The server's clock may have been set; but what took too long to send would do so again.
+                // The server's clock may have been set; but what took too long to send would do so
+                // again.
                 Ok(Verdict::Late) if late => {
                     let reason = "the read timeout is too short for the request to arrive";
                     return Err(Failure::in_vain(reason, budget));
@@ -114,8 +115,8 @@ impl Redis {
         Err(Failure::in_vain("the server's clock or identity keeps changing", self.settings.read_timeout))
     }
 
-    /// See [`Backend::post`](crate::backend::Backend::post). What needs more than one request - a new connection, a check of the
-    /// server that is due, a first write - is left to `write_ops`.
+    /// See [`Backend::post`](crate::backend::Backend::post). What needs more than one request - a
+    /// new connection, a check of the server that is due, a first write - is left to `write_ops`.
     pub(super) fn send_fill(&self, since: Option<Position>, fill: &Op<'_>) -> bool {
         let Op::Set { cache, key, entry, expires, guard: Some(Guard::Fill { missed, value }), .. } = *fill
         else {
@@ -193,7 +194,8 @@ impl Redis {
             Head { incarnation, nonce, flags, caches: &caches, locks, blind: !abilities.answers_scripts };
         let before = batch.commands;
         batch.add(&self.command(script, &head, limits, ops.iter().zip(places)));
-        // After the script, so that this batch's own record is in it; what follows that is left to the next request.
+        // After the script, so that this batch's own record is in it; what follows that is left to
+        // the next request.
         log::ask(&mut batch, &self.keys.log, since);
 
         let answers = slot.exchange(&batch, &self.trips).map_err(|failure| match failure {
@@ -244,8 +246,8 @@ impl Redis {
         let delta = match tail {
             (Some(tail), _) => Delta { reset: false, changes: tail.changes, position: tail.position },
             (None, Some(position)) if since.is_none() || own.is_some() => {
-                // What follows the own record belongs to the next request, but may be told now (R4). The write is done, whatever
-                // comes of this.
+                // What follows the own record belongs to the next request, but may be told now
+                // (R4). The write is done, whatever comes of this.
                 let changes = since.and_then(|since| self.changes_since(slot, since).ok().flatten());
                 Delta { reset: changes.is_none(), changes: changes.unwrap_or_default(), position }
             }
@@ -339,7 +341,8 @@ struct Limits {
     not_before: Millis,
 }
 
-/// The caches of a batch, and for each operation where its cache's hash stands among the script's keys.
+/// The caches of a batch, and for each operation where its cache's hash stands among the script's
+/// keys.
 fn caches<'a>(ops: &[Op<'a>]) -> (Vec<&'a CacheId>, Vec<usize>) {
     let mut caches = Vec::new();
     let mut known: HashMap<&CacheId, usize> = HashMap::new();

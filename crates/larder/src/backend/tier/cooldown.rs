@@ -8,7 +8,8 @@ use crate::error::Result;
 
 /// The least time that a node cache that failed is left alone.
 const LEAST: Duration = Duration::from_secs(1);
-/// It is left alone for so many times as long as its failure took: one that hangs costs a hundredth of the time.
+/// It is left alone for so many times as long as its failure took: one that hangs costs a hundredth
+/// of the time.
 const FACTOR: u32 = 100;
 
 /// When a node cache may be used again, and how often it was not.

@@ -1,21 +1,26 @@
-//! The node tier: what one process of a node fetched from a slow backend, the others get from the node's own disk.
+//! The node tier: what one process of a node fetched from a slow backend, the others get from the
+//! node's own disk.
 //!
-//! It stands in front of any backend and is kept coherent by that backend's own log (R21). A *node cache*, in the file of
-//! a `local:` directory that all processes of the node share, holds entries, the position that the backend stood at
-//! while they were current, and the changes that led there. It is never trusted by itself:
+//! It stands in front of any backend and is kept coherent by that backend's own log (R21). A *node
+//! cache*, in the file of a `local:` directory that all processes of the node share, holds entries,
+//! the position that the backend stood at while they were current, and the changes that led there.
+//! It is never trusted by itself:
 //!
-//! - Each call makes its own request to the backend, from where the node cache stands. What the answer does not name as
-//!   changed is as the node cache has it; so an entry is served only after the caller's own sync, and only if the backend
-//!   still knows the node cache's position, whatever is in the file.
-//! - The changes that the caller gets are those from its position to the node cache's, which the node cache knows, and those of
-//!   the answer. A caller of whose position the node cache knows nothing asks the backend for them first: one round trip more.
-//! - What the answer brought goes into the node cache in one transaction, and only where it belongs: if another process
-//!   moved the node cache meanwhile, changes that are older stay out, and entries that are.
-//! - [`peek`](Backend::peek) serves from the node cache without a round trip, to a caller that just asked: if the node cache knows
-//!   the caller's position, it stands there or further on.
+//! - Each call makes its own request to the backend, from where the node cache stands. What the
+//!   answer does not name as changed is as the node cache has it; so an entry is served only after
+//!   the caller's own sync, and only if the backend still knows the node cache's position, whatever
+//!   is in the file.
+//! - The changes that the caller gets are those from its position to the node cache's, which the
+//!   node cache knows, and those of the answer. A caller of whose position the node cache knows
+//!   nothing asks the backend for them first: one round trip more.
+//! - What the answer brought goes into the node cache in one transaction, and only where it
+//!   belongs: if another process moved the node cache meanwhile, changes that are older stay out,
+//!   and entries that are.
+//! - [`peek`](Backend::peek) serves from the node cache without a round trip, to a caller that just
+//!   asked: if the node cache knows the caller's position, it stands there or further on.
 //!
-//! Unlogged caches pass through. A node cache that fails is left alone for a while, and the backend is asked as if
-//! there were none.
+//! Unlogged caches pass through. A node cache that fails is left alone for a while, and the backend
+//! is asked as if there were none.
 
 mod cooldown;
 mod node_cache;
@@ -33,8 +38,9 @@ use crate::contract::{
 };
 use crate::error::Result;
 
-/// Looks at the node cache by one fetch: what vanished from it by the first answer is fetched by the second, and should other
-/// processes change everything meanwhile, the last asks the backend for all.
+/// Looks at the node cache by one fetch: what vanished from it by the first answer is fetched by
+/// the second, and should other processes change everything meanwhile, the last asks the backend
+/// for all.
 const LOOKS: usize = 3;
 
 /// What a [`Tier`] is made of.
@@ -70,7 +76,8 @@ struct Start {
     seen: Option<Position>,
     /// Where to ask from.
     since: Option<Position>,
-    /// The changes from the caller's position to there; `None`: the caller has to forget everything.
+    /// The changes from the caller's position to there; `None`: the caller has to forget
+    /// everything.
     changes: Option<Vec<Change>>,
     /// What the node cache holds of what the caller reads, as of `since`.
     entries: Vec<Option<Vec<u8>>>,

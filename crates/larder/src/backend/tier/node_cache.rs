@@ -1,5 +1,5 @@
-//! What a node tier keeps in the file: entries of another backend, where that stood while they were current, and the
-//! changes that led there (R21).
+//! What a node tier keeps in the file: entries of another backend, where that stood while they were
+//! current, and the changes that led there (R21).
 //!
 //! | table | key | row |
 //! |---|---|---|
@@ -7,8 +7,9 @@
 //! | | `l` number, name | the last position at which the cache changed, see [`last_changes`] |
 //! | `log` | number, id of a position | its nonce and the changes that led there from the row before |
 //!
-//! The rows of the log are the *ring*: where the tier has stood, and beside them places where a process stands that was
-//! overtaken, without changes of their own. A process that stands before the oldest row is told which caches changed (R29). The entries are as those of any other space.
+//! The rows of the log are the *ring*: where the tier has stood, and beside them places where a
+//! process stands that was overtaken, without changes of their own. A process that stands before
+//! the oldest row is told which caches changed (R29). The entries are as those of any other space.
 
 use std::cmp::Ordering;
 use std::ops::Bound;
@@ -27,7 +28,8 @@ use crate::clock::{self, Millis};
 use crate::contract::{CacheId, Change, Delta, Facts, MAX_CHANGES, MAX_READ, Op, Position, Read, listed};
 use crate::error::Result;
 
-/// How long to wait for another process that writes: the backend is always there to be asked instead.
+/// How long to wait for another process that writes: the backend is always there to be asked
+/// instead.
 const WAIT: Duration = Duration::from_millis(50);
 /// Rows in the ring: as far back as a backend lists changes.
 const MAX_ROWS: u64 = MAX_CHANGES as u64 + 1;
@@ -51,7 +53,8 @@ pub(super) struct Look {
 
 /// What an answer of the backend tells the node cache.
 pub(super) struct Step<'a> {
-    /// Where the node cache stood, and from where the backend was asked; `None` if it stood nowhere.
+    /// Where the node cache stood, and from where the backend was asked; `None` if it stood
+    /// nowhere.
     pub(super) seen: Option<Position>,
     /// What it answered.
     pub(super) delta: &'a Delta,
@@ -139,8 +142,8 @@ impl Head {
         [numbers.as_flattened(), at.as_flattened()].concat()
     }
 
-    /// The changes after `since`, perhaps some before it, or the caches that changed if that is before the ring, or too much
-    /// happened; `None` if it is not known.
+    /// The changes after `since`, perhaps some before it, or the caches that changed if that is
+    /// before the ring, or too much happened; `None` if it is not known.
     fn changes_after(
         &self,
         tables: &Tables,
@@ -163,7 +166,8 @@ impl Head {
         Ok(listed)
     }
 
-    /// The changes after a row of the ring, of the caches that changed most only their names; `None` if they are too many.
+    /// The changes after a row of the ring, of the caches that changed most only their names;
+    /// `None` if they are too many.
     fn listed_after(
         &self,
         tables: &Tables,
@@ -196,7 +200,8 @@ impl Head {
         record.note(writing.tables, writing.txn, self.number, at.id)
     }
 
-    /// Makes `at`, which the node cache went past, a place in the ring. The rows after it tell what changed since, and more.
+    /// Makes `at`, which the node cache went past, a place in the ring. The rows after it tell what
+    /// changed since, and more.
     fn mark_overtaken(&mut self, writing: &mut Writing<'_, '_>, at: Position) -> Result<(), Fault> {
         let key = ring_key(self.number, at.id);
         let tables = writing.tables;
@@ -254,7 +259,8 @@ impl Step<'_> {
             return Place::Anew;
         }
         match (at, self.seen) {
-            // Within an incarnation ids only grow; so what changed since `seen` is at least what changed since `at`.
+            // Within an incarnation ids only grow; so what changed since `seen` is at least what
+            // changed since `at`.
             (Some(at), Some(seen))
                 if !self.delta.reset
                     && [seen.incarnation, end.incarnation] == [at.incarnation; 2]
@@ -277,7 +283,8 @@ impl NodeCache {
         Self { handle: Handle::new(path, max_bytes), label }
     }
 
-    /// What the node cache holds for a caller at `since`; `None` if it was never filled. One read transaction.
+    /// What the node cache holds for a caller at `since`; `None` if it was never filled. One read
+    /// transaction.
     pub(super) fn look(
         &self,
         since: Option<Position>,
@@ -365,7 +372,8 @@ impl NodeCache {
             for op in step.own {
                 writing.make(op, storing)?;
             }
-            // R21: what was read at `end` or later enters where the node cache stands at `end`, and nowhere else.
+            // R21: what was read at `end` or later enters where the node cache stands at `end`, and
+            // nowhere else.
             for (read, entry) in fills {
                 writing.put(read.cache, read.key, (entry, None))?;
             }

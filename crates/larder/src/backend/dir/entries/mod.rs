@@ -1,5 +1,5 @@
-//! Entries: read from where the index says that they are, written before the record that makes them count, given up
-//! and removed when they are too many.
+//! Entries: read from where the index says that they are, written before the record that makes them
+//! count, given up and removed when they are too many.
 
 mod read;
 mod request;

@@ -20,8 +20,8 @@ type Found = (Vec<Option<Vec<u8>>>, bool);
 /// One entry to read: which of those asked for, and where it is.
 type WantedEntry = (usize, Location);
 
-/// The changes since, then the entries. An entry whose file has vanished was replaced meanwhile: all is looked up
-/// once more.
+/// The changes since, then the entries. An entry whose file has vanished was replaced meanwhile:
+/// all is looked up once more.
 pub(crate) fn fetch(log: &mut Log, since: Option<Position>, reads: &[Read<'_>]) -> Result<Fetched, Fault> {
     let mut again = true;
     loop {
@@ -41,7 +41,8 @@ pub(crate) fn fetch(log: &mut Log, since: Option<Position>, reads: &[Read<'_>]) 
     }
 }
 
-/// The entry of a key as of the log that `hold` has read; empty bytes, which no entry is, if it cannot be read.
+/// The entry of a key as of the log that `hold` has read; empty bytes, which no entry is, if it
+/// cannot be read.
 pub(super) fn standing(log: &Log, hold: &Hold, read: Read<'_>) -> Result<Option<Vec<u8>>, Fault> {
     if log.known()?.replica().index().get(read.cache, read.key).is_none() {
         return Ok(None);
@@ -110,8 +111,8 @@ fn nothing(since: Option<Position>, reads: &[Read<'_>]) -> Fetched {
     Fetched { delta, entries: vec![None; reads.len()] }
 }
 
-/// The bytes of an entry, if they are among `bytes`, which stand at `start` of a file, and if they are what was
-/// stored.
+/// The bytes of an entry, if they are among `bytes`, which stand at `start` of a file, and if they
+/// are what was stored.
 fn cut(bytes: &[u8], start: u64, file: FileNumber, location: &Location) -> Option<Vec<u8>> {
     if file != location.file {
         return None;

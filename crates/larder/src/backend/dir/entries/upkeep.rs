@@ -1,8 +1,9 @@
-//! Keeping a namespace within its bounds: segments are ended in time, the oldest entries given up, and files removed
-//! that nothing names any more.
+//! Keeping a namespace within its bounds: segments are ended in time, the oldest entries given up,
+//! and files removed that nothing names any more.
 //!
-//! Whoever rotated the log looks through the directory, and its next writes remove what was found, a few files each.
-//! So only one process decides at a time, no write takes long, and a process that dies leaves the rest to the next.
+//! Whoever rotated the log looks through the directory, and its next writes remove what was found,
+//! a few files each. So only one process decides at a time, no write takes long, and a process that
+//! dies leaves the rest to the next.
 
 use std::collections::HashSet;
 
@@ -12,8 +13,8 @@ use crate::backend::dir::log::{Commit, Log};
 use crate::backend::dir::replica::{CarryOver, locks_body, trim_body};
 use crate::clock::{Millis, boot_millis, wall_clock};
 
-/// A segment is ended when it is this long, and no shorter than the checkpoint it began with: so a new process reads
-/// little, and checkpoints are a fixed share of what is written.
+/// A segment is ended when it is this long, and no shorter than the checkpoint it began with: so a
+/// new process reads little, and checkpoints are a fixed share of what is written.
 const SEGMENT: u64 = 2 << 20;
 /// A segment is ended, too, when its records name so many packs.
 const PACKS: u64 = 1000;
@@ -25,12 +26,13 @@ const LARGEST_SHARE: u64 = 4;
 const FULL: u64 = 90;
 /// Entries are given up until they take no more than this share, in percent.
 const RELIEVED: u64 = 70;
-/// Entries are reclaimed so long after their expiry: the clocks of nodes may differ by less than this.
+/// Entries are reclaimed so long after their expiry: the clocks of nodes may differ by less than
+/// this.
 const CLOCK_MARGIN: Millis = 3_600_000;
 /// Files removed after one write: more than a write creates.
 const BATCH: usize = 8;
-/// Segments behind the current one whose files are left alone: who lags behind still reads them, and a writer may be
-/// about to name a pack that it created then.
+/// Segments behind the current one whose files are left alone: who lags behind still reads them,
+/// and a writer may be about to name a pack that it created then.
 const SPARED: u64 = 2;
 
 /// What is to be done beside each write.
@@ -54,8 +56,8 @@ impl Upkeep {
         self.max_bytes / LARGEST_SHARE
     }
 
-    /// Rotates if the segment is long enough. That it fails harms nobody: the segment grows, and the next writer tries
-    /// again.
+    /// Rotates if the segment is long enough. That it fails harms nobody: the segment grows, and
+    /// the next writer tries again.
     pub(crate) fn rotate_if_due(&self, log: &mut Log, hold: &Hold) {
         let share = self.max_bytes / SHARE;
         let due = log.known().is_ok_and(|known| {

@@ -10,7 +10,8 @@ use crate::backend::dir::replica::{Index, Stored, ops_body};
 use crate::contract::{Applied, CacheId, Op, Outcome, Position, Read, Ruling};
 use crate::error::Error;
 
-/// Entries up to this size stand in the log itself, so that who reads of the change has the entry, too.
+/// Entries up to this size stand in the log itself, so that who reads of the change has the entry,
+/// too.
 const SMALL: usize = 8 << 10;
 /// The most bytes of entries in one record; further ones do not stand there even if they are small.
 const SMALL_IN_RECORD: usize = 48 << 10;

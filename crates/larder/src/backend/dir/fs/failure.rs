@@ -10,7 +10,8 @@ pub(crate) const NAME: &str = "shared directory";
 /// Why a step did not happen.
 #[derive(Debug)]
 pub(crate) enum Fault {
-    /// A file is not there any more (`ENOENT`, `ESTALE`): what is known of the directory is old, look again.
+    /// A file is not there any more (`ENOENT`, `ESTALE`): what is known of the directory is old,
+    /// look again.
     Gone,
     /// The log does not continue what is known of it: the directory lost history (R14).
     Lost,

@@ -40,13 +40,15 @@ impl Files {
     }
 
     fn open(&self, path: &Path, flags: OFlags, mode: u32) -> io::Result<OpenFile> {
-        // Never through a symbolic link: who could plant one could make Larder read or write any file.
+        // Never through a symbolic link: who could plant one could make Larder read or write any
+        // file.
         let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = self.call("open", || fs::openat(CWD, path, flags, Mode::from_raw_mode(mode)))?;
         Ok(OpenFile { files: self.clone(), fd })
     }
 
-    /// Opens for reading. On NFS this is the check that what is cached of the file is still current.
+    /// Opens for reading. On NFS this is the check that what is cached of the file is still
+    /// current.
     pub(super) fn read(&self, path: &Path) -> io::Result<OpenFile> {
         self.open(path, OFlags::RDONLY, 0)
     }
@@ -123,8 +125,8 @@ impl OpenFile {
             let rest = buffer.get_mut(start + got..).unwrap_or_default();
             let read = self.files.call("pread", || io::pread(&self.fd, &mut *rest, offset + got as u64));
             match read {
-                // A file that is shorter than asked for says so at once on every filesystem that Linux has: no
-                // second call just to hear "end of file".
+                // A file that is shorter than asked for says so at once on every filesystem that
+                // Linux has: no second call just to hear "end of file".
                 Ok(n) if n < rest.len() => {
                     got += n;
                     break;
@@ -177,8 +179,9 @@ impl OpenFile {
         self.files.call("fallocate", || fs::fallocate(&self.fd, FallocateFlags::KEEP_SIZE, 0, length))
     }
 
-    /// Tries to lock the whole file for this descriptor alone: an open-file-description lock, which threads and
-    /// processes of all nodes respect and which ends with the descriptor. False if another holds it.
+    /// Tries to lock the whole file for this descriptor alone: an open-file-description lock, which
+    /// threads and processes of all nodes respect and which ends with the descriptor. False if
+    /// another holds it.
     pub(super) fn try_lock(&self) -> io::Result<bool> {
         match self.set_lock(libc::F_WRLCK) {
             Ok(()) => Ok(true),
@@ -210,8 +213,8 @@ impl OpenFile {
 
 impl Drop for OpenFile {
     fn drop(&mut self) {
-        // Counted here, done by the descriptor's own drop. What was written was synced before, so an error of
-        // close has nothing to say.
+        // Counted here, done by the descriptor's own drop. What was written was synced before, so
+        // an error of close has nothing to say.
         let _ = self.files.call("close", || Ok(()));
     }
 }

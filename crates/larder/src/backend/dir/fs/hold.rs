@@ -11,8 +11,8 @@ use crate::random::random;
 const FIRST_PAUSE: Duration = Duration::from_micros(250);
 /// The longest pause, so that many waiting nodes are no load.
 const LONGEST_PAUSE: Duration = Duration::from_millis(20);
-/// A pause takes no more than this part of the time that is left: who has waited longest asks most often, and so is served
-/// before who has just come.
+/// A pause takes no more than this part of the time that is left: who has waited longest asks most
+/// often, and so is served before who has just come.
 const SHARE_OF_REST: u32 = 16;
 
 /// Until when a call may wait, on this node's clock.
@@ -36,8 +36,8 @@ impl Hold {
         Self { open, locked: false }
     }
 
-    /// Locks a file through its own descriptor: what is written through it is written under the lock, also in the
-    /// eyes of an NFS server that may have to take the lock away (R18).
+    /// Locks a file through its own descriptor: what is written through it is written under the
+    /// lock, also in the eyes of an NFS server that may have to take the lock away (R18).
     pub(crate) fn lock(open: OpenFile, deadline: Deadline) -> Result<Self, Fault> {
         let mut pause = FIRST_PAUSE;
         while !open.try_lock()? {

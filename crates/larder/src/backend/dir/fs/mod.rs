@@ -1,4 +1,5 @@
-//! The files of a namespace: every call that this backend makes of a filesystem, and the thread that makes them.
+//! The files of a namespace: every call that this backend makes of a filesystem, and the thread
+//! that makes them.
 //!
 //! Nothing here knows what is in the files.
 

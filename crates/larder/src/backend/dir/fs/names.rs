@@ -1,8 +1,8 @@
 //! The files of a namespace, and what they are called.
 //!
-//! A name is used once: its nonce is random. So no node can take a file for one that it has cached under the same
-//! name (R19). Its number is that of the log segment that was current when the file was created; cleaning goes by it,
-//! not by any clock.
+//! A name is used once: its nonce is random. So no node can take a file for one that it has cached
+//! under the same name (R19). Its number is that of the log segment that was current when the file
+//! was created; cleaning goes by it, not by any clock.
 
 use std::path::{Path, PathBuf};
 

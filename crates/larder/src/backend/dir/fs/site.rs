@@ -42,8 +42,9 @@ impl Site {
         &self.path
     }
 
-    /// Makes sure, once, that the directories are there, that they are this user's or its group's, and that nobody else
-    /// can write to them. Creates them, but no parents: a path below a mount that is missing must fail.
+    /// Makes sure, once, that the directories are there, that they are this user's or its group's,
+    /// and that nobody else can write to them. Creates them, but no parents: a path below a mount
+    /// that is missing must fail.
     pub(crate) fn prepare(&mut self) -> Result<(), Fault> {
         if self.mode.is_some() {
             return Ok(());
@@ -61,7 +62,8 @@ impl Site {
             Err(Fault::Error(error)) if self.visits && error.kind() == ErrorKind::Refused => {
                 match self.files.look(directory) {
                     Ok(outer) if FileType::from_raw_mode(outer.st_mode) == FileType::Directory => {
-                        // Below a mount that is missing there may be a bare directory, which belongs to root.
+                        // Below a mount that is missing there may be a bare directory, which
+                        // belongs to root.
                         self.bare = outer.st_uid == 0;
                         let reason = error.to_string();
                         let own = format!("{NAME} refused: ");
@@ -78,7 +80,8 @@ impl Site {
 
     fn check(&mut self, directory: &Path) -> Result<(), Fault> {
         let outer = checked(&self.files, directory, 0o700)?;
-        // A directory that its group may write to is shared by several users: what is in it then is, too.
+        // A directory that its group may write to is shared by several users: what is in it then
+        // is, too.
         let shared = outer.st_mode & 0o020 != 0;
         let mode = if shared { 0o2770 } else { 0o700 | (outer.st_mode & 0o050) };
         let inner = checked(&self.files, &self.path, mode)?;
@@ -170,7 +173,8 @@ impl Site {
         self.files.look(&file.path(&self.path)).err() == Some(Errno::NOENT)
     }
 
-    /// The files that are there, and the name of something that Larder did not write, if anything is.
+    /// The files that are there, and the name of something that Larder did not write, if anything
+    /// is.
     pub(crate) fn list(&self) -> Result<(Vec<FileId>, Option<String>), Errno> {
         let (mut files, mut foreign) = (Vec::new(), None);
         for name in self.files.list(&self.path)? {
@@ -267,7 +271,8 @@ fn parts(found: &Stat) -> (u32, u32, u32) {
     (found.st_uid, found.st_gid, found.st_mode)
 }
 
-/// Whether the server of a network filesystem takes this process for the owner of a directory, whatever the number here.
+/// Whether the server of a network filesystem takes this process for the owner of a directory,
+/// whatever the number here.
 fn is_own_there(files: &Files, path: &Path, found: &Stat) -> bool {
     if !filesystem(files, path).is_ok_and(|kind| MAPPED.contains(&kind)) {
         return false;

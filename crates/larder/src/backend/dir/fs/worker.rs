@@ -1,12 +1,12 @@
 //! Waiting no longer than is bearable for a filesystem that does not answer.
 //!
-//! A call to a hard-mounted NFS server that is gone does not return, and nothing can end it. So the calls are made by
-//! a thread of the handle's own, and who asked waits for it with a time-out. The thread stays stuck until the server
-//! is back; meanwhile the handle is unavailable.
+//! A call to a hard-mounted NFS server that is gone does not return, and nothing can end it. So the
+//! calls are made by a thread of the handle's own, and who asked waits for it with a time-out. The
+//! thread stays stuck until the server is back; meanwhile the handle is unavailable.
 //!
-//! A write that was given up before it was begun never happens (R7). One that hangs in the middle may still take
-//! effect, but not behind any later one: it holds the log's lock until the server has answered, or has given the
-//! lock to another and refuses the write.
+//! A write that was given up before it was begun never happens (R7). One that hangs in the middle
+//! may still take effect, but not behind any later one: it holds the log's lock until the server
+//! has answered, or has given the lock to another and refuses the write.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -112,7 +112,8 @@ impl<S: Send + 'static> Worker<S> {
         }
     }
 
-    /// Where the thread of this process takes its jobs: a forked child has none of its parent's threads.
+    /// Where the thread of this process takes its jobs: a forked child has none of its parent's
+    /// threads.
     fn jobs(&self, anew: bool) -> Result<Sender<Job<S>>> {
         let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
         let process = getpid();

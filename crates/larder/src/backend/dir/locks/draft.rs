@@ -1,5 +1,5 @@
-//! What becomes of a lock: decided by the rules on what is known of it, under the append lock if it is to be written. What a
-//! decision changes is what the record says.
+//! What becomes of a lock: decided by the rules on what is known of it, under the append lock if it
+//! is to be written. What a decision changes is what the record says.
 
 use std::time::Duration;
 
@@ -9,8 +9,8 @@ use crate::clock::{Millis, wall_clock};
 use crate::contract::{Attempt, Handed, LockKind, LockProof, Token};
 use crate::lock::rules::{CLAIM, Common, Holder, Row, Turn, Waiter};
 
-/// How long the first in line waits at first before it looks again; later it looks ever more rarely. So does the first in
-/// line on each other node.
+/// How long the first in line waits at first before it looks again; later it looks ever more
+/// rarely. So does the first in line on each other node.
 const FIRST_LOOK: Duration = Duration::from_millis(50);
 /// The longest that the first in line waits before it looks again.
 const LONGEST_LOOK: Duration = Duration::from_millis(250);
@@ -107,7 +107,8 @@ impl Draft {
         })
     }
 
-    /// Takes a turn that may grant the lock to somebody new. If it does so with a named one, the grace is over (R23).
+    /// Takes a turn that may grant the lock to somebody new. If it does so with a named one, the
+    /// grace is over (R23).
     fn grant<T>(
         &mut self,
         name: &[u8],
@@ -217,15 +218,16 @@ pub(crate) fn dead_locks(table: &LockTable, now: Millis) -> Vec<LockChange> {
     dead.map(|(name, _)| LockChange::Free { name: name.into() }).collect()
 }
 
-/// Whether a lock is its holder's no more: not renewed in time, or handed to somebody who has died since.
+/// Whether a lock is its holder's no more: not renewed in time, or handed to somebody who has died
+/// since.
 fn is_over(holder: &Holder<Seat>, now: Millis) -> bool {
     let Seat { node, claimed, .. } = holder.who.process;
     holder.until <= now || (!claimed && wake::is_dead(node, holder.who.token))
 }
 
-/// Forgets a holder that is dead, unless it is the one that asks. If it had stood in line and never said that it knows, its node
-/// is taken for dead, with all who wait there; who is not stands in line again. The others are taken for alive: who waits says
-/// nothing while it does.
+/// Forgets a holder that is dead, unless it is the one that asks. If it had stood in line and never
+/// said that it knows, its node is taken for dead, with all who wait there; who is not stands in
+/// line again. The others are taken for alive: who waits says nothing while it does.
 fn forget_the_dead(row: &mut Row<Seat>, asks: Option<Token>, now: Millis) {
     let other = |holder: &Holder<Seat>| Some(holder.who.token) != asks && !holder.who.process.claimed;
     if let Some(dead) = row.holder.take_if(|holder| other(holder) && is_over(holder, now)) {

@@ -1,7 +1,9 @@
-//! Waking who waits for a lock on the same node: a socket in Linux's abstract namespace for each, which costs no
-//! filesystem call. It vanishes with its process, which tells the dead from the living.
+//! Waking who waits for a lock on the same node: a socket in Linux's abstract namespace for each,
+//! which costs no filesystem call. It vanishes with its process, which tells the dead from the
+//! living.
 //!
-//! Any user can send to such a socket. So a message says nothing but "look again", and costs the waiter one look.
+//! Any user can send to such a socket. So a message says nothing but "look again", and costs the
+//! waiter one look.
 
 use std::collections::HashMap;
 use std::io;
@@ -31,7 +33,8 @@ struct WakeSocket {
 }
 
 impl WakeSockets {
-    /// Makes sure that `token` can be woken. Gives where: this node, or 0 if there are no sockets to be had.
+    /// Makes sure that `token` can be woken. Gives where: this node, or 0 if there are no sockets
+    /// to be had.
     pub(crate) fn open(&self, token: Token) -> u64 {
         let (mut own, asked) = (self.own(), boottime());
         if let Some(waiting) = own.get_mut(&token) {
@@ -97,7 +100,8 @@ fn address(token: Token) -> io::Result<SocketAddr> {
     SocketAddr::from_abstract_name(format!("larder/{hash}"))
 }
 
-/// This boot of this node, as far as its processes see each other's sockets: containers have their own.
+/// This boot of this node, as far as its processes see each other's sockets: containers have their
+/// own.
 pub(super) fn here() -> u64 {
     static HERE: OnceLock<u64> = OnceLock::new();
     *HERE.get_or_init(|| {

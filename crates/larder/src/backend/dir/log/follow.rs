@@ -55,15 +55,16 @@ impl Log {
         self.site.refuse_visitors()
     }
 
-    /// Takes in what is new. Three calls when nothing happened, with the one that closes the segment. Gives the open
-    /// segment and what was read on the way.
+    /// Takes in what is new. Three calls when nothing happened, with the one that closes the
+    /// segment. Gives the open segment and what was read on the way.
     pub(crate) fn follow(&mut self) -> Result<(Hold, Vec<Chunk>), Fault> {
         let mut chunks = Vec::new();
         let hold = self.hold(Access::Read, &mut chunks)?;
         Ok((hold, chunks))
     }
 
-    /// Takes in what is new under the lock of the segment that the log ends in: nobody else writes until it is dropped.
+    /// Takes in what is new under the lock of the segment that the log ends in: nobody else writes
+    /// until it is dropped.
     pub(crate) fn lock(&mut self) -> Result<Hold, Fault> {
         self.hold(Access::Append, &mut Vec::new())
     }
@@ -73,7 +74,8 @@ impl Log {
         self.tail.is_some()
     }
 
-    /// The log as it was read last, which is known after [`follow`](Self::follow) and [`lock`](Self::lock).
+    /// The log as it was read last, which is known after [`follow`](Self::follow) and
+    /// [`lock`](Self::lock).
     pub(crate) fn known(&self) -> Result<&LogTail, Fault> {
         self.tail.as_ref().ok_or_else(unknown)
     }
@@ -89,8 +91,8 @@ impl Log {
         self.rotate_within(hold, keep, self.deadline())
     }
 
-    /// Whether this handle ended a segment since this was last asked, and the root names the next, so that nobody needs
-    /// older ones to find it.
+    /// Whether this handle ended a segment since this was last asked, and the root names the next,
+    /// so that nobody needs older ones to find it.
     pub(crate) fn take_rotated(&mut self) -> bool {
         std::mem::take(&mut self.rotated)
     }
@@ -152,7 +154,8 @@ impl Log {
                     fault = Fault::Gone;
                 }
                 Err(Fault::Lost) if access == Access::Read && self.tail.is_some() => {
-                    // Under the lock nothing is cached and nobody writes: what is missing there is missing.
+                    // Under the lock nothing is cached and nobody writes: what is missing there is
+                    // missing.
                     access = Access::Append;
                 }
                 Err(Fault::Lost) => {
@@ -198,8 +201,8 @@ impl Log {
             if seal.incarnation == tail.incarnation() {
                 tail.go_on(seal);
             } else {
-                // It was emptied: what stays stands in the successor's checkpoint. The root may never name that: whoever
-                // emptied it may have died.
+                // It was emptied: what stays stands in the successor's checkpoint. The root may
+                // never name that: whoever emptied it may have died.
                 (self.tail, self.seen) = (None, None);
                 self.tail = match self.load(seal.successor) {
                     Err(fault @ (Fault::Lost | Fault::Gone))
@@ -240,7 +243,8 @@ impl Log {
         Ok(Some(hold))
     }
 
-    /// Whether others wrote since this handle last looked: then the lock changes hands, and it is worth waiting for.
+    /// Whether others wrote since this handle last looked: then the lock changes hands, and it is
+    /// worth waiting for.
     fn went_on(&mut self, deadline: Deadline, chunks: &mut Vec<Chunk>) -> bool {
         let Some(before) = self.tail.as_ref().map(LogTail::id) else { return false };
         match self.try_hold(Access::Read, deadline, chunks) {
@@ -259,14 +263,16 @@ impl Log {
                 self.site.distrust();
                 return Err(Fault::NotSetUp);
             }
-            // What was set up counts only if it is found by its name: the directory may have been removed meanwhile.
+            // What was set up counts only if it is found by its name: the directory may have been
+            // removed meanwhile.
             setup::set_up(&self.site, deadline)?;
             return Ok(None);
         };
         match self.load(segment) {
             Ok(tail) => Ok(Some(tail)),
             Err(Fault::Gone) => {
-                // Either the log went on meanwhile, or somebody removed what the root names, or the handle was stale.
+                // Either the log went on meanwhile, or somebody removed what the root names, or the
+                // handle was stale.
                 let lacks = self.site.lacks(segment);
                 if root::read(&self.site)? == Some(segment) {
                     if !lacks {

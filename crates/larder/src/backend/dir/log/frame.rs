@@ -7,9 +7,10 @@
 //! nonce  16   random
 //! ```
 //!
-//! The nonce stands last so that a reader that knows a record reads from its end: the 16 bytes say whether it is still
-//! that record (R1), and what follows is new. The check includes the nonce *before*, so that no rest of a torn write,
-//! and nothing that somebody stored as a value, can be taken for the next record.
+//! The nonce stands last so that a reader that knows a record reads from its end: the 16 bytes say
+//! whether it is still that record (R1), and what follows is new. The check includes the nonce
+//! *before*, so that no rest of a torn write, and nothing that somebody stored as a value, can be
+//! taken for the next record.
 
 use std::ops::Range;
 
@@ -22,7 +23,8 @@ pub(super) const OVERHEAD: u64 = (HEAD + NONCE) as u64;
 /// How many of them stand before the body.
 pub(super) const BEFORE_BODY: u64 = HEAD as u64;
 
-/// Puts a frame around a body that will stand at `offset` behind the record that ends with `before`.
+/// Puts a frame around a body that will stand at `offset` behind the record that ends with
+/// `before`.
 pub(super) fn frame(body: &[u8], offset: u64, before: u128, nonce: u128) -> Vec<u8> {
     let mut out = Writer(Vec::with_capacity(HEAD + body.len() + NONCE));
     out.count(body.len());
@@ -51,7 +53,8 @@ pub(super) enum Next {
     End,
 }
 
-/// Looks at the bytes from `at` on, which stand in the file at `offset`, behind the record that ends with `before`.
+/// Looks at the bytes from `at` on, which stand in the file at `offset`, behind the record that
+/// ends with `before`.
 pub(super) fn next(bytes: &[u8], at: usize, offset: u64, before: u128) -> Next {
     let rest = bytes.get(at..).unwrap_or_default();
     let mut input = Reader::new(rest);
@@ -72,14 +75,16 @@ pub(super) fn next(bytes: &[u8], at: usize, offset: u64, before: u128) -> Next {
     Next::Record { body: at + HEAD..at + HEAD + length, nonce }
 }
 
-/// Bytes of bodies that are looked through for records behind one that is none; there are more only by design.
+/// Bytes of bodies that are looked through for records behind one that is none; there are more only
+/// by design.
 const LOOKED_THROUGH: usize = 64 << 20;
 
-/// Whether the bytes from `at` to the end of the file, which begin with no record (see [`next`]), were records once: then
-/// what was acknowledged is lost. If not, they are what a torn write left, of a record that nobody was told of.
+/// Whether the bytes from `at` to the end of the file, which begin with no record (see [`next`]),
+/// were records once: then what was acknowledged is lost. If not, they are what a torn write left,
+/// of a record that nobody was told of.
 ///
-/// They were if lengths lead from record to record to the very end of the file, if they are one record but for its length,
-/// or if a good record stands among them.
+/// They were if lengths lead from record to record to the very end of the file, if they are one
+/// record but for its length, or if a good record stands among them.
 pub(super) fn is_damage(bytes: &[u8], at: usize, offset: u64, before: u128) -> bool {
     let rest = bytes.get(at..).unwrap_or_default();
     lengths_lead_to_the_end(rest) || is_whole(rest, offset, before) || has_a_record(rest, offset)
@@ -175,7 +180,8 @@ mod tests {
             assert_eq!(read_all(&bytes).0, bodies);
         }
 
-        /// What a writer leaves that dies in the middle of a record is the end of the log, and no damage.
+        /// What a writer leaves that dies in the middle of a record is the end of the log, and no
+        /// damage.
         #[test]
         fn a_torn_record_is_no_damage(bodies in some_bodies(), cut in any::<prop::sample::Index>()) {
             let (bytes, starts) = frames(&bodies);
@@ -186,7 +192,8 @@ mod tests {
             assert!(!is_damage(&bytes[..cut], at, OFFSET + at as u64, before));
         }
 
-        /// A wrong byte anywhere ends the log before the record that it is in, and is damage: that record was acknowledged.
+        /// A wrong byte anywhere ends the log before the record that it is in, and is damage: that
+        /// record was acknowledged.
         #[test]
         fn a_wrong_byte_is_damage(bodies in some_bodies(), bit in 0..8, at in any::<prop::sample::Index>()) {
             let (mut bytes, starts) = frames(&bodies);

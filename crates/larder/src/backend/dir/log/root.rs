@@ -1,7 +1,8 @@
 //! The file `root`: where a process that knows nothing finds the log.
 //!
-//! It names a segment of the log, the newest one but for a moment after each rotation; the seals of the segments lead
-//! on from there. Two slots are written in turn, so that a torn write leaves the other.
+//! It names a segment of the log, the newest one but for a moment after each rotation; the seals of
+//! the segments lead on from there. Two slots are written in turn, so that a torn write leaves the
+//! other.
 //!
 //! ```text
 //! magic  16

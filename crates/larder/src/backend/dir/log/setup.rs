@@ -7,8 +7,8 @@ use super::segment::SegmentHeader;
 use crate::backend::dir::fs::{Deadline, Fault, FileId, FileKind, Hold, Site, foreign};
 use crate::random::random;
 
-/// Bytes that a segment asks the filesystem to keep ready, so that deletes and purges still go through when the disk
-/// is full. Where that cannot be asked for, nothing is lost but this.
+/// Bytes that a segment asks the filesystem to keep ready, so that deletes and purges still go
+/// through when the disk is full. Where that cannot be asked for, nothing is lost but this.
 const RESERVED: u64 = 256 << 10;
 
 /// Sets the namespace up, unless somebody else just did.
@@ -61,8 +61,8 @@ pub(super) fn create_segment(
     open.sync()
 }
 
-/// Ends what is left of a log from a segment on, so that nobody goes on with it, and creates the first segment of
-/// another.
+/// Ends what is left of a log from a segment on, so that nobody goes on with it, and creates the
+/// first segment of another.
 fn begin(site: &Site, files: &[FileId], from: u64, deadline: Deadline) -> Result<FileId, Fault> {
     let mut last = from;
     for file in files {
@@ -76,8 +76,8 @@ fn begin(site: &Site, files: &[FileId], from: u64, deadline: Deadline) -> Result
     Ok(segment)
 }
 
-/// Ends a segment without a seal. Who still follows it finds its anchor gone, also under the append lock, and
-/// begins anew at the root.
+/// Ends a segment without a seal. Who still follows it finds its anchor gone, also under the append
+/// lock, and begins anew at the root.
 fn retire(site: &Site, segment: FileId, deadline: Deadline) -> Result<(), Fault> {
     match site.write(segment) {
         Ok(open) => {

@@ -1,4 +1,5 @@
-//! The end of the log as one process knows it: up to a record, with the replica that the records make.
+//! The end of the log as one process knows it: up to a record, with the replica that the records
+//! make.
 
 use rustix::io::Errno;
 
@@ -67,8 +68,8 @@ impl From<Fault> for Commit {
 }
 
 impl LogTail {
-    /// Reads the beginning of a segment and the checkpoint that it names. Also says whether the file is the one that
-    /// Larder created, not a copy of it.
+    /// Reads the beginning of a segment and the checkpoint that it names. Also says whether the
+    /// file is the one that Larder created, not a copy of it.
     pub(super) fn load(site: &Site, segment: FileId) -> Result<(Self, bool), Fault> {
         let (header, original) = {
             let open = site.read(segment)?;
@@ -138,8 +139,8 @@ impl LogTail {
         &self.replica
     }
 
-    /// Reads what is new in the open segment: from the newest known record on, which must still be there (R1). What
-    /// was read goes to `chunks`. Gives the seal if the segment ended.
+    /// Reads what is new in the open segment: from the newest known record on, which must still be
+    /// there (R1). What was read goes to `chunks`. Gives the seal if the segment ended.
     ///
     /// Without the lock, a record that is just being written may look like damage.
     pub(super) fn read_tail(
@@ -212,7 +213,8 @@ impl LogTail {
         Ok(())
     }
 
-    /// Creates the segment that follows this one, and its checkpoint. Gives the body of the record that leads there.
+    /// Creates the segment that follows this one, and its checkpoint. Gives the body of the record
+    /// that leads there.
     pub(super) fn prepare_next(&mut self, site: &Site, keep: CarryOver) -> Result<(Seal, Vec<u8>), Fault> {
         let number = self.segment.number + 1;
         let content = self.replica.checkpoint(keep);

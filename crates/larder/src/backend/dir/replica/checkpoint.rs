@@ -1,4 +1,5 @@
-//! The index as it stood where a segment of the log begins, in a file: what spares a new process the history.
+//! The index as it stood where a segment of the log begins, in a file: what spares a new process
+//! the history.
 //!
 //! ```text
 //! check  4   CRC-32 of all that follows

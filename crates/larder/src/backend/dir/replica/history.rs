@@ -30,7 +30,8 @@ pub(crate) struct History {
     last_changes: LastChanges,
 }
 
-/// The last record that changed each cache (R29), of all records after one. They reach further back than the stretch.
+/// The last record that changed each cache (R29), of all records after one. They reach further back
+/// than the stretch.
 pub(crate) struct LastChanges {
     pub(crate) since: u128,
     pub(crate) caches: HashMap<Box<str>, u128>,
@@ -124,7 +125,8 @@ impl History {
         listed(self.since(since)?.map(|logged| logged.change.clone()).collect())
     }
 
-    /// The caches that changed since, for whom no changes are listed (R29); `None` if nobody can tell, or they are too many.
+    /// The caches that changed since, for whom no changes are listed (R29); `None` if nobody can
+    /// tell, or they are too many.
     fn unlisted(&self, since: Position) -> Option<Vec<Change>> {
         self.is_past(since).then_some(())?;
         let caches = self.last_changes.caches.iter().filter(|(_, last)| **last > since.id);
@@ -133,8 +135,8 @@ impl History {
         (changes.len() <= MAX_CHANGES).then_some(changes)
     }
 
-    /// Whether a position is of this history, and the last changes are those since then. Of one before the stretch its
-    /// incarnation tells.
+    /// Whether a position is of this history, and the last changes are those since then. Of one
+    /// before the stretch its incarnation tells.
     fn is_past(&self, since: Position) -> bool {
         let last = self.last();
         since.incarnation == last.incarnation

@@ -1,4 +1,5 @@
-//! Where each entry is: kept in memory by every process, the same in all of them at the same place of the log.
+//! Where each entry is: kept in memory by every process, the same in all of them at the same place
+//! of the log.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -156,8 +157,8 @@ impl Index {
         self.forget_emptied();
     }
 
-    /// Takes in the changes of one record, whose body stands in the segment at `body`. Gives what the logged caches'
-    /// readers have to know.
+    /// Takes in the changes of one record, whose body stands in the segment at `body`. Gives what
+    /// the logged caches' readers have to know.
     pub(super) fn apply(
         &mut self,
         body: u64,

@@ -1,5 +1,6 @@
-//! The locks of a namespace. They are made of records alone, so that all processes know the same, but for one thing: when
-//! *this* process saw a holder's last sign of life, on its own clock (R20). All times in the table are of that clock.
+//! The locks of a namespace. They are made of records alone, so that all processes know the same,
+//! but for one thing: when *this* process saw a holder's last sign of life, on its own clock (R20).
+//! All times in the table are of that clock.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +9,8 @@ use crate::clock::Millis;
 use crate::contract::{Op, Token, lock_name};
 use crate::lock::rules::{self, Holder, Row, Waiter};
 
-/// The part of a lease that others wait beyond its end: clocks do not run at exactly the same speed.
+/// The part of a lease that others wait beyond its end: clocks do not run at exactly the same
+/// speed.
 const MARGIN: u64 = 8;
 
 /// What is known of the process of who waits for a lock or holds it.
@@ -36,9 +38,11 @@ pub(crate) struct Grant {
 /// What a record says of locks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum LockChange {
-    /// The newest fencing number, and whether what was held before this history began is over (R23).
+    /// The newest fencing number, and whether what was held before this history began is over
+    /// (R23).
     Common { fence: u64, open: bool },
-    /// Locks were kept elsewhere meanwhile: none of these counts, and what was held there is not over.
+    /// Locks were kept elsewhere meanwhile: none of these counts, and what was held there is not
+    /// over.
     Distrust { fence: u64 },
     /// Somebody stands in line.
     Wait { name: Box<[u8]>, who: Party },
@@ -83,7 +87,8 @@ impl LockTable {
         self.get(&lock_name(cache, key)).is_some_and(|row| row.allows(*proof, 0))
     }
 
-    /// When locks may have been lost last, as long as somebody may hold one from before this history (R23).
+    /// When locks may have been lost last, as long as somebody may hold one from before this
+    /// history (R23).
     pub(crate) fn born(&self) -> Millis {
         if self.open { 0 } else { self.known_since }
     }

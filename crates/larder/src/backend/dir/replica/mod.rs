@@ -1,4 +1,5 @@
-//! What the records of the log make: the same in every process that has read as far, and in a checkpoint.
+//! What the records of the log make: the same in every process that has read as far, and in a
+//! checkpoint.
 //!
 //! Plain state: nothing here reads a file or a clock.
 
@@ -70,7 +71,8 @@ impl Replica {
         Ok(Self { index, history: if same { history } else { History::new(first) }, locks })
     }
 
-    /// The checkpoint for a segment that begins here. What it does not keep of the index is gone from here, too.
+    /// The checkpoint for a segment that begins here. What it does not keep of the index is gone
+    /// from here, too.
     pub(super) fn checkpoint(&mut self, keep: CarryOver) -> Vec<u8> {
         let anew = History::new(self.history.last());
         match keep {
@@ -101,7 +103,8 @@ impl Replica {
         self.index.begin_segment(segment, bytes);
     }
 
-    /// Takes in the next record, given its body, read at `now`. Gives the seal if it ends the segment.
+    /// Takes in the next record, given its body, read at `now`. Gives the seal if it ends the
+    /// segment.
     ///
     /// # Errors
     /// If another version of Larder wrote it.

@@ -303,7 +303,8 @@ fn since(case: &Case, position: Position, id: &CacheId, key: u8) -> Since {
 }
 
 proptest! {
-    /// Every process knows the same at the same place of the log, whether it read records or a checkpoint.
+    /// Every process knows the same at the same place of the log, whether it read records or a
+    /// checkpoint.
     #[test]
     fn histories_are_read_as_they_were_made(steps in vec(step(), 0..30)) {
         let mut case = Case::new();
@@ -356,7 +357,8 @@ proptest! {
         let _ = Replica::restore(&flipped, FIRST, NOW);
     }
 
-    /// The body of a record that is cut short is an error; one with wrong bytes is read as something, or an error.
+    /// The body of a record that is cut short is an error; one with wrong bytes is read as
+    /// something, or an error.
     #[test]
     fn damaged_records_are_errors(step in step(), bit in 0..8, at in any::<prop::sample::Index>()) {
         let case = Case::after(&[step]);
@@ -432,7 +434,8 @@ fn a_lock_that_is_not_held_allows_no_write() {
     assert!(!table.allows(&set));
 }
 
-/// R29: whatever is kept, each cache that changed after a position is told, and of its keys none is said to be unchanged.
+/// R29: whatever is kept, each cache that changed after a position is told, and of its keys none is
+/// said to be unchanged.
 #[test]
 fn last_changes_reach_further_back_than_the_changes_kept() {
     let at = |id: u128| Position { incarnation: 7, id, nonce: id * 3 };
@@ -469,7 +472,8 @@ fn last_changes_reach_further_back_than_the_changes_kept() {
     assert_eq!(of_key(&history, at(2), "again"), Since::Changed);
     assert_eq!(of_key(&history, at(0), "never"), Since::Changed);
 
-    // Too many caches: those that changed longest ago are forgotten, and what was before them is unknown.
+    // Too many caches: those that changed longest ago are forgotten, and what was before them is
+    // unknown.
     for (name, id) in names.iter().zip(10_001..) {
         history.push(at(id), vec![key(name, id)]);
     }

@@ -1,7 +1,8 @@
 //! Which nodes are alive, and whether they reach the primary (R13).
 //!
-//! Each node keeps a counter in the fallback that it raises now and then. No clocks are compared: a node counts as dead
-//! when whoever looks has seen its counter unchanged for long enough on a clock of its own (R20).
+//! Each node keeps a counter in the fallback that it raises now and then. No clocks are compared: a
+//! node counts as dead when whoever looks has seen its counter unchanged for long enough on a clock
+//! of its own (R20).
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -58,8 +59,9 @@ impl Beats {
         Ok(reports)
     }
 
-    /// Tells the others what this node can say of the primary, if that is new, or some time has passed. A write to the
-    /// fallback then. `shared` are the numbers that the processes of this node share about the primary.
+    /// Tells the others what this node can say of the primary, if that is new, or some time has
+    /// passed. A write to the fallback then. `shared` are the numbers that the processes of this
+    /// node share about the primary.
     pub(super) fn tell(&self, fallback: &dyn Backend, shared: &NodeState, report: Report) -> Result<()> {
         let (now, code) = (boot_millis(), 1 + u64::from(report == Report::Lost));
         let due = shared.update(|words| {

@@ -1,7 +1,8 @@
 //! What this process knows of the control log, and what it adds to it.
 //!
-//! Whatever is written to the fallback is in its change log: what is stored and removed while the fallback serves, what is
-//! invalidated past a primary that does not answer, and who serves from when on.
+//! Whatever is written to the fallback is in its change log: what is stored and removed while the
+//! fallback serves, what is invalidated past a primary that does not answer, and who serves from
+//! when on.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -52,7 +53,8 @@ pub(in super::super) struct View {
 }
 
 impl View {
-    /// Whether an answer of the primary counts, that came under `incarnation` and has to be covered at `moment` (R8, R10).
+    /// Whether an answer of the primary counts, that came under `incarnation` and has to be covered
+    /// at `moment` (R8, R10).
     pub(in super::super) fn judge(&self, moment: Duration, incarnation: u128) -> Verdict {
         let absorbed = self.absorbed.filter(|(of, _)| *of == incarnation).map(|(_, absorbed)| absorbed.id);
         self.control.judge(self.lease.covers(self.read, moment), absorbed)
@@ -148,7 +150,8 @@ impl ControlLog {
         self.change(view, stage, &[]).map(|(_, now)| now)
     }
 
-    /// Begins another epoch while the fallback serves, and has the primary emptied. Whether that was done.
+    /// Begins another epoch while the fallback serves, and has the primary emptied. Whether that
+    /// was done.
     pub(in super::super) fn forget_everything(&self, view: &View, stage: Stage) -> Result<bool> {
         let everything = names::everything();
         let (own, now) = self.change(view, stage, &[Op::Purge { cache: &everything }])?;
@@ -170,7 +173,8 @@ impl ControlLog {
         Ok((own, self.read()?))
     }
 
-    /// Whether the transition of `view` has lasted so long that every node knows of it, or has no lease any more (R9).
+    /// Whether the transition of `view` has lasted so long that every node knows of it, or has no
+    /// lease any more (R9).
     pub(in super::super) fn is_drained(&self, view: &View) -> bool {
         view.age >= self.lease.drained_after()
     }
@@ -194,8 +198,8 @@ impl ControlLog {
         let _ = self.note(&names::done(), entry);
     }
 
-    /// What it holds up to `at` that the primary was not told, as far as the fallback alone can say; `None` = too much to
-    /// count.
+    /// What it holds up to `at` that the primary was not told, as far as the fallback alone can
+    /// say; `None` = too much to count.
     pub(in super::super) fn waiting(&self, at: &Position) -> Result<Option<usize>> {
         let done = self.noted(&names::done())?.and_then(|entry| Absorbed::decode(at.incarnation, &entry));
         let delta = self.changes(done.map(|done| done.position))?;
@@ -209,15 +213,15 @@ impl ControlLog {
         self.note(&names::peers(), &wall_clock().to_le_bytes())
     }
 
-    /// Whether another node was seen to use the primary within the hour, so that nothing may be promised that this node alone
-    /// knows of (R15).
+    /// Whether another node was seen to use the primary within the hour, so that nothing may be
+    /// promised that this node alone knows of (R15).
     fn is_one_of_several(&self) -> Result<bool> {
         let seen = self.noted(&names::peers())?.and_then(|entry| entry.try_into().ok());
         Ok(seen.is_some_and(|seen| wall_clock().saturating_sub(u64::from_le_bytes(seen)) < PRESENT))
     }
 
-    /// Whether this node, which has lost the primary, may decide to enter the fallback (R13). `node` are the numbers that its
-    /// processes share about the primary.
+    /// Whether this node, which has lost the primary, may decide to enter the fallback (R13).
+    /// `node` are the numbers that its processes share about the primary.
     pub(in super::super) fn may_enter(&self, node: &NodeState) -> Result<bool> {
         if !self.shared {
             return Ok(!self.is_one_of_several()?);
@@ -287,7 +291,8 @@ impl Known {
                 self.control.learn(at.id, record);
             }
             if self.stage != stage || self.at.is_none() {
-                // Counted from after the reading: what it found may have been written while it was under way.
+                // Counted from after the reading: what it found may have been written while it was
+                // under way.
                 (self.stage, self.seen) = (stage, boottime());
             }
             self.at = Some(at);

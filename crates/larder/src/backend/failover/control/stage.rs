@@ -18,8 +18,9 @@ const NOT_READY: u8 = 1;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in super::super) struct Stage {
     pub(in super::super) tier: Mode,
-    /// Whether its locks forgot what they knew (R23). The fallback does that when every node knows of it, or has no lease any more
-    /// (R9), and does not serve before; the primary serves, but for locks.
+    /// Whether its locks forgot what they knew (R23). The fallback does that when every node knows
+    /// of it, or has no lease any more (R9), and does not serve before; the primary serves, but for
+    /// locks.
     pub(in super::super) ready: bool,
     pub(in super::super) epoch: u64,
     /// When it began, in milliseconds since 1970.
@@ -48,7 +49,8 @@ impl Stage {
         [&[kind][..], numbers.map(u64::to_le_bytes).as_flattened(), more].concat()
     }
 
-    /// What cannot be read, or is not there, means that the primary serves: it has to take in all that it missed first.
+    /// What cannot be read, or is not there, means that the primary serves: it has to take in all
+    /// that it missed first.
     pub(super) fn decode(bytes: Option<&[u8]>) -> Self {
         let Some((kind, rest)) = bytes.and_then(<[u8]>::split_first) else { return Self::default() };
         let mut numbers = Reader::new(rest);

@@ -1,4 +1,5 @@
-//! The node of a cluster that serves a slot. Any node says which one that is, as an answer to a command for it.
+//! The node of a cluster that serves a slot. Any node says which one that is, as an answer to a
+//! command for it.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};

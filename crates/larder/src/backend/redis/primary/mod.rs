@@ -1,4 +1,5 @@
-//! Which server is the primary of the namespace now: as sentinels say, or as the nodes of a cluster do.
+//! Which server is the primary of the namespace now: as sentinels say, or as the nodes of a cluster
+//! do.
 
 mod cluster;
 mod sentinel;

@@ -1,11 +1,13 @@
 //! The primary of a service, as most of its sentinels name it.
 //!
-//! A sentinel that was cut off, or has just been started, may name a server that is the primary no longer. So they are asked one
-//! after the other until most of them name the same; if these do not answer, the newest configuration counts.
+//! A sentinel that was cut off, or has just been started, may name a server that is the primary no
+//! longer. So they are asked one after the other until most of them name the same; if these do not
+//! answer, the newest configuration counts.
 //!
-//! An old primary goes on for some seconds before it is told that it was replaced, and so would a connection to it. Those that were asked
-//! say when they change their mind: two majorities have a sentinel in common, so nobody is led to the new primary before word
-//! was sent to everybody who is connected to the old one.
+//! An old primary goes on for some seconds before it is told that it was replaced, and so would a
+//! connection to it. Those that were asked say when they change their mind: two majorities have a
+//! sentinel in common, so nobody is led to the new primary before word was sent to everybody who is
+//! connected to the old one.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -37,8 +39,8 @@ impl Default for Sentinels {
     }
 }
 
-/// Connections to sentinels that said where the primary is. Anything that comes on one of them, or its end, means that it may be
-/// another one now.
+/// Connections to sentinels that said where the primary is. Anything that comes on one of them, or
+/// its end, means that it may be another one now.
 #[derive(Default)]
 pub(in crate::backend::redis) struct Watch(Vec<Wire>);
 
@@ -49,7 +51,8 @@ impl Watch {
     }
 }
 
-/// What a sentinel publishes when it has made a replica the primary, and when it knows of a new primary.
+/// What a sentinel publishes when it has made a replica the primary, and when it knows of a new
+/// primary.
 const NEWS: [&str; 2] = ["+promoted-slave", "+switch-master"];
 
 /// What a sentinel says.
@@ -61,8 +64,8 @@ struct Vote {
 }
 
 impl Sentinels {
-    /// Where the primary of `service` is, and word when that changes. One connection and one round trip for each sentinel that is asked: for more than half of
-    /// them.
+    /// Where the primary of `service` is, and word when that changes. One connection and one round
+    /// trip for each sentinel that is asked: for more than half of them.
     pub(in crate::backend::redis) fn find(
         &self,
         sentinels: &[Host],
@@ -115,7 +118,8 @@ fn ask(sentinel: &Host, service: &str, access: &Access, way: Way<'_>) -> Result<
         }
         batch.add(auth.arg(password.reveal()));
     }
-    // While a failover is under way, the first names the new primary earlier, and only the second tells the configuration's age.
+    // While a failover is under way, the first names the new primary earlier, and only the second
+    // tells the configuration's age.
     batch
         .add(cmd("SENTINEL").arg("GET-MASTER-ADDR-BY-NAME").arg(service))
         .add(cmd("SENTINEL").arg("MASTER").arg(service));

@@ -24,7 +24,8 @@ impl Way<'_> {
         self.dialer.tcp(host, self.access, self.until)
     }
 
-    /// The same with a fair share of the time, if so many others may have to be asked after this one.
+    /// The same with a fair share of the time, if so many others may have to be asked after this
+    /// one.
     pub(super) fn shared_with(self, others: usize) -> Self {
         let now = boot_nanos();
         let left = Duration::from_nanos(self.until.saturating_sub(now));
