@@ -230,10 +230,11 @@ impl Shared {
                 Answers::Garbage => (&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], false),
             };
             let bytes = if answers { bytes } else { self.split(bytes, to) };
+            // Before whoever gets them can ask.
+            count.fetch_add(bytes.len() as u64, Ordering::SeqCst);
             if to.write_all(bytes).is_err() {
                 return;
             }
-            count.fetch_add(bytes.len() as u64, Ordering::SeqCst);
             if last {
                 return;
             }
