@@ -16,7 +16,7 @@ require __DIR__ . '/store.inc';
 [$socket] = redis_server();
 $redis = new Redis;
 $redis->connect($socket);
-$open = fn() => Larder\Store::open(['server' => "redis+unix://$socket", 'namespace' => 'bombs', 'compress_from' => 0]);
+$open = fn() => Larder\Store::open(['server' => "redis+unix://$socket", 'namespace' => 'bombs', 'compress_from' => 0, 'read_timeout' => 10]);
 $cache = $open()->cache('c');
 class Plain {
     public $a = 1;
