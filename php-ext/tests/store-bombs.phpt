@@ -79,7 +79,7 @@ $resident = function () {
     preg_match('/VmHWM:\s*(\d+)/', file_get_contents('/proc/self/status'), $most);
     return (int)$most[1] >> 10;
 };
-$stored = Larder\Store::open(['server' => "redis+unix://$socket", 'namespace' => 'bombs', 'compress_from' => 0, 'code_epoch' => 'other']);
+$stored = Larder\Store::open(['server' => "redis+unix://$socket", 'namespace' => 'bombs', 'compress_from' => 0, 'code_epoch' => 'other', 'read_timeout' => 10]);
 foreach ($bombs as $name => $bomb) {
     foreach ($kinds as $kind => $options) {
         if (strlen($bomb) > 4 << 20) {
