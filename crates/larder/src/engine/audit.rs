@@ -6,7 +6,7 @@
 //! others. Of two writers at the same moment one may miss in the list what the other adds: such a
 //! record stays for its year.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
@@ -69,7 +69,18 @@ impl<D: Decode> Engine<D> {
     /// If the backend is unavailable or refuses.
     pub fn audit_log(&self) -> Result<Vec<AuditRecord>> {
         let entries = self.own_entries(&self.audit_cache())?;
-        Ok(entries.iter().filter_map(|(_, payload)| payload::from_payload(payload).ok()).collect())
+        let order = entries.iter().find(|(key, _)| key == ORDER).map(|(_, list)| list.as_slice());
+        let order: Vec<ByteBuf> = rmp_serde::from_slice(order.unwrap_or_default()).unwrap_or_default();
+        // Of the same millisecond, too. What the list has missed comes first, by its time.
+        let places: HashMap<&[u8], usize> = order.iter().map(|key| key.as_slice()).zip(0..).collect();
+        let mut records: Vec<_> = entries
+            .iter()
+            .filter_map(|(key, payload)| {
+                Some((places.get(key.as_slice()), payload::from_payload::<AuditRecord>(payload).ok()?))
+            })
+            .collect();
+        records.sort_by_key(|(place, _)| *place);
+        Ok(records.into_iter().map(|(_, record)| record).collect())
     }
 
     pub(super) fn audit_cache(&self) -> Handle {
