@@ -45,7 +45,7 @@ skip() {
 # shellcheck disable=SC2034 # read by the scripts that include this one
 everything=(--locked --workspace --all-targets --features larder-php/probe)
 
-# release CRATE [OPTION...]: builds it as it is installed. No path of this machine is in what comes out, so the same source makes the same bytes.
+# release CRATE [OPTION...]: builds it as it is installed. No path of this machine is in what comes out.
 release() {
     local home=${CARGO_HOME:-$HOME/.cargo} separator=$'\x1f'
     CARGO_ENCODED_RUSTFLAGS="${RUSTFLAGS:+${RUSTFLAGS// /$separator}$separator}--remap-path-prefix=$PWD=/larder$separator--remap-path-prefix=$target=/larder/target$separator--remap-path-prefix=$home=/cargo" \
