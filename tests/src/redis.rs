@@ -2,9 +2,13 @@
 
 #![expect(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a test fails by panicking")]
 
+use std::process::Command;
+use std::sync::Arc;
+
 use larder::contract::{Backend, CacheId, Guard, Op, Outcome, Position, Read};
 use larder::testing::redis::{Redis, Settings};
 use larder::{Config, Error, ErrorKind};
+use larder_testkit::conformance::Fixture;
 
 /// The read timeout of [`open`], in milliseconds.
 pub const READ_TIMEOUT: u64 = 400;
@@ -32,6 +36,34 @@ fn settings(url: &str, options: &[(&str, &str)]) -> Settings {
     all.extend(defaults.iter().filter(|(name, _)| !options.iter().any(|(other, _)| other == name)));
     all.extend(options);
     Settings::of(&Config::from_options(all).unwrap()).unwrap()
+}
+
+/// A namespace of a server that others use, too, for the conformance suite.
+pub struct Site {
+    options: Vec<String>,
+    peer: &'static str,
+}
+
+impl Site {
+    /// The namespace of this number; `peer` is the program of that name.
+    pub fn new(url: &str, number: usize, peer: &'static str) -> Self {
+        let (server, namespace) = (format!("server={url}"), format!("namespace=site{number}"));
+        let options = [&*server, &namespace, "read_timeout=10", "connect_timeout=10", "lock_lease=1"];
+        Self { options: options.map(str::to_owned).into(), peer }
+    }
+}
+
+impl Fixture for Site {
+    fn open(&self) -> Arc<dyn Backend> {
+        let options = self.options.iter().filter_map(|option| option.split_once('='));
+        Arc::new(Redis::new(Settings::of(&Config::from_options(options).unwrap()).unwrap()))
+    }
+
+    fn peer(&self) -> Command {
+        let mut command = Command::new(self.peer);
+        command.args(&self.options).arg("--");
+        command
+    }
 }
 
 /// The logged cache of these tests.

@@ -1,51 +1,27 @@
 //! The node of a cluster that has the slot of the namespace.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-use std::process::Command;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use larder::ErrorKind;
 use larder::contract::{Backend, Op, Read};
-use larder::testing::redis::{Redis, Settings};
-use larder::{Config, ErrorKind};
-use larder_testkit::conformance::{self, Fixture};
+use larder::testing::redis::Redis;
+use larder_testkit::conformance;
 use larder_testkit::{Cluster, free_port};
-use larder_tests::redis::{cache, delete, get, here, make, open_with, refused, set, trips, unlogged};
+use larder_tests::redis::{Site, cache, delete, get, here, make, open_with, refused, set, trips, unlogged};
 
 /// How long anything may take to come right again.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// A key of the namespace.
 const META: &str = "{t:0}m";
 
-/// A namespace of a cluster that others use, too.
-struct Site {
-    options: Vec<String>,
-}
-
-impl Fixture for Site {
-    fn open(&self) -> Arc<dyn Backend> {
-        let options = self.options.iter().filter_map(|option| option.split_once('='));
-        Arc::new(Redis::new(Settings::of(&Config::from_options(options).unwrap()).unwrap()))
-    }
-
-    fn peer(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_peer"));
-        command.args(&self.options).arg("--");
-        command
-    }
-}
-
 #[test]
 fn conformance() {
     let (cluster, number) = (Cluster::start(), AtomicUsize::new(0));
     conformance::run_all(|| {
-        let namespace = format!("namespace=site{}", number.fetch_add(1, Ordering::Relaxed));
-        let server = format!("server={}", cluster.url());
-        let options = [&*server, &namespace, "read_timeout=10", "connect_timeout=10", "lock_lease=1"];
-        Site { options: options.map(str::to_owned).into() }
+        let number = number.fetch_add(1, Ordering::Relaxed);
+        Site::new(&cluster.url(), number, env!("CARGO_BIN_EXE_peer"))
     });
 }
 

@@ -4,50 +4,28 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
-use std::process::Command;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use larder::ErrorKind;
 use larder::contract::Backend;
-use larder::testing::redis::{Redis, Settings};
-use larder::{Config, ErrorKind};
-use larder_testkit::conformance::{self, Fixture};
+use larder::testing::redis::Redis;
+use larder_testkit::conformance;
 use larder_testkit::{RedisServer, Sentinels, free_port};
-use larder_tests::redis::{cache, delete, get, make, open_with, refused, set};
+use larder_tests::redis::{Site, cache, delete, get, make, open_with, refused, set};
 use larder_tests::tls::Identity;
 use redis::Value;
 
 /// How long anything may take to come right again.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A namespace of a service that others use, too.
-struct Site {
-    options: Vec<String>,
-}
-
-impl Fixture for Site {
-    fn open(&self) -> Arc<dyn Backend> {
-        let options = self.options.iter().filter_map(|option| option.split_once('='));
-        Arc::new(Redis::new(Settings::of(&Config::from_options(options).unwrap()).unwrap()))
-    }
-
-    fn peer(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_peer"));
-        command.args(&self.options).arg("--");
-        command
-    }
-}
-
 #[test]
 fn conformance() {
     let (service, number) = (Sentinels::start(), AtomicUsize::new(0));
     conformance::run_all(|| {
-        let namespace = format!("namespace=site{}", number.fetch_add(1, Ordering::Relaxed));
-        let server = format!("server={}", service.url());
-        let options = [&*server, &namespace, "read_timeout=10", "connect_timeout=10", "lock_lease=1"];
-        Site { options: options.map(str::to_owned).into() }
+        let number = number.fetch_add(1, Ordering::Relaxed);
+        Site::new(&service.url(), number, env!("CARGO_BIN_EXE_peer"))
     });
 }
 
